@@ -1,0 +1,1 @@
+"""Python's own logging, extended for LLM calls."""

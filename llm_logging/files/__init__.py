@@ -1,0 +1,1 @@
+"""What lies on disk, shared by the writing and the reading side."""

@@ -1,0 +1,1 @@
+"""What logging holds: record -> entry -> line -> file."""

@@ -1,0 +1,1 @@
+"""What the application holds: loggers, calls being timed, usage."""

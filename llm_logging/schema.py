@@ -1,0 +1,521 @@
+"""What a line holds: the entry models, each rule of the contract enforced where it is stated.
+
+Rules: tokens are whole numbers >= 0; `total_tokens` is `prompt_tokens + completion_tokens` wherever one of them is
+known; cache tokens are part of the prompt, the one-hour ones part of the cache writes, reasoning tokens part of the
+completion; times are aware UTC; `timestamp_end >= timestamp_start`; whatever an entry holds beyond these fields is in
+`attributes`. These classes are the one list of fields: checks, columns, options and documentation are made from them.
+
+Names follow the OpenTelemetry semantic conventions for generative AI where those have one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from .clock import clock, format_time
+
+__all__ = [
+    "MAX_CHAT_CONTENT",
+    "RECORD_ATTRIBUTE",
+    "SCHEMA_VERSION",
+    "Acknowledgement",
+    "ChatLLMInfo",
+    "ChatMessage",
+    "Cost",
+    "ErrorInfo",
+    "Event",
+    "LLMRequestLogEntry",
+    "LogResult",
+    "RecordPayload",
+    "Timings",
+    "Usage",
+    "Writer",
+    "derive_status",
+]
+
+SCHEMA_VERSION: Final = 1
+RECORD_ATTRIBUTE: Final = "llm_logging"
+MAX_CHAT_CONTENT: Final = 1_000_000
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def _whole(value: Any) -> Any:
+    # numpy and other integer types are integers; True is not a count.
+    if type(value) is int or isinstance(value, (bool, str, bytes, float)):
+        return value
+    index = getattr(value, "__index__", None)
+    return index() if index is not None else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
+        return value
+    if isinstance(value, timedelta):
+        return value.total_seconds() * 1000
+    as_float = getattr(value, "__float__", None)
+    return as_float() if as_float is not None else value
+
+
+def _id_text(value: Any) -> Any:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _uuid_text(value: Any) -> Any:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            raise ValueError(f"expected a UUID, got {value[:80]!r}") from None
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _amount(value: Any) -> Any:
+    # A binary float is read by its shortest decimal form: 0.1 dollars are 0.1 dollars.
+    return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
+
+
+Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
+Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
+Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
+UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
+UTCTime = Annotated[
+    datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
+]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    Field(allow_inf_nan=False, max_digits=40),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
+]
+JsonObject = dict[str, Any]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+
+
+class Usage(_Part):
+    """Tokens of one request, as the provider counted them, normalised.
+
+    `prompt_tokens` include cached ones, `completion_tokens` include reasoning. None is unknown, 0 is none.
+    Keys of the provider that have no field here are kept in `raw`.
+    """
+
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+    total_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    cache_write_1h_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+    audio_prompt_tokens: Tokens | None = None
+    audio_completion_tokens: Tokens | None = None
+    source: Literal["provider", "partial", "estimated"] | None = None
+    raw: JsonObject | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            dump = getattr(data, "model_dump", None)
+            if dump is None:
+                return data
+            data = dump(exclude_none=True)
+        fields = cls.model_fields
+        unknown = {key: value for key, value in data.items() if key not in fields}
+        known = {key: value for key, value in data.items() if key in fields}
+        if unknown:
+            known["raw"] = {**unknown, **(known.get("raw") or {})}
+        return known
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        given = self.total_tokens
+        total = (
+            None
+            if prompt is None and completion is None
+            else (prompt if prompt is not None else 0) + (completion if completion is not None else 0)
+        )
+        if given is not None and given != total:
+            self.raw = {"total_tokens": given, **(self.raw or {})}
+        self.total_tokens = total
+        cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+        if prompt is not None and cached > prompt:
+            raise ValueError(
+                f"cache_read_tokens + cache_write_tokens: expected at most prompt_tokens ({prompt}), which include "
+                f"them, got {cached}"
+            )
+        if (
+            self.cache_write_tokens is not None
+            and (self.cache_write_1h_tokens or 0) > self.cache_write_tokens
+        ):
+            raise ValueError(
+                f"cache_write_1h_tokens: expected at most cache_write_tokens ({self.cache_write_tokens}), got "
+                f"{self.cache_write_1h_tokens}"
+            )
+        if completion is not None and (self.reasoning_tokens or 0) > completion:
+            raise ValueError(
+                f"reasoning_tokens: expected at most completion_tokens ({completion}), which include them, got "
+                f"{self.reasoning_tokens}"
+            )
+        return self
+
+
+class Timings(_Part):
+    """Durations in milliseconds, from a monotonic clock.
+
+    `latency_ms` runs from sent to last byte, `total_duration_ms` is what the caller waited, retries included.
+    """
+
+    latency_ms: Milliseconds | None = None
+    total_duration_ms: Milliseconds | None = None
+    time_to_first_token_ms: Milliseconds | None = None
+
+
+class ErrorInfo(_Part):
+    """Why a request failed."""
+
+    code: str | None = None
+    message: str | None = None
+    type: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"message": data}
+        if isinstance(data, BaseException):
+            return {"type": type(data).__qualname__, "message": str(data)}
+        if isinstance(data, Mapping) and isinstance(data.get("code"), int):
+            return {**data, "code": str(data["code"])}
+        return data
+
+
+class Cost(_Part):
+    """What the provider itself reported to charge; list prices are the reader's business."""
+
+    amount: Amount
+    currency: Annotated[str, Field(min_length=1, max_length=16)] = "USD"
+    source: str | None = None
+
+
+class Writer(_Part):
+    """Who wrote a line: one id a process, and a number that grows by one a line of one file."""
+
+    id: str
+    seq: Annotated[int, Field(ge=1)]
+
+
+def derive_status(entry: Mapping[str, Any]) -> str:
+    """Say which status an entry without one has, from what else it holds."""
+    http_status = entry.get("http_status")
+    refused = isinstance(http_status, int) and http_status >= 400
+    if entry.get("error") is not None or refused:
+        return "error"
+    evidence = (
+        "usage",
+        "cost",
+        "response",
+        "finish_reasons",
+        "provider_response_id",
+        "timings",
+        "timestamp_end",
+    )
+    if http_status is not None or any(entry.get(name) is not None for name in evidence):
+        return "success"
+    return "pending"
+
+
+class LLMRequestLogEntry(BaseModel):
+    """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+
+    # identity
+    id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
+    request_group: Identifier | None = Field(default=None, description="Joins the attempts of one call")
+    attempt: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31, strict=True)] | None = None
+    project_id: Identifier
+    chat_id: Identifier
+    user_id: Identifier | None = None
+    parent_id: Identifier | None = None
+    request_type: Literal["chat", "tool", "workflow"] | None = None
+    operation: str | None = None
+    # model
+    model: Annotated[str, Field(min_length=1)] = Field(description="As requested")
+    response_model: str | None = None
+    provider: str | None = None
+    provider_response_id: str | None = None
+    service_tier: str | None = None
+    stream: bool | None = None
+    finish_reasons: list[str] | None = None
+    output_format_hint: Literal["text", "markdown", "json"] | None = None
+    # outcome
+    status: Literal["pending", "success", "error", "timeout"] = "pending"
+    http_status: Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599, strict=True)] | None = None
+    error: ErrorInfo | None = None
+    # time
+    timestamp_start: UTCTime = Field(default_factory=lambda: clock().now())
+    timestamp_end: UTCTime | None = None
+    timings: Timings | None = None
+    # usage, money
+    usage: Usage | None = None
+    cost: Cost | None = None
+    # content
+    messages_included: list[Identifier] | None = Field(default=None, description="Ids of messages")
+    messages: list[Any] | None = Field(default=None, description="Goes to llm_content.jsonl")
+    response: Any = Field(default=None, description="Goes to llm_content.jsonl")
+    # causal
+    touched_files: list[str] | None = None
+    touched_entities: list[Identifier] | None = None
+    tags: list[str] | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    prompt_name: str | None = None
+    prompt_version: Identifier | None = None
+    # the rest
+    attributes: JsonObject | None = None
+
+    CONTENT_FIELDS: ClassVar[frozenset[str]] = frozenset({"messages", "response"})
+    IDENTITY_FIELDS: ClassVar[tuple[str, ...]] = ("project_id", "chat_id", "model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalise(cls, data: Any) -> Any:
+        return normalise_entry(data) if isinstance(data, Mapping) else data
+
+    @model_validator(mode="after")
+    def _end_after_start(self) -> Self:
+        if self.timestamp_end is not None and self.timestamp_end < self.timestamp_start:
+            raise ValueError(
+                f"timestamp_end: expected at or after timestamp_start ({format_time(self.timestamp_start)}), got "
+                f"{format_time(self.timestamp_end)}"
+            )
+        return self
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return what the line holds: JSON values only, absent fields left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+# The older flat shape: which top-level names belong to which group, and how they are called there.
+_FLAT: Final[dict[str, tuple[str | None, str]]] = {
+    **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw"}},
+    **{name: ("timings", name) for name in Timings.model_fields},
+    **{f"error_{name}": ("error", name) for name in ErrorInfo.model_fields},
+}
+
+
+def _lift(group: str, values: dict[str, Any], entry: dict[str, Any], attributes: dict[str, Any]) -> None:
+    own = entry.get(group)
+    if own is None:
+        entry[group] = values
+    elif isinstance(own, Mapping):
+        entry[group] = {**values, **own}
+    elif group == "error" and isinstance(own, str):
+        entry[group] = {"message": own, **values}
+    else:
+        attributes.update(values)
+
+
+def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring an entry as people write it into the entry's own shape; nothing is dropped.
+
+    Tokens, timings and error fields at the top move into their groups (the older flat shape), `request_id` becomes
+    `id` where that is absent and it is a UUID, unknown fields move to `attributes`, an absent status is derived.
+
+    Args:
+        data: Field names to values; not changed.
+
+    Returns:
+        A new dict whose keys are all fields of `LLMRequestLogEntry`.
+    """
+    fields = LLMRequestLogEntry.model_fields
+    entry: dict[str, Any] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    attributes: dict[str, Any] = {}
+    for key, value in data.items():
+        if value is None:
+            continue
+        group, name = _FLAT.get(key, (None, key))
+        if key in fields:
+            entry[key] = value
+        elif group is not None:
+            groups.setdefault(group, {})[name] = value
+        elif key == "request_id" and data.get("id") is None and _UUID.fullmatch(str(value).lower()):
+            entry["id"] = str(value).lower()
+        else:
+            attributes[key] = value
+    for group, values in groups.items():
+        _lift(group, values, entry, attributes)
+    if attributes:
+        own = entry.get("attributes")
+        if own is not None and not isinstance(own, Mapping):
+            own = {"attributes": own}
+        entry["attributes"] = {**attributes, **(own or {})}
+    if "status" not in entry:
+        entry["status"] = derive_status(entry)
+    return entry
+
+
+class Event(BaseModel):
+    """Anything else that was logged: `event_type` names it, its extras are `data`."""
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+
+    event_type: str = "log"
+    project_id: Identifier | None = None
+    chat_id: Identifier | None = None
+    user_id: Identifier | None = None
+    error_code: str | None = None
+    error_type: str | None = None
+    stack: str | None = None
+    context: JsonObject | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    data: JsonObject | None = None
+
+
+class ChatLLMInfo(_Part):
+    """Which request made a chat message."""
+
+    model: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+    timings: Timings | None = None
+
+
+class ChatMessage(BaseModel):
+    """One message of a chat."""
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+
+    id: Identifier = Field(default_factory=lambda: clock().new_id())
+    project_id: Identifier
+    chat_id: Identifier
+    role: Annotated[str, Field(min_length=1)]
+    content: Annotated[str, Field(max_length=MAX_CHAT_CONTENT)] | None = None
+    created_at: UTCTime = Field(default_factory=lambda: clock().now())
+    status: Literal["pending", "complete", "error", "discarded"] = "complete"
+    include_in_context: bool = True
+    is_aside: bool = False
+    pure_aside: bool = False
+    is_pinned: bool = False
+    is_discarded: bool = False
+    parent_message_id: Identifier | None = None
+    related_entity_ids: list[Identifier] | None = None
+    llm_info: ChatLLMInfo | None = None
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return what the line holds: JSON values only, absent fields left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class LogResult(BaseModel):
+    """What became of a line that was asked for.
+
+    Attributes:
+        id: The entry's id.
+        logged: True when the line is in its file; False when a filter of the user's dropped it.
+        timestamp: When it was logged, aware UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    logged: bool
+    timestamp: datetime
+
+
+class Acknowledgement(Protocol):
+    """What a caller that waits hangs on the record, and a handler answers.
+
+    A handler that takes the record calls `expect` before it returns, then, from any thread, exactly once `written`
+    or `failed`.
+    """
+
+    def expect(self) -> None:
+        """Note that one more handler has taken the record."""
+
+    def written(self) -> None:
+        """Note that the line is in its file."""
+
+    def failed(self, error: OSError) -> None:
+        """Note that the line could not be written and will not be."""
+
+
+class RecordPayload:
+    """What our adapter carries on a `LogRecord`, under the one attribute `llm_logging`.
+
+    Attributes:
+        kind: `llm_request`, `chat_message` or `event`.
+        fields: The call's own fields; never changed by a handler.
+        entry: A validated entry or message, where the caller had one; then `fields` is empty.
+        context: What was bound on the adapter and by scopes, the adapter's winning.
+        fallback: What to take where nobody says (`log.request` only).
+        ack: Who waits for the line; None for nobody.
+    """
+
+    __slots__ = ("ack", "context", "entry", "fallback", "fields", "kind")
+
+    def __init__(
+        self,
+        kind: Literal["llm_request", "chat_message", "event"],
+        fields: Mapping[str, Any],
+        *,
+        entry: LLMRequestLogEntry | ChatMessage | None = None,
+        context: Mapping[str, Any] | None = None,
+        fallback: Mapping[str, Any] | None = None,
+        ack: Acknowledgement | None = None,
+    ) -> None:
+        self.kind = kind
+        self.fields = fields
+        self.entry = entry
+        self.context = context
+        self.fallback = fallback
+        self.ack = ack
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A record may travel to a listener in another process; whoever waits here cannot be answered from there.
+        return _restore, (
+            self.kind,
+            dict(self.fields),
+            self.entry,
+            dict(self.context) if self.context else None,
+            dict(self.fallback) if self.fallback else None,
+        )
+
+    def __repr__(self) -> str:
+        return f"RecordPayload({self.kind!r}, {self.fields!r})"
+
+
+def _restore(kind: Any, fields: Any, entry: Any, context: Any, fallback: Any) -> RecordPayload:
+    return RecordPayload(kind, fields, entry=entry, context=context, fallback=fallback)
