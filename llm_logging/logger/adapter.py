@@ -339,7 +339,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         defaults = sink_defaults(require_sinks(self.logger))
         if not isinstance(message, ChatMessage):
             bound = {**defaults, **self._merged()}
-            known = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
+            known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
             message = validate(ChatMessage, {**known, **message})
         ack = Ack()
         payload = RecordPayload("chat_message", {}, entry=message, ack=ack)
