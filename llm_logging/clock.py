@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "clock", "format_time", "using_clock"]
+__all__ = ["Clock", "clock", "format_micros", "format_time", "using_clock"]
 
 
 class Clock:
@@ -69,6 +69,20 @@ def using_clock(other: Clock) -> Iterator[Clock]:
 def format_time(value: datetime) -> str:
     """Write an aware time as ISO 8601 in UTC with six fractional digits and `Z`."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_last_second: tuple[int, str] = (-1, "")
+
+
+def format_micros(micros: int) -> str:
+    """Write whole microseconds since 1970 as `format_time` would; the text of the last second is kept."""
+    global _last_second  # noqa: PLW0603  a cache of one, replaced whole, so that threads see one or the other
+    seconds, fraction = divmod(micros, 1_000_000)
+    known, text = _last_second
+    if known != seconds:
+        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        _last_second = (seconds, text)
+    return f"{text}{fraction:06d}Z"
 
 
 def _after_fork() -> None:

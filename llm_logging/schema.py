@@ -27,10 +27,12 @@ from pydantic import (
     PlainSerializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
 
 __all__ = [
+    "FLAT_FIELDS",
     "MAX_CHAT_CONTENT",
     "RECORD_ATTRIBUTE",
     "SCHEMA_VERSION",
@@ -43,10 +45,12 @@ __all__ = [
     "LLMRequestLogEntry",
     "LogResult",
     "RecordPayload",
+    "RecordSink",
     "Timings",
     "Usage",
     "Writer",
     "derive_status",
+    "normalise_entry",
 ]
 
 SCHEMA_VERSION: Final = 1
@@ -88,7 +92,7 @@ def _uuid_text(value: Any) -> Any:
         try:
             return str(uuid.UUID(value))
         except ValueError:
-            raise ValueError(f"expected a UUID, got {value[:80]!r}") from None
+            raise PydanticCustomError("uuid", "expected a UUID") from None
     return value
 
 
@@ -115,6 +119,11 @@ Amount = Annotated[
     PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
 ]
 JsonObject = dict[str, Any]
+
+
+def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
+    """Return the error of a rule that spans fields; `fields` are those that have to go for the rest to stand."""
+    return PydanticCustomError("rule", "{reason}", {"reason": reason, "fields": fields})
 
 
 class _Part(BaseModel):
@@ -169,22 +178,25 @@ class Usage(_Part):
         self.total_tokens = total
         cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
         if prompt is not None and cached > prompt:
-            raise ValueError(
-                f"cache_read_tokens + cache_write_tokens: expected at most prompt_tokens ({prompt}), which include "
-                f"them, got {cached}"
+            raise rule_broken(
+                f"expected at most prompt_tokens ({prompt}), which include cached ones, got {cached}",
+                "cache_read_tokens",
+                "cache_write_tokens",
+                "cache_write_1h_tokens",
             )
         if (
             self.cache_write_tokens is not None
             and (self.cache_write_1h_tokens or 0) > self.cache_write_tokens
         ):
-            raise ValueError(
-                f"cache_write_1h_tokens: expected at most cache_write_tokens ({self.cache_write_tokens}), got "
-                f"{self.cache_write_1h_tokens}"
+            raise rule_broken(
+                f"expected at most cache_write_tokens ({self.cache_write_tokens}), got {self.cache_write_1h_tokens}",
+                "cache_write_1h_tokens",
             )
         if completion is not None and (self.reasoning_tokens or 0) > completion:
-            raise ValueError(
-                f"reasoning_tokens: expected at most completion_tokens ({completion}), which include them, got "
-                f"{self.reasoning_tokens}"
+            raise rule_broken(
+                f"expected at most completion_tokens ({completion}), which include them, got "
+                f"{self.reasoning_tokens}",
+                "reasoning_tokens",
             )
         return self
 
@@ -315,9 +327,10 @@ class LLMRequestLogEntry(BaseModel):
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:
         if self.timestamp_end is not None and self.timestamp_end < self.timestamp_start:
-            raise ValueError(
-                f"timestamp_end: expected at or after timestamp_start ({format_time(self.timestamp_start)}), got "
-                f"{format_time(self.timestamp_end)}"
+            raise rule_broken(
+                f"expected at or after timestamp_start ({format_time(self.timestamp_start)}), got "
+                f"{format_time(self.timestamp_end)}",
+                "timestamp_end",
             )
         return self
 
@@ -327,7 +340,7 @@ class LLMRequestLogEntry(BaseModel):
 
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.
-_FLAT: Final[dict[str, tuple[str | None, str]]] = {
+FLAT_FIELDS: Final[dict[str, tuple[str | None, str]]] = {
     **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw"}},
     **{name: ("timings", name) for name in Timings.model_fields},
     **{f"error_{name}": ("error", name) for name in ErrorInfo.model_fields},
@@ -365,7 +378,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in data.items():
         if value is None:
             continue
-        group, name = _FLAT.get(key, (None, key))
+        group, name = FLAT_FIELDS.get(key, (None, key))
         if key in fields:
             entry[key] = value
         elif group is not None:
@@ -472,11 +485,21 @@ class Acknowledgement(Protocol):
         """Note that the line could not be written and will not be."""
 
 
+class RecordSink(Protocol):
+    """A handler that turns LLM records into lines; `log_llm_request` and `log.request` need one within reach."""
+
+    llm_sink: bool
+    defaults: Mapping[str, Any]
+
+    def handle(self, record: Any) -> Any:
+        """Filter the record and take it."""
+
+
 class RecordPayload:
     """What our adapter carries on a `LogRecord`, under the one attribute `llm_logging`.
 
     Attributes:
-        kind: `llm_request`, `chat_message` or `event`.
+        kind: `llm_request`, `chat_message`, `event`, or None where the fields themselves say it.
         fields: The call's own fields; never changed by a handler.
         entry: A validated entry or message, where the caller had one; then `fields` is empty.
         context: What was bound on the adapter and by scopes, the adapter's winning.
@@ -488,7 +511,7 @@ class RecordPayload:
 
     def __init__(
         self,
-        kind: Literal["llm_request", "chat_message", "event"],
+        kind: Literal["llm_request", "chat_message", "event"] | None,
         fields: Mapping[str, Any],
         *,
         entry: LLMRequestLogEntry | ChatMessage | None = None,

@@ -1,0 +1,360 @@
+"""The logger an application holds: a `LoggerAdapter` that binds context and speaks of LLM requests.
+
+Everything that the adapter adds to a record travels under one attribute, `llm_logging`, so no field of ours can clash
+with the names that `LogRecord` owns. Explicit fields beat bound ones, bound ones beat `scope()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..checks import validate
+from ..clock import clock
+from ..context import current_scope
+from ..errors import ErrorCode, ValidationError
+from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload
+from .call import LLMCall
+from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
+from .pending import pending_requests
+
+__all__ = ["LLMLoggerAdapter", "get_logger"]
+
+DEFAULT_LOGGER = "llm"
+
+
+class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
+    """A logger with bound context.
+
+    Args:
+        logger: The logger that does the work.
+        context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
+    """
+
+    def __init__(self, logger: logging.Logger, context: Mapping[str, Any] | None = None) -> None:
+        super().__init__(logger, dict(context or {}))
+        self.context: dict[str, Any] = dict(context or {})
+
+    def bind(self, **context: Any) -> LLMLoggerAdapter:
+        """Return another adapter of the same logger that binds these fields too; the newer win."""
+        return type(self)(self.logger, {**self.context, **context})
+
+    def unbind(self, *names: str) -> LLMLoggerAdapter:
+        """Return another adapter of the same logger that no longer binds these fields."""
+        return type(self)(self.logger, {k: v for k, v in self.context.items() if k not in names})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Put the call's extras and the bound context on the record, under one attribute."""
+        fields = kwargs.get("extra") or {}
+        kwargs["extra"] = {RECORD_ATTRIBUTE: RecordPayload(None, fields, context=self._merged())}
+        return msg, kwargs
+
+    def _merged(self) -> Mapping[str, Any]:
+        scoped = current_scope()
+        return {**scoped, **self.context} if scoped else self.context
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def log_llm_request(
+        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+    ) -> LogResult:
+        """Log one finished or pending request; its line is in its file when this returns.
+
+        Args:
+            entry: A model, or a mapping of the entry's fields; what it lacks is taken from the adapter, the scopes and
+                the handler's `defaults=`. `id` and `timestamp_start` are made when absent.
+            timeout: Seconds to wait for the file at most.
+
+        Returns:
+            The entry's id, whether it is in its file (False when a filter dropped it), and when it was logged.
+
+        Raises:
+            ValidationError: The entry breaks the contract; nothing was written.
+            FileSystemError: The disk refused the line, also at the second try.
+            ConfigurationError: No LLMFileHandler is within reach of the logger.
+        """
+        ack = Ack()
+        result = self._account(self._checked(entry), ack)
+        if ack.taken:
+            ack.wait(timeout)
+        return result
+
+    async def alog_llm_request(
+        self,
+        entry: LLMRequestLogEntry | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
+    ) -> LogResult:
+        """Log one request without blocking the event loop; see `log_llm_request`."""
+        ack = AsyncAck()
+        result = self._account(self._checked(entry), ack)
+        if ack.taken:
+            await ack.wait_async(timeout)
+        return result
+
+    def log_llm_request_start(
+        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+    ) -> LogResult:
+        """Log that a request was sent: a `pending` line, to be finished by its id.
+
+        Args:
+            entry: As in `log_llm_request`; its status is `pending`.
+            timeout: Seconds to wait for the file at most.
+
+        Returns:
+            As `log_llm_request`; hand its `id` to `log_llm_request_complete` or `log_llm_request_error`.
+
+        Raises:
+            ValidationError: As `log_llm_request`; also where the entry has a final status, or its id is in use.
+        """
+        checked = self._checked(entry, status="pending")
+        if checked.status != "pending":
+            raise ValidationError(
+                f"log_llm_request_start: expected status 'pending', got {checked.status!r}",
+                code=ErrorCode.INVALID_STATE,
+            )
+        pending_requests.open(checked)
+        return self._finish_call(checked, timeout)
+
+    def log_llm_request_complete(
+        self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Any
+    ) -> LogResult:
+        """Log that a started request succeeded.
+
+        Args:
+            request_id: The id that `log_llm_request_start` returned.
+            timeout: Seconds to wait for the file at most.
+            **fields: What is known now: `usage`, `finish_reasons`, `response` ...; `timings.latency_ms` and
+                `timestamp_end` are measured when absent.
+
+        Raises:
+            ValidationError: The request is final already, or nobody started it here and identity is not given.
+        """
+        return self._end(request_id, {"status": "success", **fields}, timeout)
+
+    def log_llm_request_error(
+        self,
+        request_id: str,
+        error: BaseException | Mapping[str, Any] | str,
+        *,
+        timeout: float = WAIT_SECONDS,
+        **fields: Any,
+    ) -> LogResult:
+        """Log that a started request failed; a `TimeoutError` gives the status `timeout`.
+
+        Args:
+            request_id: The id that `log_llm_request_start` returned.
+            error: What went wrong.
+            timeout: Seconds to wait for the file at most.
+            **fields: What else is known now.
+
+        Raises:
+            ValidationError: The request is final already, or nobody started it here and identity is not given.
+        """
+        status = "timeout" if isinstance(error, TimeoutError) else "error"
+        return self._end(request_id, {"status": status, "error": error, **fields}, timeout)
+
+    def _end(self, request_id: str, fields: dict[str, Any], timeout: float) -> LogResult:
+        started = pending_requests.claim(request_id)
+        try:
+            entry = self._checked({"id": request_id, **started, **fields}, status="success")
+            if entry.status == "pending":
+                raise ValidationError(
+                    "a request that ends: expected status 'success', 'error' or 'timeout', got 'pending'",
+                    code=ErrorCode.INVALID_STATE,
+                )
+            result = self._finish_call(entry, timeout)
+        except BaseException:
+            pending_requests.release(request_id, started)
+            raise
+        return result
+
+    def _finish_call(self, entry: LLMRequestLogEntry, timeout: float) -> LogResult:
+        ack = Ack()
+        result = self._account(entry, ack)
+        if ack.taken:
+            ack.wait(timeout)
+        return result
+
+    def _checked(
+        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, status: str | None = None
+    ) -> LLMRequestLogEntry:
+        defaults = sink_defaults(require_sinks(self.logger))
+        if isinstance(entry, LLMRequestLogEntry):
+            return entry
+        if not isinstance(entry, Mapping):
+            raise ValidationError(
+                f"entry: expected an LLMRequestLogEntry or a mapping of its fields, got {type(entry).__name__}"
+            )
+        own = {key: value for key, value in entry.items() if value is not None}
+        if status is not None:
+            own.setdefault("status", status)
+        return validate(LLMRequestLogEntry, {**defaults, **self._merged(), **own})
+
+    def _account(self, entry: LLMRequestLogEntry, ack: Ack) -> LogResult:
+        level = logging.ERROR if entry.status in {"error", "timeout"} else logging.INFO
+        payload = RecordPayload("llm_request", {}, entry=entry, ack=ack)
+        record = dispatch(self.logger, level, f"{entry.model} {entry.status}", payload)
+        created = clock().created(record.created) if record is not None else clock().now().timestamp()
+        return LogResult(id=entry.id, logged=ack.taken, timestamp=datetime.fromtimestamp(created, UTC))
+
+    def request(
+        self,
+        model: str | None = None,
+        *,
+        pending: bool = True,
+        fallback: str | None = "default",
+        **fields: Any,
+    ) -> LLMCall:
+        """Time one request, in a `with` or `async with` block, and log it whatever happens.
+
+        A pending line is logged on entry and the final line, with latency, on exit; an exception is recorded
+        (a timeout as `timeout`) and goes on its way. Nothing here waits for the disk.
+
+        Args:
+            model: The model as requested; may come later, by `finish(model=...)`.
+            pending: Whether to log the line on entry.
+            fallback: Project and chat where nobody names one; None makes such a request an `invalid_entry` event.
+            **fields: Any other field of the entry, or attributes of your own.
+
+        Raises:
+            ConfigurationError: On entry, where no LLMFileHandler is within reach of the logger.
+        """
+        if model is not None:
+            fields["model"] = model
+        return LLMCall(self.logger, self._merged(), fields, pending=pending, fallback=fallback)
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def log_event(
+        self,
+        event_type: str,
+        message: str | None = None,
+        *,
+        level: int = logging.INFO,
+        project_id: str | None = None,
+        chat_id: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Log that something happened to the system, a project or a chat.
+
+        Args:
+            event_type: Its name: `project_created`, `chat_closed` ...
+            message: For people; the name when absent.
+            level: As in `logging`.
+            project_id: The project it belongs to; else the bound one, else it is a system event.
+            chat_id: The chat it belongs to.
+            **data: What else to keep.
+        """
+        fields: dict[str, Any] = {"event_type": event_type, **data}
+        self._event(level, message if message is not None else event_type, fields, project_id, chat_id)
+
+    def log_error(
+        self,
+        error: BaseException | str,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        project_id: str | None = None,
+        chat_id: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Log an error with its stack.
+
+        Args:
+            error: The exception, whose stack is kept, or a text; then the stack of this call is kept.
+            code: A code of yours; the exception's `code` or its class when absent.
+            message: For people; the exception's text when absent.
+            context: What was going on.
+            project_id: The project it belongs to.
+            chat_id: The chat it belongs to.
+            **data: What else to keep.
+        """
+        fields: dict[str, Any] = {"event_type": "error", **data}
+        if isinstance(error, BaseException):
+            text = message if message is not None else str(error) or type(error).__qualname__
+            own_code = getattr(error, "code", None)
+            fields["error_code"] = code or (
+                str(own_code) if own_code is not None else type(error).__qualname__
+            )
+            fields["error_type"] = type(error).__qualname__
+            fields["stack"] = "".join(traceback.format_exception(error))
+        else:
+            text = message if message is not None else error
+            fields["error_code"] = code or "ERROR"
+            fields["stack"] = "".join(traceback.format_stack()[:-1])
+        if context is not None:
+            fields["context"] = context
+        self._event(logging.ERROR, text, fields, project_id, chat_id)
+
+    def log_warning(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        project_id: str | None = None,
+        chat_id: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Log a warning; see `log_error`."""
+        fields: dict[str, Any] = {"event_type": "warning", **data}
+        if code is not None:
+            fields["error_code"] = code
+        if context is not None:
+            fields["context"] = context
+        self._event(logging.WARNING, message, fields, project_id, chat_id)
+
+    def _event(
+        self, level: int, message: str, fields: dict[str, Any], project_id: str | None, chat_id: str | None
+    ) -> None:
+        if project_id is not None:
+            fields["project_id"] = project_id
+        if chat_id is not None:
+            fields["chat_id"] = chat_id
+        # The text is data, not a format: a per cent sign in it stays one.
+        self.log(level, "%s", message, extra=fields, stacklevel=3)
+
+    def log_chat_message(
+        self,
+        message: ChatMessage | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,
+    ) -> LogResult:
+        """Log one message of a chat; its line is in the chat's file when this returns.
+
+        Args:
+            message: A model, or a mapping of its fields; `project_id` and `chat_id` may be bound.
+            timeout: Seconds to wait for the file at most.
+
+        Raises:
+            ValidationError: The message breaks the contract; nothing was written.
+            FileSystemError: The disk refused the line, also at the second try.
+            ConfigurationError: No LLMFileHandler is within reach of the logger.
+        """
+        defaults = sink_defaults(require_sinks(self.logger))
+        if not isinstance(message, ChatMessage):
+            bound = {**defaults, **self._merged()}
+            known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
+            message = validate(ChatMessage, {**known, **message})
+        ack = Ack()
+        payload = RecordPayload("chat_message", {}, entry=message, ack=ack)
+        record = dispatch(self.logger, logging.INFO, f"{message.role} message", payload)
+        if ack.taken:
+            ack.wait(timeout)
+        created = clock().created(record.created) if record is not None else clock().now().timestamp()
+        return LogResult(id=message.id, logged=ack.taken, timestamp=datetime.fromtimestamp(created, UTC))
+
+
+def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
+    """Return an adapter of the logger `name` with bound context.
+
+    Args:
+        name: As in `logging.getLogger`; None takes the logger `llm`.
+        **context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
+    """
+    return LLMLoggerAdapter(logging.getLogger(name if name is not None else DEFAULT_LOGGER), context)

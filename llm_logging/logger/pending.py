@@ -1,0 +1,93 @@
+"""The requests that were started here and are not final yet.
+
+Invariant: a request is finished once. Memory is bounded: of the oldest started ones only the id is forgotten, which
+costs the reader nothing (their pending line is on disk); of finished ones the last ids are kept to refuse a second end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from ..clock import clock
+from ..errors import ErrorCode, ValidationError
+from ..schema import LLMRequestLogEntry
+
+__all__ = ["PendingRequests", "pending_requests"]
+
+
+class PendingRequests:
+    """Remember started requests by id.
+
+    Args:
+        limit: How many started, and how many finished ones to remember at most.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; a forked child starts so, its parent finishes what it started."""
+        self._lock = threading.Lock()
+        self._started: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._final: OrderedDict[str, None] = OrderedDict()
+
+    def open(self, entry: LLMRequestLogEntry) -> None:
+        """Remember a request as started.
+
+        Raises:
+            ValidationError: One with this id was started or finished here.
+        """
+        fields = entry.model_dump(exclude_none=True, exclude={"status", "messages"})
+        fields["_began"] = clock().monotonic()
+        with self._lock:
+            if entry.id in self._started or entry.id in self._final:
+                raise ValidationError(
+                    f"id {entry.id}: expected an id that was not started yet", code=ErrorCode.INVALID_STATE
+                )
+            self._started[entry.id] = fields
+            if len(self._started) > self._limit:
+                self._started.popitem(last=False)
+
+    def claim(self, request_id: str) -> dict[str, Any]:
+        """Take what is known of a started request, whose end is being logged.
+
+        Returns:
+            Its fields, with latency and end measured; empty where it was not started here.
+
+        Raises:
+            ValidationError: It is final already.
+        """
+        with self._lock:
+            if request_id in self._final:
+                raise ValidationError(
+                    f"id {request_id}: expected a pending request, it is final already",
+                    code=ErrorCode.INVALID_STATE,
+                )
+            self._final[request_id] = None
+            if len(self._final) > self._limit:
+                self._final.popitem(last=False)
+            started = self._started.pop(request_id, None)
+        if started is None:
+            return {}
+        fields = {key: value for key, value in started.items() if key != "_began"}
+        latency = (clock().monotonic() - started["_began"]) * 1000
+        fields["timings"] = {**(fields.get("timings") or {}), "latency_ms": latency}
+        return fields
+
+    def release(self, request_id: str, started: dict[str, Any]) -> None:
+        """Give back a claimed request whose end could not be logged."""
+        with self._lock:
+            self._final.pop(request_id, None)
+            if started:
+                latency = started["timings"].get("latency_ms", 0.0)
+                self._started[request_id] = {**started, "_began": clock().monotonic() - latency / 1000}
+
+
+pending_requests = PendingRequests()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pending_requests.reset)
