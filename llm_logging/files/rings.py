@@ -177,12 +177,10 @@ class Ring:
         elif head - self.tail + whole > capacity:
             return 0
         at = HEADER_BYTES + place
-        start = at + RECORD_HEADER
-        middle = start + len(path)
+        data = path + line
+        record = _RECORD.pack(size, zlib.crc32(data), PENDING, len(path), 0) + data
         buffer = self.map
-        buffer[start:middle] = path
-        buffer[middle : start + size] = line
-        _RECORD.pack_into(buffer, at, size, zlib.crc32(line, zlib.crc32(path)), PENDING, len(path), 0)
+        buffer[at : at + RECORD_HEADER + size] = record
         head += whole
         if publish:
             _U64.pack_into(buffer, _HEAD_AT, head)
@@ -226,7 +224,7 @@ class Ring:
             start = at + RECORD_HEADER
             path = buffer[start : start + path_size]
             line = buffer[start + path_size : start + size]
-            if zlib.crc32(line, zlib.crc32(path)) != crc:
+            if zlib.crc32(path + line) != crc:
                 return
             yield RingRecord(
                 position, position + whole, path.decode("utf-8", "surrogateescape"), line, state == DONE

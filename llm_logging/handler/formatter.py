@@ -67,6 +67,7 @@ class LLMJsonFormatter(JsonFormatter):
         self.redactor = redactor_from(redact)
         self.entry_defaults: Mapping[str, Any] = dict(entry_defaults or {})
         self._prefixes: dict[tuple[str, str, str, str], tuple[bytes, bytes]] = {}
+        self._messages: dict[str, bytes] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without a line end; such a line has no `writer`."""
@@ -120,19 +121,20 @@ class LLMJsonFormatter(JsonFormatter):
                 self._prefixes.clear()
             level, name, event_type = (to_bytes(text) for text in key[:3])
             parts = (
-                b'Z","level":%b,"logger":%b,"message":' % (level, name),
+                b'","level":%b,"logger":%b,"message":' % (level, name),
                 b',"event_type":%b,"writer":{"id":"%b","seq":' % (event_type, writer.encode()),
             )
             self._prefixes[key] = parts
-        stamp = format_micros(micros_of(record))
-        before = b'{"v":%d,"timestamp":"%b%b%b%b' % (
-            SCHEMA_VERSION,
-            stamp[:-1].encode(),
-            parts[0],
-            to_bytes(message),
-            parts[1],
-        )
-        return before, (b"}," + to_bytes(body)[1:] + b"\n") if body else b"}}\n"
+        text = self._messages.get(message)
+        if text is None:
+            text = to_bytes(message)
+            if not record.args and len(message) < 200:
+                if len(self._messages) > 1000:
+                    self._messages.clear()
+                self._messages[message] = text
+        stamp = format_micros(micros_of(record)).encode()
+        before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
+        return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
 
     def _custom(
         self,

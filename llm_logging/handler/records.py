@@ -40,6 +40,7 @@ RESERVED: Final = frozenset(
         RECORD_ATTRIBUTE,
     }
 )
+_STANDARD: Final = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
 LLM_REQUEST: Final = "llm_request"
@@ -88,6 +89,49 @@ def message_of(record: logging.LogRecord) -> str:
         return f"{repr_of(message)} {repr_of(record.args)}"
 
 
+def fast_request(record: logging.LogRecord, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the line of a well-formed LLM request holds; None where the record needs a closer look."""
+    attributes = record.__dict__
+    if record.exc_info:
+        return None
+    payload = attributes.get(RECORD_ATTRIBUTE)
+    if payload is None:
+        if attributes.get("event_type") != LLM_REQUEST and LLM_REQUEST not in attributes:
+            return None
+        fields = attributes.copy()
+        try:
+            for name in _STANDARD:
+                del fields[name]
+        except KeyError:
+            return None
+        fields.pop("message", None)
+        fields.pop("asctime", None)
+        context: Mapping[str, Any] | None = current_scope()
+    elif type(payload) is RecordPayload and payload.entry is None and payload.kind is None:
+        given = payload.fields
+        if given.get("event_type") != LLM_REQUEST and LLM_REQUEST not in given:
+            return None
+        fields = dict(given)
+        context = payload.context
+    else:
+        return None
+    if fields.pop("event_type", LLM_REQUEST) != LLM_REQUEST or not _CONTENT.isdisjoint(fields):
+        return None
+    nested = fields.pop(LLM_REQUEST, None)
+    if nested is not None:
+        if type(nested) is not dict or not _CONTENT.isdisjoint(nested):
+            return None
+        fields = {**fields, **nested} if fields else nested
+    if context or defaults:
+        fields = {**defaults, **(context or {}), **fields}
+    body = fast_entry(fields, micros_of(record))
+    if body is not None:
+        extras = body.get("attributes")
+        if extras is not None and not plain(extras):
+            body["attributes"] = jsonable(extras)
+    return body
+
+
 def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     """Say what a record's line holds.
 
@@ -95,6 +139,9 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         record: Any record of any library; not changed.
         defaults: The handler's `defaults=`.
     """
+    body = fast_request(record, defaults)
+    if body is not None:
+        return Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
     attributes = record.__dict__
     payload = attributes.get(RECORD_ATTRIBUTE)
     if type(payload) is RecordPayload:

@@ -358,7 +358,13 @@ class AppendFile(ConcurrentRotatingFileHandler):
         index = max((number for when, number in taken if when == stamp), default=0) + 1
         return active.with_name(segment_name(stem, sealed_at, index))
 
+    def flush(self) -> None:
+        """Do nothing: every append goes to the system whole."""
+
     def close(self) -> None:
+        """Do nothing: `logging.shutdown` closes every handler there is, also while the writer is using this one."""
+
+    def let_go(self) -> None:
         """Close the file and its lock file; appending again opens them again."""
         super().close()
 

@@ -358,7 +358,7 @@ class Writer:
             if done and self._note_close and process().last:
                 self._note_clean_close()
             for file in self._files.values():
-                file.close()
+                file.let_go()
             self._open.clear()
             self._leave(spool, done)
 
@@ -528,7 +528,7 @@ class Writer:
         seconds = min(known.seconds * 2, _MAX_PAUSE) if known is not None else 0.1
         self._pauses[path] = _Pause(seconds, time.monotonic() + seconds)
         with contextlib.suppress(KeyError):
-            self._files.pop(path).close()
+            self._files.pop(path).let_go()
             self._open.pop(path, None)
         self.tell(
             "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
@@ -542,13 +542,13 @@ class Writer:
             self._files[path] = file
             if len(self._files) > _KNOWN_FILES:
                 _, oldest = self._files.popitem(last=False)
-                oldest.close()
+                oldest.let_go()
         self._open[path] = None
         self._open.move_to_end(path)
         if len(self._open) > self._options.max_open_files:
             stale, _ = self._open.popitem(last=False)
             if stale in self._files:
-                self._files[stale].close()
+                self._files[stale].let_go()
         return file
 
     def _recover(self) -> None:
