@@ -72,17 +72,17 @@ def format_time(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-_last_second: tuple[int, str] = (-1, "")
+_seconds: dict[int, str] = {}
 
 
 def format_micros(micros: int) -> str:
-    """Write whole microseconds since 1970 as `format_time` would; the text of the last second is kept."""
-    global _last_second  # noqa: PLW0603  a cache of one, replaced whole, so that threads see one or the other
-    seconds, fraction = divmod(micros, 1_000_000)
-    known, text = _last_second
-    if known != seconds:
-        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        _last_second = (seconds, text)
+    """Write whole microseconds since 1970 as `format_time` would; the text of recent seconds is kept."""
+    second, fraction = divmod(micros, 1_000_000)
+    text = _seconds.get(second)
+    if text is None:
+        if len(_seconds) > 512:
+            _seconds.clear()
+        text = _seconds[second] = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
     return f"{text}{fraction:06d}Z"
 
 

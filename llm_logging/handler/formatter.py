@@ -132,7 +132,7 @@ class LLMJsonFormatter(JsonFormatter):
                 if len(self._messages) > 1000:
                     self._messages.clear()
                 self._messages[message] = text
-        stamp = format_micros(micros_of(record)).encode()
+        stamp = format_micros(built.micros or micros_of(record)).encode()
         before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
         return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
 
@@ -146,7 +146,7 @@ class LLMJsonFormatter(JsonFormatter):
         message, body = redacted(redactor, message_of(record), jsonable(built.body))
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
-            "timestamp": format_micros(micros_of(record)),
+            "timestamp": format_micros(built.micros or micros_of(record)),
             "level": record.levelname,
             "logger": record.name,
             "message": message,
@@ -227,7 +227,7 @@ class LLMConsoleFormatter(logging.Formatter):
         """Return the record's text; only a stack makes it longer than one line."""
         built = build(record, self.entry_defaults)
         message, body = redacted(self.redactor, message_of(record), jsonable(built.body))
-        when = datetime.fromtimestamp(micros_of(record) / 1e6, UTC).astimezone().strftime(self.datefmt or "")
+        when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
         facts = _facts(body) if built.event_type == "llm_request" else _event_facts(built.event_type, body)
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
         level, name, text = f"{record.levelname:<7}", printable(record.name), printable(message)

@@ -58,9 +58,10 @@ class Built:
         body: Field names to JSON values; never the caller's own dict at its top.
         content: `messages` and `response` of a request, which have a file of their own.
         invalid: How many fields were wrong.
+        micros: The record's time in whole microseconds since 1970; 0 until it is known.
     """
 
-    __slots__ = ("body", "chat_id", "content", "event_type", "invalid", "kind", "project_id")
+    __slots__ = ("body", "chat_id", "content", "event_type", "invalid", "kind", "micros", "project_id")
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Built:
         self.chat_id = chat_id
         self.content: dict[str, Any] | None = None
         self.invalid = 0
+        self.micros = 0
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -89,7 +91,9 @@ def message_of(record: logging.LogRecord) -> str:
         return f"{repr_of(message)} {repr_of(record.args)}"
 
 
-def fast_request(record: logging.LogRecord, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+def fast_request(
+    record: logging.LogRecord, defaults: Mapping[str, Any], micros: int
+) -> dict[str, Any] | None:
     """Return what the line of a well-formed LLM request holds; None where the record needs a closer look."""
     attributes = record.__dict__
     if record.exc_info:
@@ -124,7 +128,7 @@ def fast_request(record: logging.LogRecord, defaults: Mapping[str, Any]) -> dict
         fields = {**fields, **nested} if fields else nested
     if context or defaults:
         fields = {**defaults, **(context or {}), **fields}
-    body = fast_entry(fields, micros_of(record))
+    body = fast_entry(fields, micros)
     if body is not None:
         extras = body.get("attributes")
         if extras is not None and not plain(extras):
@@ -139,9 +143,17 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         record: Any record of any library; not changed.
         defaults: The handler's `defaults=`.
     """
-    body = fast_request(record, defaults)
+    micros = round(clock().created(record.created) * 1_000_000)
+    body = fast_request(record, defaults, micros)
     if body is not None:
-        return Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+        built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+    else:
+        built = _closer_look(record, defaults)
+    built.micros = micros
+    return built
+
+
+def _closer_look(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     attributes = record.__dict__
     payload = attributes.get(RECORD_ATTRIBUTE)
     if type(payload) is RecordPayload:
