@@ -218,7 +218,7 @@ def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
     return None
 
 
-def _fast_dict(model: type[BaseModel], *, extra: Literal["allow", "forbid"]) -> core_schema.CoreSchema:
+def _fast_dict(model: type[BaseModel], *, extra: Literal["ignore", "forbid"]) -> core_schema.CoreSchema:
     fields = {}
     for name, field in model.model_fields.items():
         schema = _fast_schema(name, field.annotation)
@@ -242,7 +242,8 @@ def _unwrapped(annotation: Any) -> Any:
             return annotation
 
 
-_FAST: Final = SchemaValidator(_fast_dict(LLMRequestLogEntry, extra="allow")).validate_python
+# Unknown names are let be: whoever calls compares what came back with what it gave.
+_FAST: Final = SchemaValidator(_fast_dict(LLMRequestLogEntry, extra="ignore")).validate_python
 _FAST_FIELDS: Final = frozenset(
     name
     for name, field in LLMRequestLogEntry.model_fields.items()
@@ -260,25 +261,35 @@ _EVIDENCE: Final = (
 )
 
 
-def fast_entry(fields: Mapping[str, Any], now: int) -> dict[str, Any] | None:
+def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str, Any] | None:
     """Check a well-formed entry and return what its line holds.
 
     Args:
         fields: Field names to values; not changed.
         now: The time of the record in whole microseconds since 1970.
+        others: How many of `fields` are known to be none of the entry's, as the standard attributes of a log record; where
+            there are any, attributes of the user's own are not looked for, and None is returned.
 
     Returns:
         The same fields and values as `LLMRequestLogEntry(...).line_fields()`, values of attributes as they came, or
         None where only the model knows.
     """
     try:
-        entry = _FAST(fields)
+        entry: dict[str, Any] = _FAST(fields)
     except pydantic.ValidationError:
         return None
+    if len(entry) + others != len(fields):
+        if others:
+            return None
+        attributes = _attributes(fields)
+        if attributes is None:
+            return None
+        entry["attributes"] = attributes
     usage = entry.get("usage")
     if usage is not None and not _complete_usage(usage):
         return None
-    latency = entry["timings"].get("latency_ms") if "timings" in entry else None
+    timings = entry.get("timings")
+    latency = timings.get("latency_ms") if timings else None
     start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
     if start is None:
         if end is not None:
@@ -290,15 +301,14 @@ def fast_entry(fields: Mapping[str, Any], now: int) -> dict[str, Any] | None:
             entry["timestamp_end"] = format_micros(now)
     elif not _written_times(entry, start, end, latency):
         return None
-    if not entry.keys() <= _FAST_FIELDS and not _set_attributes(entry):
-        return None
     if "status" not in entry:
         if entry.get("http_status", 0) >= 400:
             entry["status"] = "error"
         else:
-            known = any(name in fields for name in _EVIDENCE)
+            known = any(name in entry and name in fields for name in _EVIDENCE)
             entry["status"] = "success" if known else "pending"
-    return {"id": clock().new_id(), **entry}
+    entry["id"] = clock().new_id()
+    return entry
 
 
 def _complete_usage(usage: dict[str, Any]) -> bool:
@@ -330,13 +340,13 @@ def _written_times(entry: dict[str, Any], start: Any, end: Any, latency: float |
     return True
 
 
-def _set_attributes(entry: dict[str, Any]) -> bool:
-    """Move fields of nobody's to `attributes`; say whether that could be done here."""
+def _attributes(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is nobody's field; None where that cannot be done here."""
     attributes = {}
-    for name in [name for name in entry if name not in _FAST_FIELDS]:
-        value = entry.pop(name)
+    for name, value in fields.items():
+        if name in _FAST_FIELDS:
+            continue
         if name in _MODEL_ONLY or type(name) is not str or value is None:
-            return False
+            return None
         attributes[name] = value
-    entry["attributes"] = attributes
-    return True
+    return attributes

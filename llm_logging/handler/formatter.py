@@ -114,27 +114,36 @@ class LLMJsonFormatter(JsonFormatter):
     def _assemble(
         self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], writer: str
     ) -> tuple[bytes, bytes]:
-        key = (record.levelname, record.name, built.event_type, writer)
-        parts = self._prefixes.get(key)
+        parts = self._prefixes.get((record.levelname, record.name, built.event_type, writer))
         if parts is None:
-            if len(self._prefixes) > 1000:
-                self._prefixes.clear()
-            level, name, event_type = (to_bytes(text) for text in key[:3])
-            parts = (
-                b'","level":%b,"logger":%b,"message":' % (level, name),
-                b',"event_type":%b,"writer":{"id":"%b","seq":' % (event_type, writer.encode()),
-            )
-            self._prefixes[key] = parts
+            parts = self._prepare(record, built.event_type, writer)
         text = self._messages.get(message)
         if text is None:
-            text = to_bytes(message)
-            if not record.args and len(message) < 200:
-                if len(self._messages) > 1000:
-                    self._messages.clear()
-                self._messages[message] = text
+            text = self._message(message, bool(record.args))
         stamp = format_micros(built.micros or micros_of(record)).encode()
         before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
         return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
+
+    def _prepare(self, record: logging.LogRecord, event_type: str, writer: str) -> tuple[bytes, bytes]:
+        """Return the parts of the envelope that lines of one logger, level and type share."""
+        if len(self._prefixes) > 1000:
+            self._prefixes.clear()
+        key = (record.levelname, record.name, event_type, writer)
+        level, name, kind = (to_bytes(text) for text in key[:3])
+        parts = (
+            b'","level":%b,"logger":%b,"message":' % (level, name),
+            b',"event_type":%b,"writer":{"id":"%b","seq":' % (kind, writer.encode()),
+        )
+        self._prefixes[key] = parts
+        return parts
+
+    def _message(self, message: str, formatted: bool) -> bytes:
+        text = to_bytes(message)
+        if not formatted and len(message) < 200:
+            if len(self._messages) > 1000:
+                self._messages.clear()
+            self._messages[message] = text
+        return text
 
     def _custom(
         self,

@@ -40,7 +40,8 @@ RESERVED: Final = frozenset(
         RECORD_ATTRIBUTE,
     }
 )
-_STANDARD: Final = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+# The record's own attributes, and `event_type`, which is not the entry's either.
+_OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
 LLM_REQUEST: Final = "llm_request"
@@ -100,34 +101,38 @@ def fast_request(
         return None
     payload = attributes.get(RECORD_ATTRIBUTE)
     if payload is None:
-        if attributes.get("event_type") != LLM_REQUEST and LLM_REQUEST not in attributes:
+        nested = attributes.get(LLM_REQUEST)
+        if nested is None and attributes.get("event_type") != LLM_REQUEST:
             return None
-        fields = attributes.copy()
-        try:
-            for name in _STANDARD:
-                del fields[name]
-        except KeyError:
-            return None
-        fields.pop("message", None)
-        fields.pop("asctime", None)
         context: Mapping[str, Any] | None = current_scope()
+        if nested is None and not context and not defaults and type(record) is logging.LogRecord:
+            # The common case, without a copy: none of the record's own attributes is a field's name.
+            others = _OTHERS + ("message" in attributes) + ("asctime" in attributes)
+            body = fast_entry(attributes, micros, others)
+            if body is not None:
+                return body
+        fields = {key: value for key, value in attributes.items() if key not in RESERVED}
     elif type(payload) is RecordPayload and payload.entry is None and payload.kind is None:
         given = payload.fields
-        if given.get("event_type") != LLM_REQUEST and LLM_REQUEST not in given:
+        nested = given.get(LLM_REQUEST)
+        if nested is None and given.get("event_type") != LLM_REQUEST:
             return None
         fields = dict(given)
         context = payload.context
     else:
         return None
-    if fields.pop("event_type", LLM_REQUEST) != LLM_REQUEST or not _CONTENT.isdisjoint(fields):
-        return None
-    nested = fields.pop(LLM_REQUEST, None)
+    fields.pop("event_type", None)
     if nested is not None:
-        if type(nested) is not dict or not _CONTENT.isdisjoint(nested):
+        del fields[LLM_REQUEST]
+        if type(nested) is not dict:
             return None
         fields = {**fields, **nested} if fields else nested
-    if context or defaults:
-        fields = {**defaults, **(context or {}), **fields}
+    return _checked({**defaults, **(context or {}), **fields} if context or defaults else fields, micros)
+
+
+def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
+    if not _CONTENT.isdisjoint(fields):
+        return None
     body = fast_entry(fields, micros)
     if body is not None:
         extras = body.get("attributes")

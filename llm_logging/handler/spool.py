@@ -246,7 +246,13 @@ class Spool:
                 return -1
             identity.busy = True
             try:
-                position = self._commit(path, encoded, before, after, ack)
+                if ack is None:
+                    number = identity.last.get(path, 0) + 1
+                    position = self.ring.store(encoded, b"%b%d%b" % (before, number, after))
+                    if position:
+                        identity.last[path] = number
+                if ack is not None or not position:
+                    position = self._commit(path, encoded, before, after, ack)
                 while identity.nested:
                     spool, *nested = identity.nested.popleft()
                     spool._commit(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
