@@ -1,0 +1,83 @@
+"""Names that cannot be read back in place of those that can, the same name for the same person as long as the key lasts.
+
+A pseudonym is `p_` and the first 128 bits of HMAC-SHA-256 under the key, of the field's last name, a zero byte and the
+value, in hexadecimal: stable for grouping, different for a `user_id` and a `chat_id` of one spelling, and new under a
+new key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment
+
+__all__ = ["Pseudonymiser", "pseudonym"]
+
+_FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
+
+
+def pseudonym(field: str, value: object, key: bytes) -> str:
+    """Return the pseudonym of one value.
+
+    Args:
+        field: The field's name; of a dotted one the last part counts.
+        value: What stands in it; numbers count as their decimal text.
+        key: At least 16 bytes.
+    """
+    message = field.rpartition(".")[2].encode() + b"\0" + str(value).encode("utf-8", "surrogatepass")
+    return f"p_{hmac.new(key, message, hashlib.sha256).hexdigest()[:32]}"
+
+
+class Pseudonymiser:
+    """Replace named fields of an entry by pseudonyms.
+
+    Args:
+        fields: Names such as `user_id`, `chat_id`, `attributes.account`.
+        key: At least 16 bytes; None takes `LLM_LOGGING_PSEUDONYM_KEY`, or the file named by
+            `LLM_LOGGING_PSEUDONYM_KEY_FILE`.
+
+    Raises:
+        ConfigurationError: A field is no name, or there is no key or one that is too short.
+    """
+
+    __slots__ = ("_key", "_paths")
+
+    def __init__(self, fields: Sequence[str], key: bytes | None = None) -> None:
+        if isinstance(fields, str):
+            raise ConfigurationError(f"pseudonyms: expected a list of fields, got the string {fields!r}")
+        for field in fields:
+            if not isinstance(field, str) or not _FIELD.fullmatch(field):
+                raise ConfigurationError(
+                    f"pseudonyms: expected fields such as 'user_id' or 'attributes.x', got {field!r}"
+                )
+        found = key_from_environment(PSEUDONYM_KEY) if key is None else checked_key(key, "pseudonym key")
+        if found is None:
+            raise ConfigurationError(
+                f"pseudonyms of {list(fields)}: expected a key in {PSEUDONYM_KEY} or {PSEUDONYM_KEY}_FILE, got neither"
+            )
+        self._key = found
+        self._paths = tuple(tuple(field.split(".")) for field in fields)
+
+    def apply(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry with its named fields replaced; the same object where it has none of them."""
+        for path in self._paths:
+            entry = self._replace(entry, path)
+        return entry
+
+    def _replace(self, value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        name = path[0]
+        item = value.get(name)
+        if item is None:
+            return value
+        if len(path) > 1:
+            fresh = self._replace(item, path[1:]) if isinstance(item, dict) else item
+        elif isinstance(item, (list, tuple)):
+            fresh = [part if part is None else pseudonym(name, part, self._key) for part in item]
+        else:
+            fresh = pseudonym(name, item, self._key)
+        return value if fresh is item else {**value, name: fresh}
