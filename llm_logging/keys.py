@@ -12,7 +12,7 @@ from typing import Final
 
 from .errors import ConfigurationError
 
-__all__ = ["MANIFEST_KEY", "PSEUDONYM_KEY", "checked_key", "key_from_environment"]
+__all__ = ["MANIFEST_KEY", "PSEUDONYM_KEY", "checked_key", "key_from_environment", "key_from_file"]
 
 PSEUDONYM_KEY: Final = "LLM_LOGGING_PSEUDONYM_KEY"
 MANIFEST_KEY: Final = "LLM_LOGGING_MANIFEST_KEY"
@@ -33,6 +33,24 @@ def checked_key(key: str | bytes, source: str) -> bytes:
     if len(found) < _SHORTEST:
         raise ConfigurationError(f"{source}: expected a key of at least {_SHORTEST} bytes, got {len(found)}")
     return found
+
+
+def key_from_file(file: str | os.PathLike[str], source: str) -> bytes:
+    """Return the key that a file holds.
+
+    Args:
+        file: Its path.
+        source: Who named it, for the message.
+
+    Raises:
+        ConfigurationError: It cannot be read, or the key is too short.
+    """
+    try:
+        return checked_key(Path(file).read_bytes(), f"{source} {os.fspath(file)}")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{source}: expected a readable file, got {os.fspath(file)!r}: {error}"
+        ) from error
 
 
 def key_from_environment(variable: str) -> bytes | None:

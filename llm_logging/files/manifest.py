@@ -27,7 +27,7 @@ from pydantic_core import from_json
 
 from ..clock import clock, format_time
 from ..errors import ErrorCode, FileSystemError
-from .unpacking import open_segment
+from .compression import open_segment
 
 __all__ = [
     "FIRST",

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
 from ..errors import ErrorCode, NotFoundError
+from .compression import open_segment
 from .manifest import FIRST, ManifestEntry, line_hash, line_mac, manifest_path, parsed, plain_name
 from .segments import Segment, list_segments, parse_segment_name
-from .unpacking import open_segment
 
 __all__ = ["Finding", "LogReport", "VerifyReport", "verify"]
 

@@ -12,15 +12,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from ..errors import ConfigurationError
 
-__all__ = ["ContentMode", "ContentPolicy", "without_blobs"]
-
-ContentMode = Literal["off", "hash", "full"]
+__all__ = ["ContentPolicy", "without_blobs"]
 
 _SHORTEST_BLOB: Final = 256
 _DATA_URL = re.compile(
@@ -36,12 +34,16 @@ _MEDIA_KEYS: Final = ("media_type", "mime_type", "mimeType", "mediaType", "conte
 _DEPTH: Final = 100
 
 
+class _Blob(dict[str, Any]):
+    """What is said of a blob; it is never cut."""
+
+
 def _described(payload: bytes, media_type: str | None) -> dict[str, Any]:
-    return {
-        "media_type": media_type or "application/octet-stream",
-        "bytes": len(payload),
-        "sha256": hashlib.sha256(payload).hexdigest(),
-    }
+    return _Blob(
+        media_type=media_type or "application/octet-stream",
+        bytes=len(payload),
+        sha256=hashlib.sha256(payload).hexdigest(),
+    )
 
 
 def _decoded(text: str) -> bytes | None:
@@ -135,7 +137,7 @@ class ContentPolicy:
 
     Args:
         mode: `off` writes none; `hash` writes SHA-256 and length in characters, to tell equal texts; `full` writes it.
-        max_chars: The most characters of one text that `full` keeps; None keeps all.
+        max_chars: The most characters of one text that `full` keeps; None or 0 keeps all.
         redact: What takes secrets out, applied after blobs went and before anything is cut or hashed.
 
     Raises:
@@ -146,7 +148,7 @@ class ContentPolicy:
 
     def __init__(
         self,
-        mode: ContentMode = "off",
+        mode: str = "off",
         max_chars: int | None = None,
         *,
         redact: Callable[[Any], Any] | None = None,
@@ -159,8 +161,8 @@ class ContentPolicy:
             raise ConfigurationError(
                 f"max_content_chars: expected a whole number >= 0 or None, got {max_chars!r}"
             )
-        self.mode = mode
-        self.max_chars = max_chars
+        self.mode: str = mode
+        self.max_chars = max_chars or None
         self.redact = redact
 
     def request_content(self, messages: Any, response: Any) -> dict[str, Any] | None:
@@ -203,6 +205,15 @@ class ContentPolicy:
             return {"content": text}
         return {"content": text[: self.max_chars], "content_chars": len(text)}
 
+    def chat_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a chat message's fields with its text as `chat_content` says; the same object where it stays."""
+        if "content" not in body:
+            return body
+        kept = self.chat_content(body["content"])
+        if kept.get("content") is body["content"]:
+            return body
+        return {name: value for name, value in body.items() if name != "content"} | kept
+
     def _prepared(self, value: Any) -> Any:
         plain = without_blobs(value)
         return plain if self.redact is None else self.redact(plain)
@@ -217,7 +228,7 @@ class ContentPolicy:
 def _cut(value: Any, most: int, depth: int) -> Any:
     if isinstance(value, str):
         return value if len(value) <= most else f"{value[:most]}[cut: {len(value) - most} more characters]"
-    if depth > _DEPTH:
+    if depth > _DEPTH or isinstance(value, _Blob):
         return value
     if isinstance(value, Mapping):
         fresh = {key: _cut(item, most, depth + 1) for key, item in value.items()}

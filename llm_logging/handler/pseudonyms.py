@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment
+from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file
 
-__all__ = ["Pseudonymiser", "pseudonym"]
+__all__ = ["Pseudonymiser", "pseudonym", "pseudonymiser_from"]
 
 _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
 
@@ -81,3 +81,39 @@ class Pseudonymiser:
         else:
             fresh = pseudonym(name, item, self._key)
         return value if fresh is item else {**value, name: fresh}
+
+
+def pseudonymiser_from(
+    option: Sequence[str] | Mapping[str, Any] | Pseudonymiser | None,
+) -> Pseudonymiser | None:
+    """Make what a configuration asks for.
+
+    Args:
+        option: None or an empty list for none; field names, with the key in the environment; or a mapping with
+            `fields` and one of `key_file`, a path, and `key_env`, the name of another variable.
+
+    Raises:
+        ConfigurationError: It is none of these, or there is no key.
+    """
+    if option is None or isinstance(option, Pseudonymiser):
+        return option
+    if not isinstance(option, Mapping):
+        if isinstance(option, str) or not isinstance(option, Sequence):
+            raise ConfigurationError(f"pseudonyms: expected a list of fields or a mapping, got {option!r}")
+        return Pseudonymiser(option) if option else None
+    unknown = sorted(str(name) for name in option if name not in {"fields", "key_file", "key_env"})
+    if unknown or "fields" not in option:
+        raise ConfigurationError(
+            f"pseudonyms: expected `fields` and perhaps `key_file` or `key_env`, got {sorted(map(str, option))}"
+        )
+    file, variable = option.get("key_file"), option.get("key_env")
+    if file and variable:
+        raise ConfigurationError("pseudonyms: expected key_file or key_env, got both")
+    key = key_from_file(file, "pseudonyms: key_file") if file else None
+    if variable:
+        key = key_from_environment(variable)
+        if key is None:
+            raise ConfigurationError(
+                f"pseudonyms: expected a key in {variable} or {variable}_FILE, got neither"
+            )
+    return Pseudonymiser(option["fields"], key)
