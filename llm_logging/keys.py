@@ -6,13 +6,22 @@ no part of it. A key shorter than 16 bytes is refused: what it protects could be
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Final
 
 from .errors import ConfigurationError
 
-__all__ = ["MANIFEST_KEY", "PSEUDONYM_KEY", "checked_key", "key_from_environment", "key_from_file"]
+__all__ = [
+    "MANIFEST_KEY",
+    "PSEUDONYM_KEY",
+    "checked_key",
+    "key_from_environment",
+    "key_from_file",
+    "pseudonym",
+]
 
 PSEUDONYM_KEY: Final = "LLM_LOGGING_PSEUDONYM_KEY"
 MANIFEST_KEY: Final = "LLM_LOGGING_MANIFEST_KEY"
@@ -72,3 +81,19 @@ def key_from_environment(variable: str) -> bytes | None:
         raise ConfigurationError(
             f"{variable}_FILE: expected a readable file, got {file!r}: {error}"
         ) from error
+
+
+def pseudonym(field: str, value: object, key: bytes) -> str:
+    """Return the pseudonym of one value.
+
+    It is `p_` and the first 128 bits, in hexadecimal, of HMAC-SHA-256 under the key of the field's last name, a zero
+    byte and the value: stable for grouping, different for a `user_id` and a `chat_id` of one spelling, and new under a
+    new key.
+
+    Args:
+        field: The field's name; of a dotted one the last part counts.
+        value: What stands in it; numbers count as their decimal text.
+        key: At least 16 bytes.
+    """
+    message = field.rpartition(".")[2].encode() + b"\0" + str(value).encode("utf-8", "surrogatepass")
+    return f"p_{hmac.new(key, message, hashlib.sha256).hexdigest()[:32]}"

@@ -23,7 +23,7 @@ from .compression import open_segment
 from .manifest import FIRST, ManifestEntry, line_hash, line_mac, manifest_path, parsed, plain_name
 from .segments import Segment, list_segments, parse_segment_name
 
-__all__ = ["Finding", "LogReport", "VerifyReport", "verify"]
+__all__ = ["Finding", "LogReport", "VerifyReport", "logs_below", "verify"]
 
 _BLOCK: Final = 1 << 20
 
@@ -112,7 +112,7 @@ def verify(root: Path, *, key: bytes | None = None, heads: Mapping[str, str] | N
     if not root.is_dir():
         raise NotFoundError(f"{root}: expected a folder with logs, found none", code=ErrorCode.ROOT_NOT_FOUND)
     kept = heads or {}
-    names = {path.relative_to(root).as_posix(): path for path in _logs(root)}
+    names = {path.relative_to(root).as_posix(): path for path in logs_below(root)}
     for name in kept:
         names.setdefault(name, root / name)
     logs = [_verify_log(root, path, key, kept.get(name)) for name, path in sorted(names.items())]
@@ -121,7 +121,7 @@ def verify(root: Path, *, key: bytes | None = None, heads: Mapping[str, str] | N
     )
 
 
-def _logs(root: Path) -> Iterator[Path]:
+def logs_below(root: Path) -> Iterator[Path]:
     """Yield the active file of every log below a folder, also of those of which only a manifest is left."""
     for folder, _, names in os.walk(root):
         stems: set[str] = set()

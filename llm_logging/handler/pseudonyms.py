@@ -1,36 +1,20 @@
 """Names that cannot be read back in place of those that can, the same name for the same person as long as the key lasts.
 
-A pseudonym is `p_` and the first 128 bits of HMAC-SHA-256 under the key, of the field's last name, a zero byte and the
-value, in hexadecimal: stable for grouping, different for a `user_id` and a `chat_id` of one spelling, and new under a
-new key.
+What a pseudonym is made of: see `keys.pseudonym`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file
+from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
 
-__all__ = ["Pseudonymiser", "pseudonym", "pseudonymiser_from"]
+__all__ = ["Pseudonymiser", "pseudonymiser_from"]
 
 _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
-
-
-def pseudonym(field: str, value: object, key: bytes) -> str:
-    """Return the pseudonym of one value.
-
-    Args:
-        field: The field's name; of a dotted one the last part counts.
-        value: What stands in it; numbers count as their decimal text.
-        key: At least 16 bytes.
-    """
-    message = field.rpartition(".")[2].encode() + b"\0" + str(value).encode("utf-8", "surrogatepass")
-    return f"p_{hmac.new(key, message, hashlib.sha256).hexdigest()[:32]}"
 
 
 class Pseudonymiser:
