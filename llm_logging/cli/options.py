@@ -1,0 +1,169 @@
+"""The options that several commands share, each said once, and what they mean together."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from ..clock import clock
+from ..errors import ErrorCode, NotFoundError
+from ..files.layout import resolve_root
+from .times import Edge, parse_time, zone
+
+__all__ = [
+    "BEGIN",
+    "AsJson",
+    "Chat",
+    "Files",
+    "Project",
+    "Root",
+    "Since",
+    "TableFormat",
+    "Tz",
+    "Until",
+    "Where",
+    "existing_root",
+    "note",
+    "time_range",
+    "when",
+    "write",
+]
+
+PANEL: Final = "Which requests"
+LOOK: Final = "How it looks"
+
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root", "-r", metavar="DIR", help="Folder of the logs. [default: $LLM_LOGGING_ROOT, else ./llm_logs]",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+Project = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="ID", help="Only this project.", rich_help_panel=PANEL),
+]
+Chat = Annotated[
+    str | None,
+    typer.Option(
+        "--chat", "-c", metavar="ID", help="Only this chat; needs --project.", rich_help_panel=PANEL
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", "-s", metavar="TIME", rich_help_panel=PANEL,
+        help="From this time on: 2h, 7d, today, 2026-01-15, 2026-W03, 2026-01, 2026-01-15T10:30Z.",
+    ),
+]  # fmt: skip
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", "-u", metavar="TIME", rich_help_panel=PANEL,
+        help="Up to this time; a day, week or month includes itself.",
+    ),
+]  # fmt: skip
+Tz = Annotated[
+    str,
+    typer.Option(
+        "--tz", metavar="ZONE", help="Whose days they are: UTC, Europe/Berlin, local.", rich_help_panel=PANEL
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", "-w", metavar="FILTER", rich_help_panel=PANEL,
+        help="Only requests of which this holds, e.g. status=error, model~gpt-4*, latency_ms>2000, "
+        "attributes.tenant=acme. May be repeated: all must hold.",
+    ),
+]  # fmt: skip
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--files", "-f", metavar="FILE...", rich_help_panel=PANEL,
+        help="Read these JSON-lines files instead of a root: paths or globs, - for standard input.",
+    ),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.", rich_help_panel=LOOK)]
+
+
+class TableFormat(StrEnum):
+    """Name the ways to print a table."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+BEGIN: Final = """\
+To begin, log a request:
+
+    import logging.config, llm_logging
+    logging.config.dictConfig(llm_logging.presets.development())
+    log = llm_logging.get_logger("app", project_id="demo", chat_id="c-1")
+    log.info("answered", extra={"llm_request": {"model": "gpt-4o", "status": "success",
+             "usage": {"prompt_tokens": 100, "completion_tokens": 50}}})
+
+or say where the logs are: --root DIR, the environment variable LLM_LOGGING_ROOT, or --files FILE... for other files."""
+
+
+def existing_root(root: str | None) -> Path:
+    """Return the folder of the logs.
+
+    Raises:
+        NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
+    """
+    path = resolve_root(root)
+    if not path.is_dir():
+        raise NotFoundError(
+            f"no logs here yet: the folder {path} does not exist.\n\n{BEGIN}", code=ErrorCode.ROOT_NOT_FOUND
+        )
+    return path
+
+
+def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
+    """Read `--since` or `--until`; None stays None."""
+    if text is None:
+        return None
+    option = "--since" if edge == "start" else "--until"
+    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
+
+
+def time_range(since: str | None, until: str | None, tz: str) -> tuple[datetime | None, datetime | None]:
+    """Read `--since` and `--until` as moments: the first that counts and the first that no longer does."""
+    from datetime import timedelta
+
+    place = zone(tz)
+    start, end = when(since, "start", tz), when(until, "end", tz)
+    if isinstance(end, date) and not isinstance(end, datetime):
+        end += timedelta(days=1)
+
+    def moment(value: date | datetime | None) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime(value.year, value.month, value.day, tzinfo=place)
+
+    return moment(start), moment(end)
+
+
+def zone_name(tz: str) -> str:
+    """Return the IANA name of `--tz`."""
+    return str(getattr(zone(tz), "key", "UTC"))
+
+
+def write(text: str) -> None:
+    """Write an answer to standard output, ending in one newline."""
+    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Write what is not part of the answer to standard error, so that pipes stay clean."""
+    sys.stderr.write(text if text.endswith("\n") else text + "\n")
+    sys.stderr.flush()
