@@ -59,7 +59,7 @@ HideFields = Annotated[bool, typer.Option("--hide-fields", "-H", help="Show head
 Colour = Annotated[
     bool | None,
     typer.Option(
-        "--color/--no-color", help="Colours. [default: on a terminal without NO_COLOR]", show_default=False
+        "--color/--no-color", help="Colours; else on a terminal without NO_COLOR.", show_default=False
     ),
 ]
 
@@ -87,7 +87,7 @@ def pretty(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|-]...", help="Files, also .gz; - or none: standard input.", show_default=False
+            metavar="FILE|-", help="Files, also .gz; - or none: standard input.", show_default=False
         ),
     ] = None,
     *,
@@ -201,7 +201,7 @@ def _finder(root: Path, project: str | None, kind: Kind) -> Callable[[], list[Pa
 def tail(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Files instead of a root.", show_default=False),
+        typer.Argument(metavar="FILE", help="Files instead of a root.", show_default=False),
     ] = None,
     *,
     root: opt.Root = None,

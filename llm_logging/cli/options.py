@@ -40,7 +40,7 @@ LOOK: Final = "How it looks"
 Root = Annotated[
     str | None,
     typer.Option(
-        "--root", "-r", metavar="DIR", help="Folder of the logs. [default: $LLM_LOGGING_ROOT, else ./llm_logs]",
+        "--root", "-r", metavar="DIR", help="Folder of the logs; else $LLM_LOGGING_ROOT, else ./llm_logs.",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
@@ -92,6 +92,65 @@ Files = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.", rich_help_panel=LOOK)]
 
 
+Paths = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE", help="More files, as --files.", show_default=False)
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Fail on the first line that cannot be used.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir", metavar="DIR", help="Keep parsed segments here instead of the user's cache folder.",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Read every line again.", rich_help_panel=PANEL, show_default=False),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
+        help="One row for each: hour, day, week, month, model, provider, project, chat, user, status, "
+        "request_type, any field, attributes.NAME or tag; several with commas.",
+    ),
+]  # fmt: skip
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        "--sort", metavar="FIGURE", rich_help_panel=LOOK,
+        help="Largest first by requests, tokens, cost, error_rate, latency_ms.p95 ...; or by a group's name.",
+    ),
+]  # fmt: skip
+Reverse = Annotated[
+    bool, typer.Option("--reverse", help="The other way round.", rich_help_panel=LOOK, show_default=False)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", "-n", min=0, metavar="N", help="At most so many rows, of times the newest; 0: all.",
+        rich_help_panel=LOOK,
+    ),
+]  # fmt: skip
+FillGaps = Annotated[
+    bool,
+    typer.Option(
+        "--fill-gaps", help="Also times at which nothing happened.", rich_help_panel=LOOK, show_default=False
+    ),
+]
+Camel = Annotated[
+    bool, typer.Option("--camel", help="JSON names in camelCase.", rich_help_panel=LOOK, show_default=False)
+]
+
+
 class TableFormat(StrEnum):
     """Name the ways to print a table."""
 
@@ -100,6 +159,8 @@ class TableFormat(StrEnum):
     CSV = "csv"
     MARKDOWN = "markdown"
 
+
+Format = Annotated[TableFormat, typer.Option("--format", "-o", help="How to print it.", rich_help_panel=LOOK)]
 
 BEGIN: Final = """\
 To begin, log a request:
@@ -111,6 +172,12 @@ To begin, log a request:
              "usage": {"prompt_tokens": 100, "completion_tokens": 50}}})
 
 or say where the logs are: --root DIR, the environment variable LLM_LOGGING_ROOT, or --files FILE... for other files."""
+
+
+def all_files(files: list[str] | None, paths: list[str] | None) -> list[str] | None:
+    """Join `--files` and the arguments after it, into which a shell spreads its globs; None: read the root."""
+    named = [*(files or []), *(paths or [])]
+    return named or None
 
 
 def existing_root(root: str | None) -> Path:

@@ -60,11 +60,14 @@ class _DamagedError(Exception):
     """A compressed file ends early or is not what its name says."""
 
 
-def read_lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
+def read_lines(
+    path: Path, *, suffix: str | None = None, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[Line]:
     """Read a file line by line; `.gz` and `.zst` are unpacked on the way.
 
     Args:
         path: The file.
+        suffix: `.gz` or `.zst` where it is packed so, else an empty text; None: that of its name.
         max_line_bytes: The longest line whose bytes are given.
 
     Yields:
@@ -76,7 +79,9 @@ def read_lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[
     """
     try:
         with path.open("rb") as file:
-            yield from split_lines(blocks(file, path.suffix), max_line_bytes=max_line_bytes)
+            yield from split_lines(
+                blocks(file, path.suffix if suffix is None else suffix), max_line_bytes=max_line_bytes
+            )
     except OSError as error:
         raise FileSystemError(
             f"reading {path}: {error.strerror or error}",
