@@ -6,8 +6,8 @@ plus duration; what goes wrong in here never reaches the application, and the ap
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -138,7 +138,8 @@ class LLMCall:
             self._fields["usage"] = response["usage"]
 
     def _failure(self, error: BaseException | Mapping[str, Any] | str) -> dict[str, Any]:
-        if isinstance(error, asyncio.CancelledError):
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and isinstance(error, asyncio.CancelledError):
             return {"status": "error", "error": {"code": "cancelled", "type": type(error).__qualname__}}
         status = "timeout" if isinstance(error, TimeoutError) else "error"
         return {"status": status, "error": error}
