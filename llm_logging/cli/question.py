@@ -74,7 +74,7 @@ class Question:
         Raises:
             NotFoundError: There is no such root.
         """
-        kept: dict[str, Any] = {"cache_dir": self.cache_dir, "use_cache": self.use_cache}
+        kept: dict[str, Any] = {"cache_dir": self.cache_dir, "cache": self.use_cache}
         if self.files is None:
             return {"root": opt.existing_root(self.root), **kept}
         return {"files": named_files(self.files), **kept}

@@ -6,6 +6,7 @@ a UUID is found however it was written.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from .parse import RawFile
 from .request_log import key_of
 from .source import LogFile
 
-__all__ = ["lines_with_ids"]
+__all__ = ["ids_with_prefix", "lines_with_ids"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
@@ -55,6 +56,41 @@ def lines_with_ids(files: Sequence[LogFile], keys: Iterable[uuid.UUID]) -> Itera
     for place, file in enumerate(files):
         for chunk in _whole_lines(file.raw):
             yield from ((place, line) for line in _cut(chunk, holds(chunk)))
+
+
+def ids_with_prefix(files: Sequence[LogFile], prefix: str, *, most: int) -> set[str]:
+    """Return ids of requests that begin so, at most so many.
+
+    Args:
+        files: Where to look.
+        prefix: The first characters.
+        most: When to stop looking.
+    """
+    start = re.escape(prefix.encode("utf-8", "surrogatepass"))
+    pattern = re.compile(
+        rb'[{,]\s{0,8}"(?:request_)?id"\s{0,8}:\s{0,8}"(' + start + rb'[^"\\]{0,2000})"', re.IGNORECASE
+    )
+    found: set[str] = set()
+    for file in files:
+        for chunk in _whole_lines(file.raw):
+            for match in pattern.finditer(chunk):
+                if _is_request(chunk, match.start(1), match[1]):
+                    found.add(match[1].decode("utf-8", "replace"))
+                if len(found) >= most:
+                    return found
+    return found
+
+
+def _is_request(chunk: bytes, at: int, text: bytes) -> bool:
+    # The id of a writer or of an attribute is not that of the request.
+    line = chunk[chunk.rfind(b"\n", 0, at) + 1 : (chunk + b"\n").find(b"\n", at)]
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(value, dict):
+        return False
+    return text.decode("utf-8", "replace") in (value.get("id"), value.get("request_id"))
 
 
 def _cut(chunk: bytes, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:

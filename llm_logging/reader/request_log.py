@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -18,9 +19,19 @@ from typing import Any, Final
 
 from ..checks import forgive
 from ..schema import Identifier, LLMRequestLogEntry, Timings, Usage, UTCTime
+from .parse import RawFile, open_lines
 from .salvage import salvage_lines
 
-__all__ = ["RequestLine", "RequestLog", "fold_request", "key_of", "read_request_lines", "to_entry"]
+__all__ = [
+    "RequestLine",
+    "RequestLog",
+    "content_of",
+    "fold_request",
+    "key_of",
+    "read_request_lines",
+    "read_whole_file",
+    "to_entry",
+]
 
 _ENVELOPE: Final = frozenset({"v", "timestamp", "level", "logger", "message", "event_type", "writer"})
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
@@ -105,16 +116,47 @@ def read_request_lines(data: bytes, *, log: int = 0, name: str = "") -> list[Req
     """
     target = io.BytesIO()
     salvage_lines(io.BytesIO(data), target, name=name)
-    found = []
     content = _content(data)
-    for text in target.getvalue().splitlines():
-        value = json.loads(text)
-        if value.get("event_type") != "llm_request":
-            continue
+    return [line for text in target.getvalue().splitlines() for line in _request_line(text, content, log)]
+
+
+def read_whole_file(raw: RawFile, *, log: int = 0) -> Iterator[RequestLine]:
+    """Read every request of a file, those without an id of their own included.
+
+    Args:
+        raw: The file.
+        log: Which log it is of.
+    """
+    with tempfile.TemporaryFile() as copy:
+        with open_lines(raw.path, raw.compression) as lines:
+            salvage_lines(lines, copy, name=raw.name)
+        copy.seek(0)
+        for text in copy:
+            yield from _request_line(text, {}, log)
+
+
+def _request_line(text: bytes, content: Mapping[str, Any], log: int) -> Iterator[RequestLine]:
+    value = json.loads(text)
+    if value.get("event_type") == "llm_request":
         envelope = {key: item for key, item in value.items() if key in _ENVELOPE}
         fields = {key: item for key, item in value.items() if key not in _ENVELOPE}
-        found.append(RequestLine(key_of(str(fields["id"])), {**content, **fields}, envelope, log))
-    return found
+        yield RequestLine(key_of(str(fields["id"])), {**content, **fields}, envelope, log)
+
+
+def content_of(data: bytes) -> tuple[uuid.UUID, dict[str, Any]] | None:
+    """Return whose content a line holds, and the content; None where it holds none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if (
+        not isinstance(value, dict)
+        or value.get("event_type") != "llm_content"
+        or not isinstance(value.get("id"), str)
+    ):
+        return None
+    held = {name: value[name] for name in LLMRequestLogEntry.CONTENT_FIELDS if value.get(name) is not None}
+    return key_of(value["id"]), held
 
 
 def _content(data: bytes) -> dict[str, Any]:
