@@ -68,8 +68,11 @@ class Question:
         }
         return StatsOptions(**{**values, **changes})
 
-    def source(self) -> dict[str, Any]:
+    def source(self, *, once: bool = True) -> dict[str, Any]:
         """Return the reader's arguments that say where the lines are, and where parsed segments are kept.
+
+        Args:
+            once: Whether they are read once only; standard input cannot be read again.
 
         Raises:
             NotFoundError: There is no such root.
@@ -77,6 +80,11 @@ class Question:
         kept: dict[str, Any] = {"cache_dir": self.cache_dir, "cache": self.use_cache}
         if self.files is None:
             return {"root": opt.existing_root(self.root), **kept}
+        if not once and "-" in self.files:
+            raise ValidationError(
+                "--files -: expected a file where pages are read one after the other, got standard input",
+                code=ErrorCode.INVALID_OPTIONS,
+            )
         return {"files": named_files(self.files), **kept}
 
     def ask(self, **changes: Any) -> Stats:

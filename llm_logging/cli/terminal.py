@@ -112,6 +112,8 @@ def csv_cell(value: object) -> object:
     """
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if not isinstance(value, str):
         return value
     text = safe(value)

@@ -6,7 +6,6 @@ or will be). Every log is read line by line, in bounded memory.
 
 from __future__ import annotations
 
-import bisect
 import json
 import os
 import re
@@ -20,16 +19,20 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, FileSystemError
 from .lines import read_lines
+from .ranges import Ranges
 from .segments import Segment, active_logs, list_segments
 
 __all__ = [
     "Finding",
     "LogReport",
-    "Ranges",
+    "check_cache",
     "check_disk",
     "check_leftovers",
+    "check_lines",
     "check_log",
     "check_modes",
+    "check_packages",
+    "check_spools",
     "logs_under",
 ]
 
@@ -59,50 +62,6 @@ class Finding:
     path: str | None = None
 
 
-class Ranges:
-    """A set of whole numbers that are nearly consecutive, in little memory."""
-
-    __slots__ = ("_starts", "_stops")
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
-
-    def add(self, number: int) -> bool:
-        """Add a number; False where it was there."""
-        place = bisect.bisect_right(self._starts, number)
-        if place and number < self._stops[place - 1]:
-            return False
-        joins_left = place > 0 and self._stops[place - 1] == number
-        joins_right = place < len(self._starts) and self._starts[place] == number + 1
-        if joins_left and joins_right:
-            self._stops[place - 1] = self._stops.pop(place)
-            del self._starts[place]
-        elif joins_left:
-            self._stops[place - 1] = number + 1
-        elif joins_right:
-            self._starts[place] = number
-        else:
-            self._starts.insert(place, number)
-            self._stops.insert(place, number + 1)
-        return True
-
-    def gaps(self, first: int = 1) -> list[tuple[int, int]]:
-        """Return what is missing between `first` and the largest, as first and last number."""
-        found = []
-        expected = first
-        for start, stop in zip(self._starts, self._stops, strict=True):
-            if start > expected:
-                found.append((expected, start - 1))
-            expected = max(expected, stop)
-        return found
-
-    @property
-    def last(self) -> int:
-        """The largest; 0 where there is none."""
-        return self._stops[-1] - 1 if self._stops else 0
-
-
 @dataclass(slots=True)
 class LogReport:
     """What one log holds.
@@ -125,11 +84,11 @@ class LogReport:
     writers: dict[str, Ranges] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
-    def findings(self, pruned: Callable[[str, str], int] = lambda _log, _writer: 0) -> Iterator[Finding]:
+    def findings(self, pruned: Callable[[str], Ranges] = lambda _writer: Ranges()) -> Iterator[Finding]:
         """Say what is wrong with the log; nothing where it is whole.
 
         Args:
-            pruned: Gives the last number of a writer in a log that was removed on purpose; 0 for none.
+            pruned: Gives the numbers of a writer that were removed on purpose.
         """
         if self.bad:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.bad.most_common())
@@ -138,7 +97,7 @@ class LogReport:
         for path, reason in self.unreadable.items():
             yield Finding("files", "problem", f"cannot be read to its end: {reason}", path)
         for writer, ranges in self.writers.items():
-            gaps = ranges.gaps(pruned(self.name, writer) + 1)
+            gaps = ranges.joined(pruned(writer)).gaps()
             if gaps:
                 missing = sum(last - first + 1 for first, last in gaps)
                 shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:_NAMED])
@@ -318,3 +277,123 @@ def _size(value: int) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:.3g} TB"
+
+
+def check_lines(root: Path) -> Iterator[Finding]:
+    """Read every line of every log under a root, and say what is wrong with each log."""
+    lines = logs = 0
+    whole = True
+    for active in logs_under(root):
+        report = check_log(active, root)
+        logs += 1
+        lines += report.lines
+        for finding in report.findings(_pruned_by(active)):
+            whole = whole and finding.state != "problem"
+            yield finding
+    if whole:
+        yield Finding("lines", "ok", f"{lines:,} lines in {logs:,} logs, none torn and none missing")
+
+
+def _pruned_by(active: Path) -> Callable[[str], Ranges]:
+    """Return which numbers of a writer were removed on purpose, as the log's manifest says."""
+    removed: dict[str, Ranges] = {}
+    for record in _manifest(active.with_suffix(".manifest")):
+        spans: list[tuple[str, Any]] = []
+        if record.get("action") == "removed" and isinstance(record.get("writers"), dict):
+            spans = [
+                (name, (span.get("first"), span.get("last"))) for name, span in record["writers"].items()
+            ]
+        elif record.get("action") == "rewritten" and isinstance(record.get("dropped"), dict):
+            spans = [(name, span) for name, many in record["dropped"].items() for span in many]
+        for name, span in spans:
+            first, last = span
+            if isinstance(first, int) and isinstance(last, int):
+                removed.setdefault(name, Ranges()).add_span(first, last)
+    return lambda writer: removed.get(writer, Ranges())
+
+
+def _manifest(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def check_packages(root: Path) -> list[Finding]:
+    """Say which versions are in use, and what is missing for what lies under a root."""
+    import sys
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    names = ("llm-logging", "duckdb", "genai-prices", "concurrent-log-handler", "pydantic")
+    versions = [f"Python {sys.version.split()[0]}"]
+    missing = []
+    for name in names:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    found.append(
+        Finding("packages", "warning" if set(missing) - {"llm-logging"} else "ok", ", ".join(versions))
+    )
+    if any(segment.compression == "zst" for active in logs_under(root) for segment in list_segments(active)):
+        from importlib.util import find_spec
+
+        if sys.version_info < (3, 14) and find_spec("backports.zstd") is None:
+            text = "segments are packed with zstd; some checks need `pip install 'llm-logging[zstd]'`"
+            found.append(Finding("packages", "warning", text))
+    return found
+
+
+def check_spools(root: Path) -> list[Finding]:
+    """Look for lines that a killed process left in its buffer, on their way to the files."""
+    from .rings import dead_rings
+
+    waiting = rings = 0
+    for ring in dead_rings(root):
+        try:
+            held = sum(1 for _ in ring.records())
+            rings += held > 0
+            waiting += held
+        finally:
+            ring.close(remove=False)
+    if not rings:
+        return [Finding("spools", "ok", "no line waits in the buffer of a process that is gone")]
+    text = (
+        f"{waiting:,} lines wait in the buffers of {rings:,} processes that are gone; "
+        "the next process that logs to this root writes them"
+    )
+    return [Finding("spools", "warning", text)]
+
+
+def check_cache(folder: Path) -> list[Finding]:
+    """Say how much a cache of parsed segments holds, and whether it can be used.
+
+    Args:
+        folder: Of the cache.
+    """
+    held = files = 0
+    for path in _walk(folder):
+        if path.is_file():
+            held += path.lstat().st_size
+            files += 1
+    found = [Finding("cache", "ok", f"{_size(held)} in {files:,} files, {folder}")]
+    if not os.access(folder, os.W_OK):
+        found.append(
+            Finding(
+                "cache",
+                "warning",
+                "cannot be written by this user: segments are parsed each time",
+                str(folder),
+            )
+        )
+    elif stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        found.append(Finding("cache", "warning", "is open to other users", str(folder)))
+    return found

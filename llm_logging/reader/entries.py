@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
+from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
+from .fold import fold_lines
 from .lookup import ids_with_prefix, lines_with_ids
 from .newest import decode_cursor, encode_cursor, micros_of
+from .period import resolve_period
+from .query import ask, make_question
 from .request_log import (
     RequestLine,
     RequestLog,
@@ -35,7 +39,7 @@ from .request_log import (
     to_entry,
 )
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
-from .stats import Reading, read_requests
+from .stats import Answer, Reading, _check_scope, _read, connect
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -138,9 +142,7 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made, opened = read_requests(
-            scope if scope is not None else StatsScope(), options_of(filters), reading, stack
-        )
+        made, opened = _ask(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
@@ -150,6 +152,25 @@ def get_llm_request_logs(
     if more and last is not None:
         following = encode_cursor("requests", (_started(last[1]), str(last[0])))
     return RequestLogPage(entries=entries, cursor=following)
+
+
+def _ask(
+    scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack
+) -> tuple[Answer, list[LogFile]]:
+    """Do what a statistic does up to the requests in question: read, fold, filter."""
+    now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
+    question = make_question(scope, options, resolve_period(options, now), now)
+    layout = Layout(reading.root)
+    logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
+    db = connect()
+    stack.callback(db.close)
+    made = Answer(db, question, logs, layout.root if reading.files is None else None)
+    opened = open_logs(logs, stack)
+    _read(made, opened, reading)
+    fold_lines(db, "lines", "requests", extra=question.extra)
+    ask(db, "requests", question)
+    _check_scope(made, layout)
+    return made, opened
 
 
 def _started(value: datetime | None) -> int:
@@ -367,9 +388,9 @@ def get_request_log(
             if mine:
                 raw.append(data)
         if not lines:
-            place = f"under {layout.root}" if files is None else "in the files"
+            somewhere = f"under {layout.root}" if files is None else "in the files"
             raise NotFoundError(
-                f"request {request_id!r}: expected a line of it {place}, found none",
+                f"request {request_id!r}: expected a line of it {somewhere}, found none",
                 code=ErrorCode.REQUEST_NOT_FOUND,
             )
         if content and files is None:

@@ -12,7 +12,7 @@ import base64
 import heapq
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -86,27 +86,45 @@ def _time_of(fields: Any) -> int:
 
 @dataclass(slots=True)
 class _Page(Generic[T]):
-    """The newest items so far, at most `limit`."""
+    """The newest items so far, at most `limit`, one of each group."""
 
     limit: int
     before: Place | None
+    group: Callable[[T], Hashable | None]
     heap: list[Place] = field(default_factory=list)
     items: dict[Place, T] = field(default_factory=dict)
+    groups: dict[Hashable, Place] = field(default_factory=dict)
 
     @property
     def floor(self) -> int:
         """What a line must reach to be worth a look."""
-        return self.heap[0].micros if len(self.heap) >= self.limit else -_FAR
+        if len(self.items) < self.limit:
+            return -_FAR
+        # Places that a newer line of their group replaced are still in the heap.
+        while self.heap[0] not in self.items:
+            heapq.heappop(self.heap)
+        return self.heap[0].micros
 
     def add(self, place: Place, item: T) -> None:
         if place in self.items or (self.before is not None and place >= self.before):
             return
-        if len(self.heap) >= self.limit:
+        named = self.group(item)
+        known = self.groups.get(named) if named is not None else None
+        if known is not None:
+            if known >= place:
+                return
+            del self.items[known]
+        elif len(self.items) >= self.limit:
+            while self.heap[0] not in self.items:
+                heapq.heappop(self.heap)
             if place <= self.heap[0]:
                 return
-            del self.items[heapq.heappop(self.heap)]
+            dropped = self.group(self.items.pop(heapq.heappop(self.heap)))
+            self.groups.pop(dropped, None)
         heapq.heappush(self.heap, place)
         self.items[place] = item
+        if named is not None:
+            self.groups[named] = place
 
 
 def newest_lines(
@@ -114,6 +132,7 @@ def newest_lines(
     want: Callable[[LogFile, bytes], T | None],
     *,
     limit: int,
+    group: Callable[[T], Hashable | None] = lambda _item: None,
     before: Place | None = None,
     since: int | None = None,
     until: int | None = None,
@@ -124,6 +143,7 @@ def newest_lines(
         files: Where to look; open, so that they stay as they were listed.
         want: Turns a line into an item; None where it is not wanted. Called only for lines that may be on the page.
         limit: How many at most.
+        group: Names what an item belongs to; of each only the newest item is returned. None belongs to nothing.
         before: Only lines that stand before this place.
         since: Only lines from this time on, in microseconds since 1970.
         until: Only lines before this time.
@@ -134,7 +154,7 @@ def newest_lines(
     Raises:
         FileSystemError: A file cannot be read.
     """
-    page: _Page[T] = _Page(limit, before)
+    page: _Page[T] = _Page(limit, before, group)
     window = (since if since is not None else -_FAR, until if until is not None else _FAR)
     for bound, file in sorted(((_bound(file), file) for file in files), key=lambda item: -item[0]):
         if limit <= 0 or bound < page.floor or bound < window[0]:
