@@ -19,7 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "monthly": "commands_stats",
     "models": "commands_stats",
     "projects": "commands_stats",
-    "errors": "commands_stats",
+    "errors": "commands_errors",
     "diff": "commands_diff",
     "prices": "commands_diff",
     "requests": "commands_entries",

@@ -57,6 +57,7 @@ def stats(
     strict: opt.Strict = False,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
+    prices: opt.Prices = None,
     by: opt.By = None,
     sort: opt.Sort = None,
     reverse: opt.Reverse = False,
@@ -74,7 +75,7 @@ def stats(
 
     question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
-        where=where or (), by=by, fill_gaps=fill_gaps, strict=strict, cache_dir=cache_dir, use_cache=not no_cache,
+        where=where or (), by=by, fill_gaps=fill_gaps, strict=strict, cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
     )  # fmt: skip
     shown = answer.Shown(
         form=form, sort=sort, reverse=reverse, limit=limit, camel=camel, percentiles=percentiles

@@ -111,6 +111,10 @@ CacheDir = Annotated[
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
+Prices = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="A TOML file of your own rates.", rich_help_panel=PANEL),
+]
 NoCache = Annotated[
     bool,
     typer.Option("--no-cache", help="Read every line again.", rich_help_panel=PANEL, show_default=False),

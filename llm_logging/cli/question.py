@@ -33,6 +33,7 @@ class Question:
         by: Groups as typed, with commas.
         fill_gaps: Also times at which nothing happened.
         strict: Fail on the first line that cannot be used.
+        prices: A TOML file of the user's own rates.
         cache_dir: Where parsed segments are kept; None: the user's cache folder.
         use_cache: Whether they are kept at all.
     """
@@ -48,6 +49,7 @@ class Question:
     by: str | None = None
     fill_gaps: bool = False
     strict: bool = False
+    prices: Path | None = None
     cache_dir: Path | None = None
     use_cache: bool = True
 
@@ -78,6 +80,8 @@ class Question:
             NotFoundError: There is no such root.
         """
         kept: dict[str, Any] = {"cache_dir": self.cache_dir, "cache": self.use_cache}
+        if self.prices is not None:
+            kept["prices"] = self.prices
         if self.files is None:
             return {"root": opt.existing_root(self.root), **kept}
         if not once and "-" in self.files:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
 
-__all__ = ["EXAMPLES", "parse_duration", "parse_size", "parse_time", "zone"]
+__all__ = ["EXAMPLES", "is_duration", "parse_duration", "parse_size", "parse_time", "period_before", "zone"]
 
 EXAMPLES = (
     "2h, 7d, 1h30m, today, yesterday, 2026-01-15, 2026-W07, 2026-01, 2026, 2026-01-15T10:30Z, @1768473000"
@@ -66,6 +66,11 @@ def _local_zone() -> tzinfo:
         return ZoneInfo(named) if named else UTC
     except (KeyError, ValueError, OSError):
         return UTC
+
+
+def is_duration(text: str) -> bool:
+    """Say whether a text is a duration such as `7d`."""
+    return _DURATION.fullmatch(text.strip().lower().replace(" ", "")) is not None
 
 
 def parse_duration(text: str, *, option: str = "duration") -> timedelta:
@@ -132,6 +137,22 @@ def parse_time(text: str, *, edge: Edge, now: datetime, tz: tzinfo, option: str 
     except (ValueError, OverflowError, OSError):
         raise _refuse(option, f"a time like {EXAMPLES}", text) from None
     return moment.replace(tzinfo=tz) if moment.tzinfo is None else moment
+
+
+def period_before(text: str) -> tuple[date, date] | None:
+    """Return the first and last day of the day, week, month or year before one; None where the text is none."""
+    try:
+        period = _period(text.strip())
+    except ValueError:
+        return None
+    if period is None:
+        return None
+    last = period[0] - timedelta(days=1)
+    if _YEAR.fullmatch(text.strip()):
+        return date(last.year, 1, 1), last
+    if _MONTH.fullmatch(text.strip()):
+        return last.replace(day=1), last
+    return last - (period[1] - period[0]), last
 
 
 def _period(text: str) -> tuple[date, date] | None:
