@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import Any, Final
 
-from ..figures import Figures, Percentiles
+from ..figures import Percentiles
 
-__all__ = ["MEASURES", "Measure", "aggregate_sql", "figures_of", "money_text"]
+__all__ = ["MEASURES", "Measure", "aggregate_sql", "amount_of", "figures_of", "money_text"]
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
 _FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
@@ -117,7 +117,8 @@ def money_text(value: Decimal | None) -> str | None:
     return "0" if plain == "-0" else plain
 
 
-def _amount(value: Any, scale: int) -> Decimal | None:
+def amount_of(value: Any, scale: int) -> Decimal | None:
+    """Return a whole number of a small unit as dollars; None stays None."""
     if value is None:
         return None
     with localcontext() as context:
@@ -162,14 +163,14 @@ def figures_of(row: Mapping[str, Any], *, scale: int, others: Mapping[str, Decim
     values["error_codes"] = _by_count(row["error_codes"])
     values["http_statuses"] = {str(key): count for key, count in (row["http_statuses"] or {}).items()}
     nothing = None if row["unpriced_requests"] else Decimal(0)
-    estimated = _amount(row["estimated_cost"], scale)
+    estimated = amount_of(row["estimated_cost"], scale)
     reported = row["reported_cost"]
     values["reported_cost"] = money_text(reported)
     values["estimated_cost"] = money_text(estimated if row["priced_requests"] else nothing)
     known = _sum(reported, estimated)
     values["total_cost"] = money_text(known if known is not None else nothing)
     values["cache_savings"] = money_text(
-        _amount(row["cache_savings"], scale) if row["priced_requests"] else nothing
+        amount_of(row["cache_savings"], scale) if row["priced_requests"] else nothing
     )
     values["other_costs"] = {currency: money_text(amount) for currency, amount in sorted(others.items())}
     for name in ("first_request", "last_request"):
@@ -180,8 +181,3 @@ def figures_of(row: Mapping[str, Any], *, scale: int, others: Mapping[str, Decim
 
 def _by_count(counts: Mapping[str, int] | None) -> dict[str, int]:
     return dict(sorted((counts or {}).items(), key=lambda item: (-item[1], item[0])))
-
-
-def empty_figures() -> Figures:
-    """Return the figures of no requests: zeros."""
-    return Figures()

@@ -80,24 +80,22 @@ def _decimals(price: Decimal) -> int:
 
 
 def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[tuple[Any, ...]]:
+    known = ("nullif(no_prompt, false)", "nullif(no_completion, false)")
     rows = db.execute(
         f"""
-        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}
+        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}, {", ".join(known)}
         FROM asked WHERE {_LISTED} AND NOT ({_REGULAR})
         """
     ).fetchall()
-    return [
-        (
-            *row,
-            odd_price(
-                Product(row[0], row[1], row[2], 0),
-                row[3].replace(tzinfo=UTC),
-                {kind: count or None for kind, count in zip(KINDS, row[4:], strict=True)},
-                overrides,
-            ),
-        )
-        for row in rows
-    ]
+    priced = []
+    for row in rows:
+        counts: dict[str, int | None] = dict(zip(KINDS, row[4:-2], strict=True))
+        # The list tells a prompt of no tokens from one that nobody counted.
+        for kind, unknown in zip(KINDS, row[-2:], strict=False):
+            counts[kind] = None if unknown else counts[kind]
+        product = Product(row[0], row[1], row[2], 0)
+        priced.append((*row[:-2], odd_price(product, row[3].replace(tzinfo=UTC), counts, overrides)))
+    return priced
 
 
 def _load_rates(db: DuckDBPyConnection, rates: Sequence[Rate], scale: int) -> None:
@@ -166,11 +164,13 @@ def _join(db: DuckDBPyConnection) -> None:
     )
 
 
-def other_costs(db: DuckDBPyConnection, groups: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Decimal]]:
+def other_costs(
+    db: DuckDBPyConnection, source: str, groups: Sequence[str]
+) -> dict[tuple[Any, ...], dict[str, Decimal]]:
     """Sum what was reported in other currencies than dollars, by the columns of a grouping."""
     by = "".join(f"{group}, " for group in groups)
     rows = db.execute(
-        f"SELECT {by}currency, sum(reported) FROM asked WHERE reported IS NOT NULL AND currency <> 'USD' GROUP BY ALL"
+        f"SELECT {by}currency, sum(reported) FROM {source} WHERE reported IS NOT NULL AND currency <> 'USD' GROUP BY ALL"
     ).fetchall()
     found: dict[tuple[Any, ...], dict[str, Decimal]] = defaultdict(dict)
     for *group, currency, amount in rows:

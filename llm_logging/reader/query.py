@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -30,7 +30,7 @@ from .period import Offset, bucket_sql, zone_offsets
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Group", "Question", "ask", "make_question"]
+__all__ = ["Group", "Question", "ask", "make_question", "spread_lists"]
 
 _WIDE: Final = timedelta(days=366 * 200)
 
@@ -143,9 +143,8 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
     name = f'"{group.column.name}"'
     match group.column.kind:
         case "list":
-            # A request without any belongs to the group of none.
-            each = f"CASE WHEN len({name}) > 0 THEN list_distinct({name}) ELSE [NULL] END"
-            return f"unnest({each}) AS {group.sql}"
+            # A request without any belongs to the group of none; see `spread_lists`.
+            return f"CASE WHEN len({name}) > 0 THEN list_distinct({name}) ELSE [NULL] END AS {group.sql}"
         case "bool":
             return f"CASE {name} WHEN true THEN 'true' WHEN false THEN 'false' END AS {group.sql}"
         case "time":
@@ -188,6 +187,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
             last_of_call, coalesce(attempt, 1) AS attempt, http_status,
             coalesce(error_code, error_type, CASE status WHEN 'timeout' THEN 'timeout' ELSE 'unknown' END) AS error_kind,
             {prompt} IS NOT NULL OR {completion} IS NOT NULL AS has_usage, usage_source, {tokens},
+            {prompt} IS NULL AS no_prompt, {completion} IS NULL AS no_completion,
             {latency} AS latency, {first_token} AS first_token,
             CASE WHEN {streamed} > 0 THEN {completion} * 1000.0 / ({streamed}) END AS speed,
             cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
@@ -197,6 +197,10 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
     )
 
 
-def bucket_value(value: Any) -> datetime | date | None:
-    """Return a bucket as Python has it; DuckDB gives dates and times."""
-    return value if isinstance(value, (datetime, date)) else None
+def spread_lists(question: Question, source: str) -> str:
+    """Return the table or query in which a request stands once in each of its groups."""
+    lists = [g.sql for g in question.groups if g.column is not None and g.column.kind == "list"]
+    if not lists:
+        return source
+    spread = ", ".join(f"unnest({name}) AS {name}" for name in lists)
+    return f"(SELECT * EXCLUDE ({', '.join(lists)}), {spread} FROM {source})"

@@ -28,6 +28,11 @@ FLAT_EVIDENCE: Final = frozenset(
     {"request_id", "usage", "prompt_tokens", "completion_tokens", "total_tokens", "latency_ms", "timings"}
 )
 MAX_LINE: Final = 256 * 2**20
+# What the fast parser takes, and which fields of a longer line no figure needs.
+_LONGEST_PARSED: Final = 8 * 2**20
+_LONG_FIELDS: Final = frozenset(
+    {"attributes", "messages_included", "touched_files", "touched_entities", "message"}
+)
 _CRI: Final = re.compile(rb"\S+ (?:stdout|stderr) [FP] (?=\{)")
 
 
@@ -87,9 +92,17 @@ def salvage_lines(source: IO[bytes], target: IO[bytes], *, name: str) -> Salvage
             usable = _usable(value, identity, report)
             if usable is None:
                 continue
-            target.write(json.dumps(usable, separators=(",", ":"), ensure_ascii=True).encode())
-            target.write(b"\n")
+            target.write(_written(usable) + b"\n")
     return report
+
+
+def _written(line: dict[str, Any]) -> bytes:
+    # A lone surrogate is legal in JSON and nowhere else: it becomes a question mark.
+    text = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    if len(text) <= _LONGEST_PARSED:
+        return text
+    short = {key: value for key, value in line.items() if key not in _LONG_FIELDS}
+    return json.dumps(short, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _lines(source: IO[bytes], report: Salvage) -> Iterator[bytes]:

@@ -40,7 +40,7 @@ from .overrides import find_overrides, read_overrides
 from .parse import Parsed, line_columns, parse_file
 from .period import bucket_label, buckets_between, resolve_period
 from .quality import Numbers, judge, numbers_in
-from .query import Question, ask, make_question
+from .query import Question, ask, make_question, spread_lists
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
 
 if TYPE_CHECKING:
@@ -283,29 +283,22 @@ def get_stats(
 
 def _stats_of(made: Answer) -> Stats:
     question = made.question
-    groups = [group.sql for group in question.groups]
-    sets: list[tuple[str, ...]] = [(), ("model",)]
-    if groups:
-        sets.append(tuple(groups))
-    cursor = made.db.execute(aggregate_sql("priced", ["model", *groups], sets))
-    names = [column[0] for column in cursor.description or ()]
-    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
-    width = len(groups)
+    groups = tuple(group.sql for group in question.groups)
+    spread = spread_lists(question, "priced")
     summary: dict[str, Any] = {}
     models: dict[str, Figures] = {}
     breakdown: list[StatsRow] = []
-    others = {one: other_costs(made.db, one) for one in sets}
-    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
-    kinds = {(1 << (width + 1)) - 1: sets[0], (1 << width) - 1: sets[1]}
-    for row in rows:
-        by = kinds.get(row["grouping"], sets[-1])
-        key = tuple(row[name] for name in by)
-        fields = figures_of(row, scale=made.costs.scale, others=others[by].get(key, {}))
-        if by == sets[0]:
+    # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
+    together: list[tuple[str, ...]] = [(), ("model",), *([groups] if groups and spread == "priced" else [])]
+    answers = _aggregate(made, "priced", together)
+    if groups and spread != "priced":
+        answers += _aggregate(made, spread, [groups])
+    for by, key, fields in answers:
+        if by == ():
             summary = fields
-        elif by == sets[1]:
-            models[str(row["model"] or "")] = Figures(**fields)
-        if groups and by == sets[-1]:
+        elif by == ("model",):
+            models[str(key[0] or "")] = Figures(**fields)
+        else:
             breakdown.append(StatsRow(**fields, group=_labels(question, key)))
     figures = Figures(**summary)
     ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
@@ -318,6 +311,26 @@ def _stats_of(made: Answer) -> Stats:
         models=dict(ordered),
         quality=_quality(made, figures),
     )
+
+
+def _aggregate(
+    made: Answer, source: str, sets: list[tuple[str, ...]]
+) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+    """Return every group of every grouping: what it is grouped by, its values, its figures."""
+    columns = list(dict.fromkeys(name for one in sets for name in one))
+    cursor = made.db.execute(aggregate_sql(source, columns, sets))
+    names = [column[0] for column in cursor.description or ()]
+    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    others = {one: other_costs(made.db, source, one) for one in sets}
+    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
+    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
+    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
+    answers = []
+    for row in rows:
+        by = by_bits[row["grouping"]]
+        key = tuple(row[name] for name in by)
+        answers.append((by, key, figures_of(row, scale=made.costs.scale, others=others[by].get(key, {}))))
+    return answers
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
