@@ -24,7 +24,7 @@ import stat
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ __all__ = [
     "Ring",
     "RingRecord",
     "dead_rings",
+    "dead_rings_exist",
     "ring_folders",
     "ring_prefix",
 ]
@@ -100,6 +101,8 @@ class Ring:
         self._fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
         try:
             _lock(self._fd)
+            if not made and os.fstat(self._fd).st_nlink == 0:
+                raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
             if capacity is not None:
                 self._make(capacity, writer)
             size = os.fstat(self._fd).st_size
@@ -108,8 +111,11 @@ class Ring:
                     f"{path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
                 )
             self.map = mmap.mmap(self._fd, size)
-            magic, stored, self.head, self.tail, self.pid = _FIXED.unpack_from(self.map, 0)
-            if magic != MAGIC or stored != size - HEADER_BYTES or not 0 <= self.head - self.tail <= stored:
+            magic, stored, head, tail, pid = _FIXED.unpack_from(self.map, 0)
+            self.head: int = head
+            self.tail: int = tail
+            self.pid: int = pid
+            if magic != MAGIC or stored != size - HEADER_BYTES or not 0 <= head - tail <= stored:
                 self.map.close()
                 raise OSError(f"{path}: expected a ring, its header says otherwise")
             self.capacity: int = stored
@@ -145,12 +151,13 @@ class Ring:
         """Bytes between tail and head."""
         return self.head - self.tail
 
-    def store(self, path: bytes, line: bytes) -> int:
+    def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
         """Commit one line.
 
         Args:
             path: The file that it is for.
             line: The line with its line end.
+            publish: Whether to move the head; else `publish` is called with what this returns.
 
         Returns:
             The position of its end, or 0 where there is no room for it now.
@@ -177,9 +184,15 @@ class Ring:
         buffer[middle : start + size] = line
         _RECORD.pack_into(buffer, at, size, zlib.crc32(line, zlib.crc32(path)), PENDING, len(path), 0)
         head += whole
-        _U64.pack_into(buffer, _HEAD_AT, head)
-        self.head = head
+        if publish:
+            _U64.pack_into(buffer, _HEAD_AT, head)
+            self.head = head
         return head
+
+    def publish(self, head: int) -> None:
+        """Move the head over a line that was stored without."""
+        _U64.pack_into(self.map, _HEAD_AT, head)
+        self.head = head
 
     def fits(self, path: bytes, line: bytes) -> bool:
         """Say whether an empty ring would take the line."""
@@ -219,6 +232,61 @@ class Ring:
                 position, position + whole, path.decode("utf-8", "surrogateescape"), line, state == DONE
             )
             position += whole
+
+    def take(self, upto: int, limit: int, skip: Container[bytes] = ()) -> list[tuple[int, int, bytes, bytes]]:
+        """Return what is to be written, unchecked, for the owner itself.
+
+        Args:
+            upto: Where to stop, a head seen earlier.
+            limit: Bytes of lines to return at most; one line is always returned.
+            skip: Paths whose lines are left for later.
+
+        Returns:
+            Position, end, path and line of each record that is not done.
+        """
+        found: list[tuple[int, int, bytes, bytes]] = []
+        position, capacity, buffer = self.tail, self.capacity, self.map
+        unpack = _RECORD.unpack_from
+        while position < upto:
+            place = position % capacity
+            gap = capacity - place
+            if gap < RECORD_HEADER:
+                position += gap
+                continue
+            at = HEADER_BYTES + place
+            size, _, state, path_size, _ = unpack(buffer, at)
+            if size == _FILLER:
+                position += gap
+                continue
+            end = position + ((RECORD_HEADER + size + 7) & ~7)
+            if state != DONE:
+                middle = at + RECORD_HEADER + path_size
+                path = buffer[at + RECORD_HEADER : middle]
+                if path not in skip:
+                    found.append((position, end, path, buffer[middle : at + RECORD_HEADER + size]))
+                    limit -= size
+                    if limit <= 0:
+                        break
+            position = end
+        return found
+
+    def settled(self) -> int:
+        """Return the position up to which every record is done."""
+        position, capacity, head = self.tail, self.capacity, self.head
+        while position < head:
+            place = position % capacity
+            gap = capacity - place
+            if gap < RECORD_HEADER:
+                position += gap
+                continue
+            size, _, state, _, _ = _RECORD.unpack_from(self.map, HEADER_BYTES + place)
+            if size == _FILLER:
+                position += gap
+                continue
+            if state != DONE:
+                break
+            position += (RECORD_HEADER + size + 7) & ~7
+        return position
 
     def mark_done(self, position: int) -> None:
         """Note that the record at `position` is in its file, or is given up."""
@@ -320,3 +388,16 @@ def dead_rings(root: Path, *, own: str = "", folders: Sequence[Path] | None = No
             except OSError:
                 continue
             yield ring
+
+
+def dead_rings_exist(root: Path) -> bool:
+    """Say whether there may be rings of a root that nobody owns; live ones count too, for they are cheap to look at."""
+    prefix = ring_prefix(root)
+    for folder in ring_folders(root):
+        try:
+            with os.scandir(folder) as entries:
+                if any(entry.name.startswith(prefix) for entry in entries):
+                    return True
+        except OSError:
+            continue
+    return False

@@ -21,7 +21,7 @@ from .call import LLMCall
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
 from .pending import pending_requests
 
-__all__ = ["LLMLoggerAdapter", "get_logger"]
+__all__ = ["LLMLoggerAdapter", "alog_llm_request", "get_logger", "log_llm_request"]
 
 DEFAULT_LOGGER = "llm"
 
@@ -358,3 +358,19 @@ def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
         **context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
     """
     return LLMLoggerAdapter(logging.getLogger(name if name is not None else DEFAULT_LOGGER), context)
+
+
+def log_llm_request(
+    entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+) -> LogResult:
+    """Log one request on the default logger; see `LLMLoggerAdapter.log_llm_request`."""
+    return get_logger().log_llm_request(entry, timeout=timeout)
+
+
+async def alog_llm_request(
+    entry: LLMRequestLogEntry | Mapping[str, Any],
+    *,
+    timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
+) -> LogResult:
+    """Log one request on the default logger without blocking the event loop."""
+    return await get_logger().alog_llm_request(entry, timeout=timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol, Self, TypeVar
 
@@ -73,6 +72,8 @@ def decorated(fn: F, make: Callable[[], Any]) -> F:
         fn: The function. What it returns is the response; a stream it returns or yields is watched.
         make: Called once a call, makes the request.
     """
+    import inspect
+
     made: Any
     if inspect.isasyncgenfunction(fn):
 

@@ -7,7 +7,6 @@ The user's filters, on the logger and on handlers, still decide. No wait is with
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import threading
@@ -89,6 +88,8 @@ class AsyncAck(Ack):
     __slots__ = ("_event", "_loop")
 
     def __init__(self) -> None:
+        import asyncio
+
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
@@ -109,6 +110,8 @@ class AsyncAck(Ack):
 
     async def wait_async(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until no handler still owes an answer; see `Ack.wait`."""
+        import asyncio
+
         answered = True
         if self._open:
             try:

@@ -10,7 +10,6 @@ requests, aiohttp, grpc, and the builtin ones.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -72,7 +71,7 @@ def _class_names(error: BaseException) -> frozenset[str]:
 
 def is_cancellation(error: BaseException) -> bool:
     """Say whether an exception means that nobody waits for the answer any more."""
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)):
+    if isinstance(error, (GeneratorExit, KeyboardInterrupt)):
         return True
     return not isinstance(error, Exception) and not _CANCELLATIONS.isdisjoint(_class_names(error))
 

@@ -1,0 +1,648 @@
+"""One writer thread: takes what callers stored and appends it, in batches, under each file's lock.
+
+Invariants: a line that was stored is written once, or counted as dropped; a caller waits for the file only if it asked to,
+and for room at most `overflow_wait` (never on a running event loop); what the disk refuses stays in the buffer, within its
+bound, and is tried again with growing pauses while other files go on. A forked child starts empty, with a thread and
+a buffer of its own; after the interpreter began to exit, lines are written by their callers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import json
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..clock import clock, format_micros, format_time
+from ..files.rings import Ring
+from ..schema import SCHEMA_VERSION, Acknowledgement
+from .housekeeping import Housekeeper
+from .recovery import recover
+from .rotation import AppendFile, FileOptions
+from .spool import Spool, process
+
+__all__ = ["Writer", "WriterOptions", "WriterStats", "on_event_loop"]
+
+_BATCH_BYTES = 1 << 20
+_IDLE_SECONDS = 5.0
+_CONTENT_SHARE = 0.75
+_MAX_PAUSE = 5.0
+_KNOWN_FILES = 4096
+
+Notice = Callable[[str, str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """How lines are buffered and written; see `LLMFileHandler`."""
+
+    buffer_bytes: int
+    flush_bytes: int
+    flush_interval: float
+    overflow: Literal["drop_new", "drop_old"]
+    overflow_wait: float
+    spool: str
+    max_open_files: int
+    exit_timeout: float
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """Counts since the handler was made, in this process.
+
+    Attributes:
+        accepted: Lines stored.
+        written: Lines in their files.
+        buffered_bytes: Bytes stored and not yet written.
+        dropped: Lines dropped because the buffer was full, content included.
+        content_dropped: Of these, lines of content.
+        withdrawn: Lines whose callers were told that they could not be written.
+        retried: Writes that were tried again.
+        recovered: Lines written for processes that were killed.
+        flushes: Batches written.
+        flush_seconds: Seconds spent in writing them.
+        last_flush_seconds: Of these, the last batch.
+        longest_flush_seconds: Of these, the longest.
+        spool: `ring` or `memory`.
+    """
+
+    accepted: int = 0
+    written: int = 0
+    buffered_bytes: int = 0
+    dropped: int = 0
+    content_dropped: int = 0
+    withdrawn: int = 0
+    retried: int = 0
+    recovered: int = 0
+    flushes: int = 0
+    flush_seconds: float = 0.0
+    last_flush_seconds: float = 0.0
+    longest_flush_seconds: float = 0.0
+    spool: str = "ring"
+
+
+@dataclass(slots=True)
+class _Pause:
+    seconds: float
+    until: float
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_exiting = False
+_hooked = False
+
+
+class Writer:
+    """Buffer and write the lines of one handler.
+
+    Args:
+        root: The folder whose lines these are.
+        options: How to buffer.
+        files: How files are made.
+        housekeeper: What follows a rotation.
+        notice: Takes what is to be said: event type, message, data.
+        drained: Called by the writer thread after a batch.
+        note_close: Whether a clean close is noted in `<root>/.writers.jsonl`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        options: WriterOptions,
+        files: FileOptions,
+        housekeeper: Housekeeper,
+        *,
+        notice: Notice,
+        drained: Callable[[], None],
+        note_close: bool,
+    ) -> None:
+        self.root = root
+        self._options = options
+        self._file_options = files
+        self._housekeeper = housekeeper
+        self._notice = notice
+        self._drained = drained
+        self._note_close = note_close
+        self._told: dict[str, float] = {}
+        self.stats = WriterStats()
+        self._reset()
+        _writers.add(self)
+
+    def _reset(self) -> None:
+        self._start_lock = threading.RLock()
+        self._drain_lock = threading.RLock()
+        self._draining = False
+        self._wake = threading.Event()
+        self._room = threading.Event()
+        self._urgent = False
+        self._parked = False
+        self._closing = False
+        self._spool: Spool | None = None
+        self._thread: threading.Thread | None = None
+        self._files: OrderedDict[bytes, AppendFile] = OrderedDict()
+        self._open: OrderedDict[bytes, None] = OrderedDict()
+        self._pauses: dict[bytes, _Pause] = {}
+        self._dropping_since: float | None = None
+        self._dropped_unsaid = [0, 0]
+        self._looked_for_dead = 0.0
+
+    # -- callers --------------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        path: str,
+        encoded: bytes,
+        before: bytes,
+        after: bytes,
+        *,
+        urgent: bool = False,
+        content: bool = False,
+        ack: Acknowledgement | None = None,
+    ) -> bool:
+        """Store one line; see `Spool.store`.
+
+        Args:
+            path: The file that it is for.
+            encoded: The same as bytes.
+            before: The line up to its number.
+            after: The rest, with the line end.
+            urgent: Wake the writer at once.
+            content: The line is text that may be shed before numbers are.
+            ack: Who waits for the file; is answered in any case.
+
+        Returns:
+            Whether the line was taken.
+        """
+        spool = self._spool
+        if spool is None:
+            spool = self._start()
+        if content and spool.full > _CONTENT_SHARE:
+            position = 0
+        else:
+            position = spool.store(path, encoded, before, after, ack)
+        if not position and not self._store_when_room(spool, path, encoded, before, after, content, ack):
+            return False
+        self.stats.accepted += 1
+        if urgent or ack is not None:
+            self._urgent = True
+            self._wake.set()
+        elif (self._parked or spool.ring.used >= self._options.flush_bytes) and not self._wake.is_set():
+            self._parked = False
+            self._wake.set()
+        if self._thread is None:
+            self._drain()
+        return True
+
+    def _store_when_room(
+        self,
+        spool: Spool,
+        path: str,
+        encoded: bytes,
+        before: bytes,
+        after: bytes,
+        content: bool,
+        ack: Acknowledgement | None,
+    ) -> bool:
+        patient = (
+            threading.current_thread() is not self._thread
+            and not self._draining_here()
+            and not on_event_loop()
+        )
+        deadline = time.monotonic() + (self._options.overflow_wait if patient else 0.0)
+        while True:
+            self._room.clear()
+            self._wake.set()
+            if not (content and spool.full > _CONTENT_SHARE) and spool.store(
+                path, encoded, before, after, ack
+            ):
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if self._thread is None:
+                self._drain()
+            self._room.wait(min(left, 0.02))
+        if not content and self._options.overflow == "drop_old":
+            self._drop_old(spool, len(before) + len(after) + len(encoded) + 128)
+            if spool.store(path, encoded, before, after, ack):
+                return True
+        self._count_drop(path, content)
+        if ack is not None:
+            ack.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", path))
+        return False
+
+    def _draining_here(self) -> bool:
+        return self._draining and self._drain_lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _drop_old(self, spool: Spool, need: int) -> None:
+        if not self._drain_lock.acquire(blocking=False):
+            return
+        try:
+            if self._draining:
+                return
+            for position, end, path, line in spool.ring.take(spool.ring.head, max(need, 1)):
+                spool.ring.mark_done(position)
+                spool.forget_big(line)
+                self._count_drop(None, False)
+                waiting = spool.acks.pop(end, None)
+                if waiting is not None:
+                    waiting[1].failed(
+                        OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", os.fsdecode(path))
+                    )
+            spool.ring.release(spool.ring.settled())
+        finally:
+            self._drain_lock.release()
+
+    def _count_drop(self, path: str | None, content: bool) -> None:
+        if path is not None:
+            process().skip(path)
+        self.stats.dropped += 1
+        self.stats.content_dropped += content
+        self._dropped_unsaid[content] += 1
+        if self._dropping_since is None:
+            self._dropping_since = clock().now().timestamp()
+        self.tell("overload", "the log buffer is full: lines are being dropped and counted")
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until what was stored up to now is in its files; say whether it came to be within the bound."""
+        spool = self._spool
+        if spool is None:
+            return True
+        goal = spool.ring.head
+        deadline = time.monotonic() + seconds
+        while spool.ring.tail < goal and self._spool is spool:
+            thread = self._thread
+            if thread is None or not thread.is_alive() or thread is threading.current_thread():
+                self._drain(final=True)
+                return spool.ring.tail >= goal
+            self._room.clear()
+            self._urgent = True
+            self._wake.set()
+            if spool.ring.tail >= goal:
+                break
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._room.wait(min(left, 0.05))
+        return True
+
+    def current_stats(self) -> WriterStats:
+        """Return the counts of this moment."""
+        spool = self._spool
+        self.stats.buffered_bytes = spool.ring.used if spool is not None else 0
+        return self.stats
+
+    # -- starting and ending --------------------------------------------------------------------------------------------
+
+    def _start(self) -> Spool:
+        with self._start_lock:
+            if self._spool is not None:
+                return self._spool
+            _hook_exit()
+            spool = Spool(
+                self.root,
+                self._options.buffer_bytes,
+                self._options.spool,
+                lambda text: self.tell("spool", text),
+            )
+            self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
+            self._closing = False
+            if not _exiting:
+                thread = threading.Thread(
+                    target=self._run, args=(spool,), name="llm_logging-writer", daemon=True
+                )
+                with contextlib.suppress(RuntimeError):
+                    # Refused while the interpreter goes down: then callers write by themselves.
+                    thread.start()
+                    self._thread = thread
+            self._spool = spool
+        if self._thread is None:
+            self._recover()
+        return spool
+
+    def recover_soon(self) -> None:
+        """Begin to write what killed processes left, if there is any."""
+        self._start()
+
+    def close(self) -> None:
+        """Write everything, note the clean close, and end the thread; a later line starts it all again."""
+        with self._start_lock:
+            spool, thread = self._spool, self._thread
+            if spool is None:
+                self._housekeeper.stop(self._options.exit_timeout)
+                return
+            deadline = time.monotonic() + self._options.exit_timeout
+            done = self.flush(self._options.exit_timeout)
+            self._closing = True
+            self._wake.set()
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(0.1, deadline - time.monotonic()))
+            self._thread = None
+            with self._drain_lock:
+                self._drain(final=True)
+                # Whoever stores from now on finds no spool and starts anew.
+                self._spool = None
+                self._drain_rest(spool)
+            done = spool.ring.used == 0
+            self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
+            if done and self._note_close and process().last:
+                self._note_clean_close()
+            for file in self._files.values():
+                file.close()
+            self._open.clear()
+            self._leave(spool, done)
+
+    def _drain_rest(self, spool: Spool) -> None:
+        """Write what was stored while the spool was being taken away."""
+        for _ in range(3):
+            if not spool.ring.used:
+                return
+            self._drain_batch(spool, final=True)
+
+    def _leave(self, spool: Spool, done: bool) -> None:
+        if done:
+            spool.ring.close(remove=True)
+            return
+        left = len(spool.ring.take(spool.ring.head, 1 << 62))
+        if isinstance(spool.ring, Ring):
+            self.tell(
+                "exit",
+                f"{left} lines could not be written; they are kept in {spool.ring.path} for the next writer",
+            )
+            spool.ring.close(remove=False)
+        else:
+            self.tell("exit", f"{left} lines could not be written and are lost with the process's memory")
+            self.stats.dropped += left
+        for _, ack in list(spool.acks.values()):
+            ack.failed(OSError(errno.EIO, "the handler was closed before the line could be written"))
+
+    def _note_clean_close(self) -> None:
+        prefix = os.fspath(self.root) + os.sep
+        files = {
+            path.removeprefix(prefix).replace(os.sep, "/"): last
+            for path, last in process().last.items()
+            if path.startswith(prefix)
+        }
+        note = {
+            "v": SCHEMA_VERSION,
+            "timestamp": format_time(clock().now()),
+            "writer": process().id,
+            "closed": True,
+            "files": files,
+        }
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            fd = os.open(self.root / ".writers.jsonl", flags, self._file_options.file_mode)
+            try:
+                os.write(fd, json.dumps(note, separators=(",", ":")).encode() + b"\n")
+            finally:
+                os.close(fd)
+
+    # -- the thread -----------------------------------------------------------------------------------------------------
+
+    def _run(self, spool: Spool) -> None:
+        self._recover()
+        ring = spool.ring
+        while not self._closing:
+            if ring.head == ring.tail:
+                self._parked = True
+                if ring.head == ring.tail and not self._wake.wait(_IDLE_SECONDS):
+                    self._recover()
+                self._parked = False
+            if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
+                self._wake.clear()
+                self._wake.wait(self._options.flush_interval)
+            self._wake.clear()
+            self._urgent = False
+            try:
+                self._drain()
+            except Exception as error:  # noqa: BLE001  the thread must outlive anything
+                self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
+                time.sleep(0.1)
+            if self._pauses and ring.used:
+                self._wake.wait(max(0.01, min(p.until for p in self._pauses.values()) - time.monotonic()))
+
+    def _drain(self, *, final: bool = False) -> None:
+        with self._drain_lock:
+            if self._draining:
+                # The same thread, interrupted inside: the outer call goes on until nothing is left.
+                return
+            self._draining = True
+            try:
+                spool = self._spool
+                while spool is not None and self._drain_batch(spool, final=final):
+                    pass
+            finally:
+                self._draining = False
+        self._say_dropped()
+        self._drained()
+
+    def _drain_batch(self, spool: Spool, *, final: bool) -> bool:
+        """Write one batch; say whether there is reason to go on."""
+        ring = spool.ring
+        now = time.monotonic()
+        skip = set() if final else {path for path, pause in self._pauses.items() if pause.until > now}
+        batch = ring.take(ring.head, _BATCH_BYTES, skip)
+        if not batch:
+            return False
+        groups: dict[bytes, list[tuple[int, int, bytes]]] = {}
+        for position, end, path, line in batch:
+            group = groups.get(path)
+            if group is None:
+                groups[path] = group = []
+            group.append((position, end, line))
+        began = time.perf_counter()
+        written = 0
+        for path, group in groups.items():
+            written += self._write_group(spool, path, group)
+        ring.release(ring.settled())
+        ring.clear_intent()
+        took = time.perf_counter() - began
+        stats = self.stats
+        stats.written += written
+        stats.flushes += 1
+        stats.flush_seconds += took
+        stats.last_flush_seconds = took
+        stats.longest_flush_seconds = max(stats.longest_flush_seconds, took)
+        self._room.set()
+        return written > 0
+
+    def _write_group(self, spool: Spool, path: bytes, group: list[tuple[int, int, bytes]]) -> int:
+        ring = spool.ring
+        lines = [spool.resolve(line) if line[:1] == b"\0" else line for _, _, line in group]
+        name = os.fsdecode(path)
+
+        def before(device: int, inode: int, size: int, start: int, offset: int = 0) -> None:
+            ring.note_intent(device, inode, size, group[offset + start][0])
+
+        count, error = self._append(path, name, lines, before)
+        if error is not None:
+            self.stats.retried += 1
+            more, error = self._append(
+                path, name, lines[count:], lambda d, i, s, n: before(d, i, s, n, count)
+            )
+            count += more
+        for position, end, line in group[:count]:
+            ring.mark_done(position)
+            if line[:1] == b"\0":
+                spool.forget_big(line)
+            if spool.acks:
+                waiting = spool.acks.pop(end, None)
+                if waiting is not None:
+                    waiting[1].written()
+        if error is None:
+            if self._pauses and self._pauses.pop(path, None) is not None:
+                self._notice("writing_recovered", f"{name} can be written again", {"file": name})
+            return count
+        self._refused(spool, path, name, group[count:], error)
+        return count
+
+    def _append(self, path: bytes, name: str, lines: list[bytes], before: Any) -> tuple[int, OSError | None]:
+        try:
+            return self._file(path, name).append(lines, before)
+        except OSError as error:
+            return 0, error
+
+    def _refused(
+        self, spool: Spool, path: bytes, name: str, group: list[tuple[int, int, bytes]], error: OSError
+    ) -> None:
+        """Keep what the disk refused for later, but answer those who wait: their lines are withdrawn."""
+        for position, end, line in group:
+            waiting = spool.acks.pop(end, None)
+            if waiting is not None:
+                spool.ring.mark_done(position)
+                spool.forget_big(line)
+                self.stats.withdrawn += 1
+                waiting[1].failed(error)
+        known = self._pauses.get(path)
+        seconds = min(known.seconds * 2, _MAX_PAUSE) if known is not None else 0.1
+        self._pauses[path] = _Pause(seconds, time.monotonic() + seconds)
+        with contextlib.suppress(KeyError):
+            self._files.pop(path).close()
+            self._open.pop(path, None)
+        self.tell(
+            "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
+        )
+
+    def _file(self, path: bytes, name: str) -> AppendFile:
+        """Return the file, counted as open; close the one used longest ago when there are too many."""
+        file = self._files.get(path)
+        if file is None:
+            file = AppendFile(name, self._file_options, sealed=self._housekeeper.sealed, notice=self._notice)
+            self._files[path] = file
+            if len(self._files) > _KNOWN_FILES:
+                _, oldest = self._files.popitem(last=False)
+                oldest.close()
+        self._open[path] = None
+        self._open.move_to_end(path)
+        if len(self._open) > self._options.max_open_files:
+            stale, _ = self._open.popitem(last=False)
+            if stale in self._files:
+                self._files[stale].close()
+        return file
+
+    def _recover(self) -> None:
+        """Write what killed processes left; looked for at most once in `_IDLE_SECONDS`."""
+        now = time.monotonic()
+        if self._looked_for_dead and now - self._looked_for_dead < _IDLE_SECONDS - 0.5:
+            return
+        self._looked_for_dead = now
+        try:
+            with self._drain_lock:
+                report = recover(
+                    self.root,
+                    lambda name, lines: self._append(os.fsencode(name), name, list(lines), None),
+                )
+        except OSError as error:
+            self.tell("recovery", f"the spool of a killed process cannot be read: {error}")
+            return
+        if report.lines:
+            self.stats.recovered += report.lines
+            self._notice(
+                "spool_recovered",
+                f"{report.lines} lines of {report.rings} killed processes were written",
+                {"lines": report.lines, "rings": report.rings, "present": report.present},
+            )
+
+    def _say_dropped(self) -> None:
+        since = self._dropping_since
+        spool = self._spool
+        if since is None or spool is None or spool.full > 0.5:
+            return
+        numbers, content = self._dropped_unsaid
+        self._dropped_unsaid = [0, 0]
+        self._dropping_since = None
+        self._notice(
+            "records_dropped",
+            f"{numbers + content} lines were dropped because the buffer was full",
+            {"count": numbers + content, "content": content, "since": format_micros(round(since * 1e6))},
+        )
+
+    def tell(self, topic: str, text: str) -> None:
+        """Say something on standard error, of one topic at most once a minute."""
+        now = time.monotonic()
+        if now - self._told.get(topic, -60.0) < 60.0:
+            return
+        self._told[topic] = now
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"llm_logging: {text}\n")
+
+    # -- forks ----------------------------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child: the parent writes what it stored."""
+        spool, files = self._spool, list(self._files.values())
+        self._reset()
+        self.stats = WriterStats()
+        self._housekeeper.after_fork()
+        for file in files:
+            file.abandon()
+        if spool is not None:
+            spool.ring.abandon()
+
+
+def on_event_loop() -> bool:
+    """Say whether this thread is running an event loop, which must not be made to wait."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
+
+
+def _hook_exit() -> None:
+    """Be called when the interpreter exits, or a child of multiprocessing, which ends without atexit."""
+    global _hooked  # noqa: PLW0603
+    if not _hooked:
+        _hooked = True
+        atexit.register(_at_exit)
+    util = sys.modules.get("multiprocessing.util")
+    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    if util is not None and parent is not None and parent() is not None:
+        util.Finalize(None, _at_exit, exitpriority=-1000)
+
+
+def _at_exit() -> None:
+    global _exiting  # noqa: PLW0603
+    _exiting = True
+    for writer in list(_writers):
+        with contextlib.suppress(Exception):
+            writer.close()
+
+
+def _after_fork() -> None:
+    global _exiting  # noqa: PLW0603
+    _exiting = False
+    for writer in list(_writers):
+        writer.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
