@@ -216,7 +216,12 @@ class LLMCall:
     ) -> None:
         self.__exit__(kind, error, trace)
 
-    def _chunk_arrived(self, content: bool) -> None:
+    def chunk_arrived(self, *, content: bool) -> None:
+        """Note that a chunk of a stream arrived.
+
+        Args:
+            content: Whether it carries anything generated; the first that does is the first token.
+        """
         self._arrived = True
         if content and self._first is None:
             self._first = clock().monotonic()
@@ -224,15 +229,19 @@ class LLMCall:
     def _stream_ended(
         self, watcher: _Watcher, found: Extraction, how: Ending, error: BaseException | None
     ) -> None:
-        """Note how a stream ended; log the final line where the block was left before.
+        self._streams.remove(watcher)
+        self.settle(found, how, error)
+        if not self._inside and not self._streams:
+            self._close()
+
+    def settle(self, found: Extraction, how: Ending, error: BaseException | None = None) -> None:
+        """Note how the answer ended, and what it said.
 
         Args:
-            watcher: Whose stream it is.
-            found: What its chunks said.
+            found: What it said.
             how: How it ended.
             error: Why it failed, if it did.
         """
-        self._streams.remove(watcher)
         if self._ended is None:
             self._ended = clock().monotonic()
         self.learn(found)
@@ -243,8 +252,6 @@ class LLMCall:
                 self._learned.update(failure_of(error) if error is not None else _CANCELLED)
             elif not found.complete:
                 self._left = "incomplete" if how == "exhausted" else how
-        if not self._inside and not self._streams:
-            self._close()
 
     def _close(self) -> None:
         if self._logged or self._began is None:
@@ -314,7 +321,7 @@ class _Watcher:
             content = self._fold.add(item)
         except Exception:  # noqa: BLE001  a chunk that cannot be read must not stop the stream
             content = None
-        self._call._chunk_arrived(content is not False)  # noqa: SLF001  one thing in two classes
+        self._call.chunk_arrived(content=content is not False)
 
     def ended(self, how: Ending, error: BaseException | None = None) -> None:
         """Note the end, once."""

@@ -81,6 +81,7 @@ _HOSTS: dict[str, str] = {
     "ollama.com": "ollama",
     "api.cloudflare.com": "cloudflare",
     "gateway.ai.cloudflare.com": "cloudflare",
+    "router.huggingface.co": "huggingface",
     "api-inference.huggingface.co": "huggingface",
 }
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -146,10 +147,16 @@ def provider_of_host(host: str, port: int | None = None, path: str = "") -> str 
         port: Where the URL names it.
         path: A router's path may say more.
     """
-    host = host.lower().rstrip(".")
-    if host == "router.huggingface.co":
+    found = _provider(host, port)
+    if found == "huggingface":
         upstream = _HUGGINGFACE.match(path)
-        return f"huggingface_{upstream['upstream']}" if upstream is not None else "huggingface"
+        return f"huggingface_{upstream['upstream']}" if upstream is not None else found
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _provider(host: str, port: int | None) -> str | None:
+    host = host.lower().rstrip(".")
     found = _HOSTS.get(host)
     if found is not None:
         return found
