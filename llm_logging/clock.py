@@ -69,7 +69,8 @@ def using_clock(other: Clock) -> Iterator[Clock]:
 
 def format_time(value: datetime) -> str:
     """Write an aware time as ISO 8601 in UTC with six fractional digits and `Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 999 with three digits.
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 _last_second: tuple[int, str] = (-1, "")
@@ -81,7 +82,7 @@ def format_micros(micros: int) -> str:
     seconds, fraction = divmod(micros, 1_000_000)
     known, text = _last_second
     if known != seconds:
-        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        text = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}."
         _last_second = (seconds, text)
     return f"{text}{fraction:06d}Z"
 
