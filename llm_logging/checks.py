@@ -94,6 +94,8 @@ def forgive(
         for detail in sorted(details, key=lambda d: [str(part).zfill(9) for part in d["loc"]], reverse=True):
             for loc in _culprits(detail):
                 data = _without(data, loc, invalid)
+        if is_entry:
+            data = complete_times(data, now)
     return None, reasons
 
 
@@ -110,28 +112,42 @@ def complete_times(entry: dict[str, Any], now: datetime | None = None) -> dict[s
     latency: Any = (
         timings.get("latency_ms") if isinstance(timings, Mapping) else getattr(timings, "latency_ms", None)
     )
-    known = type(latency) in (int, float) and 0 <= latency < 1e12
-    start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
+    if isinstance(latency, timedelta):
+        latency = latency / timedelta(milliseconds=1)
+    known = type(latency) in (int, float) and 0 <= latency < _MAX_MS
+    start, end = _moment(entry.get("timestamp_start")), _moment(entry.get("timestamp_end"))
     try:
-        if start is None:
-            stop = end if end is not None else (now or clock().now())
-            if known and isinstance(stop, datetime):
-                entry["timestamp_start"] = stop - timedelta(milliseconds=latency)
+        if start is None and end is None:
+            stop = now or clock().now()
+            entry["timestamp_start"] = stop - timedelta(milliseconds=latency) if known else stop
+            if known:
                 entry["timestamp_end"] = stop
-            elif end is None:
-                entry["timestamp_start"] = stop
-        elif end is None and known:
-            begun = datetime.fromisoformat(start) if isinstance(start, str) else start
-            if isinstance(begun, datetime):
-                entry["timestamp_end"] = begun + timedelta(milliseconds=latency)
-    except (ValueError, OverflowError):
+        elif start is None and isinstance(end, datetime):
+            # Not the present: a request that is logged later did not start after its end.
+            entry["timestamp_start"] = end - timedelta(milliseconds=latency if known else 0)
+        elif end is None and known and isinstance(start, datetime):
+            entry["timestamp_end"] = start + timedelta(milliseconds=latency)
+    except OverflowError:
         pass
     return entry
+
+
+def _moment(value: Any) -> Any:
+    """Return a time given as text as a time, where it is one; whether it is right is the model's business."""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _culprits(detail: Any) -> list[tuple[Any, ...]]:
     loc = tuple(detail["loc"])
     broken = (detail.get("ctx") or {}).get("fields")
+    if detail["type"] == "missing":
+        # What lacks a part that it cannot be without goes as a whole.
+        return [loc[:-1]]
     return [(*loc, name) for name in broken] if broken else [loc]
 
 
@@ -177,6 +193,8 @@ def _reason(detail: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a whole number of {value.bit_length()} bits"
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)[:40]
     if isinstance(value, str):

@@ -71,7 +71,8 @@ def using_clock(other: Clock) -> Iterator[Clock]:
 
 def format_time(value: datetime) -> str:
     """Write an aware time as ISO 8601 in UTC with six fractional digits and `Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 999 with three digits.
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 _seconds: dict[int, str] = {}
@@ -84,7 +85,7 @@ def format_micros(micros: int) -> str:
     if text is None:
         if len(_seconds) > 512:
             _seconds.clear()
-        text = _seconds[second] = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        text = _seconds[second] = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}."
     return f"{text}{fraction:06d}Z"
 
 
