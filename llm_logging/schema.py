@@ -136,7 +136,9 @@ def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
 
 class Usage(_Part):
@@ -285,7 +287,9 @@ def derive_status(entry: Mapping[str, Any]) -> str:
 class LLMRequestLogEntry(BaseModel):
     """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     # identity
     id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
@@ -418,7 +422,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
 class Event(BaseModel):
     """Anything else that was logged: `event_type` names it, its extras are `data`."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="allow", defer_build=True, ser_json_inf_nan="constants")
 
     event_type: str = "log"
     project_id: Identifier | None = None
@@ -445,7 +449,9 @@ class ChatLLMInfo(_Part):
 class ChatMessage(BaseModel):
     """One message of a chat."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     id: Identifier = Field(default_factory=lambda: clock().new_id())
     project_id: Identifier
@@ -477,7 +483,7 @@ class LogResult(BaseModel):
         timestamp: When it was logged, aware UTC.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     logged: bool
