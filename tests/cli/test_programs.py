@@ -18,7 +18,7 @@ CASES = {
     "errors": (["errors"], "rate_limit"),
     "diff": (["diff", "2026-01-10", "2026-01-11"], "requests"),
     "prices": (["prices"], "genai-prices"),
-    "requests": (["requests"], "gpt-4o"),
+    "requests": (["requests", "-n", "0"], "gpt-4o"),
     "show": (["show", uid(3)], "model"),
     "search": (["search", "question 7"], "question 7"),
     "export": (["export", "--format", "jsonl"], "gpt-4o"),
