@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated
@@ -73,7 +73,9 @@ def export(
         raise ValidationError(
             "export: expected --output FILE beside --format parquet", code=ErrorCode.INVALID_OPTIONS
         )
-    with export_requests(question.scope(), question.options(), **question.source()) as found:
+    with ExitStack() as stack:
+        with question.reading() as source:
+            found = stack.enter_context(export_requests(question.scope(), question.options(), **source))
         if form is ExportFormat.PARQUET:
             assert output is not None
             opt.note(f"{found.write_parquet(output):,} requests in {output}")
