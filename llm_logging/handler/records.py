@@ -9,8 +9,10 @@ entry without identity or model becomes an `invalid_entry` event with its reason
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -167,8 +169,24 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
             built = _recognised(record, defaults)
         except Exception as error:  # noqa: BLE001
             built = _unreadable(record, error)
+    if built.kind is LogKind.REQUESTS:
+        # Several handlers build the same record one after the other: it is one request, so it has one id.
+        if _latest.record() is record:
+            built.body["id"] = _latest.id
+        else:
+            _latest.record, _latest.id = weakref.ref(record), built.body["id"]
     built.micros = micros
     return built
+
+
+class _Latest(threading.local):
+    """The record that this thread built last, and the id of its request."""
+
+    record: Callable[[], logging.LogRecord | None] = staticmethod(lambda: None)
+    id: str = ""
+
+
+_latest = _Latest()
 
 
 def _unreadable(record: logging.LogRecord, error: Exception) -> Built:

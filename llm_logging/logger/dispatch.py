@@ -179,9 +179,14 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
     """
     sinks = [sink for handler in _handlers(logger) for sink in _sinks_behind(handler)]
     if not sinks:
+        queued = any(hasattr(handler, "queue") for handler in _handlers(logger))
+        hint = (
+            "a QueueHandler leads to one only if its attribute `listener` says so"
+            if queued
+            else ("configure one with logging.config.dictConfig(llm_logging.presets.production())")
+        )
         raise ConfigurationError(
-            f"logger {logger.name!r}: expected an LLMFileHandler on it or on a logger above it, found none; configure one "
-            "with logging.config.dictConfig(llm_logging.presets.production())"
+            f"logger {logger.name!r}: expected an LLMFileHandler on it or on a logger above it, found none; {hint}"
         )
     return sinks
 
