@@ -82,7 +82,7 @@ def handler(root: Path) -> Iterator[LLMFileHandler]:
 
 
 @pytest.fixture
-def log(handler: LLMFileHandler, isolated: Callable[..., logging.Logger]) -> LLMLoggerAdapter:
+def filelog(handler: LLMFileHandler, isolated: Callable[..., logging.Logger]) -> LLMLoggerAdapter:
     """An adapter over `handler` with project and chat bound."""
     context: dict[str, Any] = {"project_id": "shop", "chat_id": "c-17"}
     return LLMLoggerAdapter(isolated(handler), context)

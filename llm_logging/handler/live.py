@@ -78,7 +78,7 @@ class _Totals:
 
     def join(self, other: _Totals) -> None:
         """Add another one's sums."""
-        for name in ("success", "failed", "cancelled", "pending", "latency_n", "latency_ms"):
+        for name in ("success", "failed", "cancelled", "latency_n", "latency_ms"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, value in other.tokens.items():
             self.tokens[name] += value
@@ -112,7 +112,8 @@ class LiveTotals:
 
     Args:
         limit: How many chats to keep apart at most; those not touched for longest are joined to their project's rest, and
-            of the rests of projects to everybody's.
+            of the rests of projects to everybody's. Ten times as many requests are known by id: a request counts once,
+            however many handlers log it.
     """
 
     def __init__(self, limit: int = 2000) -> None:
@@ -127,6 +128,7 @@ class LiveTotals:
         self._projects: OrderedDict[str, _Totals] = OrderedDict()
         self._rest = _Totals()
         self._pending: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._final: OrderedDict[str, None] = OrderedDict()
 
     def add(self, body: Mapping[str, Any]) -> None:
         """Take note of a request's line; it is added up later."""
@@ -163,19 +165,24 @@ class LiveTotals:
                     self._let_go()
             else:
                 self._chats.move_to_end(key)
-            total.count([body for body in bodies if self._is_final(body, key, total)])
+            total.count([body for body in bodies if self._is_final(body, key)])
 
-    def _is_final(self, body: Mapping[str, Any], key: tuple[str, str], total: _Totals) -> bool:
-        """Say whether a line is a request's end, and keep the count of those that have none yet."""
-        pending = self._pending
+    def _is_final(self, body: Mapping[str, Any], key: tuple[str, str]) -> bool:
+        """Say whether a line is a request's end, met for the first time; keep the requests that have none yet."""
+        request, pending, final = body["id"], self._pending, self._final
+        if request in final:
+            # Another handler's line of the same request, or the same line again.
+            return False
         if body["status"] == "pending":
-            pending[body["id"]] = key
-            total.pending += 1
-            if len(pending) > self._limit:
+            pending[request] = key
+            if len(pending) > self._limit * 10:
                 pending.popitem(last=False)
             return False
-        if pending and pending.pop(body["id"], None) is not None:
-            total.pending = max(0, total.pending - 1)
+        if pending:
+            pending.pop(request, None)
+        final[request] = None
+        if len(final) > self._limit * 10:
+            final.popitem(last=False)
         return True
 
     def _let_go(self) -> None:
@@ -211,6 +218,11 @@ class LiveTotals:
                     found = True
             if scope.type == "global":
                 total.join(self._rest)
+            total.pending = sum(
+                scope.type == "global"
+                or (project == scope.project_id and (scope.type == "project" or chat == scope.chat_id))
+                for project, chat in self._pending.values()
+            )
         if not found:
             code = ErrorCode.PROJECT_NOT_FOUND if scope.type == "project" else ErrorCode.CHAT_NOT_FOUND
             which = "/".join(str(part) for part in (scope.project_id, scope.chat_id) if part is not None)

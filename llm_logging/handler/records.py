@@ -9,8 +9,10 @@ entry without identity or model becomes an `invalid_entry` event with its reason
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -155,21 +157,43 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         defaults: The handler's `defaults=`.
     """
     micros = round(clock().created(record.created) * 1_000_000)
+    # An object that fails in a way nobody thought of must not cost the line.
     try:
         body = fast_request(record, defaults, micros)
-        if body is not None:
-            built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
-        else:
+    except Exception:  # noqa: BLE001
+        body = None
+    if body is not None:
+        built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+    else:
+        try:
             built = _recognised(record, defaults)
-    except Exception as error:  # noqa: BLE001  an object that fails in a way nobody thought of must not cost the line
-        text = f"{type(error).__qualname__} while the record was read"
-        payload = record.__dict__.get(RECORD_ATTRIBUTE)
-        given = payload.fields if type(payload) is RecordPayload else _extras(record)
-        built = Built(
-            LogKind.SYSTEM, "invalid_entry", {"data": {"reasons": [text], "entry": jsonable(given)}}
-        )
+        except Exception as error:  # noqa: BLE001
+            built = _unreadable(record, error)
+    if built.kind is LogKind.REQUESTS:
+        # Several handlers build the same record one after the other: it is one request, so it has one id.
+        if _latest.record() is record:
+            built.body["id"] = _latest.id
+        else:
+            _latest.record, _latest.id = weakref.ref(record), built.body["id"]
     built.micros = micros
     return built
+
+
+class _Latest(threading.local):
+    """The record that this thread built last, and the id of its request."""
+
+    record: Callable[[], logging.LogRecord | None] = staticmethod(lambda: None)
+    id: str = ""
+
+
+_latest = _Latest()
+
+
+def _unreadable(record: logging.LogRecord, error: Exception) -> Built:
+    payload = record.__dict__.get(RECORD_ATTRIBUTE)
+    given = payload.fields if type(payload) is RecordPayload else _extras(record)
+    reasons = [f"{type(error).__qualname__} while the record was read"]
+    return Built(LogKind.SYSTEM, "invalid_entry", {"data": {"reasons": reasons, "entry": jsonable(given)}})
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -248,7 +272,11 @@ def _request(
     if not _CONTENT.isdisjoint(merged):
         if merged.get("status") is None:
             merged["status"] = derive_status(merged)
-        content = {name: value for name in _CONTENT if (value := merged.pop(name, None)) is not None}
+        content = {
+            name: value if plain(value) else jsonable(value)
+            for name in _CONTENT
+            if (value := merged.pop(name, None)) is not None
+        }
     micros = micros_of(record)
     body = fast_entry(merged, micros)
     if body is not None:
