@@ -58,9 +58,6 @@ def _total(columns: Sequence[Column]) -> int:
 def fit(columns: Sequence[Column], width: int) -> list[Column]:
     """Choose the columns, and their form, that stand in a width."""
     chosen = list(columns)
-    for column in sorted((c for c in chosen if c.decoration), key=lambda c: -c.rank):
-        if _total(chosen) > width:
-            chosen.remove(column)
     if _total(chosen) > width:
         for column in chosen:
             if column.short is not None:

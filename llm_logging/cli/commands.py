@@ -11,26 +11,37 @@ from typer.core import TyperGroup
 
 __all__ = ["COMMANDS", "program"]
 
-# name -> module that holds it, in the order of the help
+# panel of the help -> name -> module that holds it
+_PANELS: Final[dict[str, dict[str, str]]] = {
+    "Figures": {
+        "stats": "commands_stats",
+        "daily": "commands_stats",
+        "weekly": "commands_stats",
+        "monthly": "commands_stats",
+        "models": "commands_stats",
+        "projects": "commands_stats",
+        "errors": "commands_errors",
+        "diff": "commands_diff",
+        "prices": "commands_diff",
+    },
+    "Entries": {
+        "requests": "commands_entries",
+        "show": "commands_entries",
+        "search": "commands_entries",
+        "export": "commands_export",
+    },
+    "Lines": {
+        "tail": "commands_stream",
+        "pretty": "commands_stream",
+    },
+    "Files and configuration": {
+        "doctor": "commands_files",
+        "prune": "commands_files",
+        "preset": "commands_preset",
+    },
+}
 COMMANDS: Final[dict[str, str]] = {
-    "stats": "commands_stats",
-    "daily": "commands_stats",
-    "weekly": "commands_stats",
-    "monthly": "commands_stats",
-    "models": "commands_stats",
-    "projects": "commands_stats",
-    "errors": "commands_errors",
-    "diff": "commands_diff",
-    "prices": "commands_diff",
-    "requests": "commands_entries",
-    "show": "commands_entries",
-    "search": "commands_entries",
-    "export": "commands_export",
-    "tail": "commands_stream",
-    "pretty": "commands_stream",
-    "doctor": "commands_files",
-    "prune": "commands_files",
-    "preset": "commands_preset",
+    name: module for panel in _PANELS.values() for name, module in panel.items()
 }
 
 _EPILOG: Final = (
@@ -53,7 +64,10 @@ class _LazyGroup(TyperGroup):
         if module is None:
             return None
         app: typer.Typer = import_module(f".{module}", __package__).app
-        return typer.main.get_group(app).commands[cmd_name]
+        command = typer.main.get_group(app).commands[cmd_name]
+        panel = next(panel for panel, names in _PANELS.items() if cmd_name in names)
+        command.rich_help_panel = panel  # type: ignore[attr-defined, unused-ignore]  # typer reads it there
+        return command
 
 
 def _version(value: bool) -> None:

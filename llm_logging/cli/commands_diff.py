@@ -105,12 +105,13 @@ def diff(
         cache_dir=cache_dir, use_cache=not no_cache, prices=prices_file,
     )  # fmt: skip
     first, second = periods(before, after, now=clock().now(), tz=tz)
-    answer = compare_stats(
-        question.scope(),
-        question.options(from_date=first[0], to_date=first[1]),
-        question.options(from_date=second[0], to_date=second[1]),
-        **question.source(once=False),
-    )
+    with question.reading(once=False) as source:
+        answer = compare_stats(
+            question.scope(),
+            question.options(from_date=first[0], to_date=first[1]),
+            question.options(from_date=second[0], to_date=second[1]),
+            **source,
+        )
     match form:
         case opt.TableFormat.JSON:
             opt.write(as_json(answer, camel=camel))
@@ -168,7 +169,8 @@ def prices(
         from ..reader.pricing import update_prices
 
         update_prices()
-    report = get_prices(question.scope(), question.options(), **question.source())
+    with question.reading() as source:
+        report = get_prices(question.scope(), question.options(), **source)
     match form:
         case opt.TableFormat.JSON:
             opt.write(as_json(report, camel=camel))

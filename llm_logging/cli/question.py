@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from ..figures import Stats
 from ..files.lines import as_binary
 from ..question import StatsOptions, StatsScope
 from . import options as opt
+from .progress import reading_progress
 
 __all__ = ["Question", "named_files", "scope_of"]
 
@@ -91,11 +93,18 @@ class Question:
             )
         return {"files": named_files(self.files), **kept}
 
+    @contextmanager
+    def reading(self, *, once: bool = True) -> Iterator[dict[str, Any]]:
+        """Give the same arguments, and what shows how far the reading has come."""
+        with reading_progress() as progress:
+            yield {**self.source(once=once), "progress": progress}
+
     def ask(self, **changes: Any) -> Stats:
         """Return the answer."""
         from ..reader.stats import get_stats
 
-        return get_stats(self.scope(), self.options(**changes), **self.source())
+        with self.reading() as source:
+            return get_stats(self.scope(), self.options(**changes), **source)
 
 
 def scope_of(project: str | None, chat: str | None) -> StatsScope:

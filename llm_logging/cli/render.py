@@ -296,9 +296,10 @@ def _columns(
     if len(rows) > 1 and largest:
         bars = [numbers.bar(getattr(row, basis), largest) for row in rows]
         # Bars stand beside the time they belong to, so that the eye reads them as a chart.
-        place = 1 if names and names[0] in TIME_UNITS else len(columns)
+        by_time = bool(names) and names[0] in TIME_UNITS
         blank = [""] * (len(every) - len(rows))
-        columns.insert(place, Column("", bars + blank, rank=9, left=True, style="green", decoration=True))
+        chart = Column("", bars + blank, rank=3 if by_time else 9, left=True, style="green", decoration=True)
+        columns.insert(1 if by_time else len(columns), chart)
 
     def numeric(header: str, name: str, rank: int, **options: Any) -> None:
         values = [getattr(figures, name) for figures in every]
@@ -316,15 +317,15 @@ def _columns(
         columns.append(Column("failed", failed, rank=2, styles=styles))
     numeric("pending", "pending_requests", 7)
     numeric("cancelled", "cancelled_requests", 8)
-    numeric("prompt", "prompt_tokens", 4)
+    numeric("prompt", "prompt_tokens", 5)
     numeric("cached", "cache_read_tokens", 6)
-    numeric("completion", "completion_tokens", 4)
+    numeric("completion", "completion_tokens", 5)
     numeric("tokens", "total_tokens", 0)
     if any(figures.latency_ms.n for figures in every):
         shown = ("p50", "p90", "p95", "p99") if look.percentiles else ("p50", "p95")
         columns += [
             Column(
-                name, [duration(getattr(f.latency_ms, name)) for f in every], rank=3 if name == "p95" else 5
+                name, [duration(getattr(f.latency_ms, name)) for f in every], rank=4 if name == "p95" else 6
             )
             for name in shown
         ]
@@ -335,7 +336,7 @@ def _columns(
 def notes(figures: Figures, quality: Quality) -> list[str]:
     """Say what the figures do not cover, in sentences."""
     out = []
-    if figures.priced_requests and not figures.unpriced_requests:
+    if figures.priced_requests:
         out.append("~ estimated from list prices at the time of each request.")
     if figures.unpriced_requests:
         models = ", ".join(

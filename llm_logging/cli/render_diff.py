@@ -44,6 +44,13 @@ _FIGURES: Final[tuple[tuple[str, str, Callable[[Any], str], bool | None], ...]] 
     ("total_cost", "cost", numbers.money, True),
     ("unpriced_requests", "unpriced requests", count, True),
 )
+# of a million tokens
+_RATES: Final = (
+    ("input", "input/M", 0),
+    ("output", "output/M", 0),
+    ("cache_read", "cache read/M", 4),
+    ("cache_write", "cache write/M", 5),
+)
 _MONEY: Final = frozenset({"total_cost"})
 
 
@@ -72,6 +79,12 @@ def _difference(change: Change, name: str, changes: Mapping[str, Change], show: 
     if show is share:
         return f"{sign}{abs(float(value)) * 100:.1f} pp"
     return f"{sign}{show(abs(float(value)))}"
+
+
+def _relative(change: Change, name: str, changes: Mapping[str, Change]) -> str:
+    # Of two lower bounds nothing is known about how one stands to the other.
+    unsure = any(getattr(changes.get("unpriced_requests"), side, 0) for side in ("before", "after"))
+    return "" if not change.relative or (name in _MONEY and unsure) else signed(change.relative)
 
 
 def _number(value: Any) -> Decimal:
@@ -120,7 +133,7 @@ def _summary_columns(answer: Comparison) -> list[Column]:
         ),
         Column(
             "",
-            [signed(c.relative) if c.relative else "" for _, _, _, _, c in rows],
+            [_relative(c, n, changes) for n, _, _, _, c in rows],
             styles=[_style(c, worse) for _, _, _, worse, c in rows],
         ),
     ]
@@ -147,7 +160,7 @@ def _group_columns(answer: Comparison) -> list[Column]:
         columns += [
             Column(label, [f"{a} → {b}" for a, b in zip(before, after, strict=True)], after, rank=rank),
             Column(
-                "", [signed(c.relative) if c.relative else "" for c in changes], rank=rank,
+                "", [_relative(c, name, row.changes) for c, row in every], rank=rank,
                 styles=[_style(c, worse) for c in changes],
             ),
         ]  # fmt: skip
@@ -207,21 +220,29 @@ def _exact(value: Any) -> Any:
 
 def prices_columns(uses: Sequence[PriceUse]) -> list[Column]:
     """Return the columns of prices in use."""
-    rates = [
-        ", ".join(f"{safe(kind)} {safe(rate)}" for kind, rate in use.rates.items()) or DASH for use in uses
-    ]
-    return [
+    columns = [
         Column("provider", [safe(use.provider or DASH) for use in uses], rank=3, left=True),
         Column("model", [safe(use.model or DASH) for use in uses], left=True, style="cyan"),
         Column("source", [safe(use.source) for use in uses], left=True, rank=2,
                styles=["yellow" if use.source == "unpriced" else "" for use in uses]),
-        Column("priced as", [safe(use.priced_as or DASH) for use in uses], rank=4, left=True),
-        Column("tier", [_tier(use) for use in uses], rank=6, left=True),
-        Column("per million tokens", rates, rank=1, left=True),
-        Column("valid", [safe(use.valid or "") for use in uses], rank=7, left=True),
+        Column("priced as", [safe(use.priced_as or DASH) for use in uses], rank=6, left=True),
+        Column("tier", [_tier(use) for use in uses], rank=7, left=True),
+    ]  # fmt: skip
+    for kind, header, rank in _RATES:
+        rates = [safe(use.rates.get(kind, "")) for use in uses]
+        if any(rates):
+            columns.append(Column(header, rates, rank=rank))
+    named = {kind for kind, _, _ in _RATES}
+    others = [
+        ", ".join(f"{safe(k)} {safe(v)}" for k, v in use.rates.items() if k not in named) for use in uses
+    ]
+    columns += [
+        Column("other rates", others, rank=9, left=True),
+        Column("valid", [safe(use.valid or "") for use in uses], rank=8, left=True),
         Column("requests", [count(use.requests) for use in uses]),
         Column("cost", [_cost(use) for use in uses]),
-    ]  # fmt: skip
+    ]
+    return [column for column in columns if any(column.cells)]
 
 
 def prices_csv(report: PriceReport) -> str:

@@ -219,55 +219,68 @@ FORMATS: Final[tuple[Format, ...]] = (
 
 # Formats without a literal beginning: (kind, precise pattern, scan). The scan is the part that is telling.
 INNER: Final[tuple[tuple[str, str, str], ...]] = (
-    ("azure-secret", r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}", r"[0-9]Q~[A-Za-z0-9_~.-]{12}"),
+    ("azure-secret", r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}", r"Q~[A-Za-z0-9_~.-]{12}"),
     ("azure-key", r"[A-Za-z0-9]{52}JQQJ99[A-Z0-9]{10}[A-Za-z0-9]{16}", r"JQQJ99[A-Z0-9]{10}"),
-    ("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}", r"[0-9]:AA[A-Za-z0-9_-]{12}"),
+    ("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}", r":AA[A-Za-z0-9_-]{12}"),
     ("terraform-token", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}+", r"\.atlasv1\.[A-Za-z0-9_=-]{12}"),
     (
         "discord-token",
-        r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}+",
-        r"[A-Za-z0-9_-]\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",
+        r"(?:M[TDjz]|[NO][DTjz])[A-Za-z0-9]{21,26}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}+",
+        r"(?:M[TDjz]|[NO][DTjz])[A-Za-z0-9]{21,26}\.[A-Za-z0-9_-]{6}\.",
     ),
-    ("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}", r"[0-9a-f]{12}-us[0-9]"),
-    ("maxmind-key", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", r"[A-Za-z0-9]_mmk"),
+    ("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}", r"-us[0-9]"),
+    ("maxmind-key", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", r"_mmk"),
 )
 
 KINDS: Final = frozenset({entry.kind for entry in FORMATS} | {kind for kind, _, _ in INNER})
 
-_LONG = re.compile(r"\{(\d+)(,\d*)?\}")
+_CLASS = re.compile(r"(\[[^\]]*\])\{(\d+)")
+# Rust finds up to some sixty literals of three letters at once; what begins with fewer letters goes with the inner ones.
+_GROUPS: Final = 3
+_TELLING: Final = 3
 _SCAN_REPEAT: Final = 12
+_SCAN_REST: Final = "[!-~]{8}"
 
 
 def _scan_of(entry: Format) -> str:
-    # A superset is what counts: the tail up to its first long repetition is telling enough.
-    tail = entry.tail
-    for match in _LONG.finditer(tail):
-        if int(match[1]) >= _SCAN_REPEAT or match[2] == ",":
-            head = tail[: match.start()]
-            if head.count("(") == head.count(")"):
-                return f"{re.escape(entry.prefix)}{head}{{{min(int(match[1]), _SCAN_REPEAT)}}}"
-    return re.escape(entry.prefix) + tail
+    # A superset is what counts: a few letters of the tail are telling enough.
+    simple = _CLASS.match(entry.tail)
+    rest = f"{simple[1]}{{{min(int(simple[2]), _SCAN_REPEAT)}}}" if simple is not None else _SCAN_REST
+    return re.escape(entry.prefix) + rest
 
 
-def _boundary(prefix: str, before: str) -> str:
+def _scans() -> tuple[str, ...]:
+    by_beginning: dict[str, list[str]] = {}
+    for entry in FORMATS:
+        if len(entry.prefix) >= _TELLING:
+            by_beginning.setdefault(entry.prefix[:_TELLING], []).append(_scan_of(entry))
+    families = ["|".join(family) for family in by_beginning.values()]
+    size = -(-len(families) // _GROUPS)
+    return tuple("|".join(families[start : start + size]) for start in range(0, len(families), size))
+
+
+def _boundary(first: str) -> str:
     # Text is often text inside text: an escape or a percent code before a secret is no letter of it.
-    text = re.escape(prefix)
+    text = re.escape(first)
     hexa = "[0-9A-Fa-f]"
     return (
-        rf"(?:(?<!{before}{text})|(?<=\\[bfnrt]{text})|(?<=%{hexa}{{2}}{text})"
+        rf"(?:(?<![A-Za-z0-9]{text})|(?<=\\[bfnrt]{text})|(?<=%{hexa}{{2}}{text})"
         rf"|(?<=\\u{hexa}{{4}}{text})|(?<=\\x{hexa}{{2}}{text}))"
     )
 
 
 def _precise(entry: Format) -> str:
-    before = "[A-Za-z0-9_-]" if entry.kind == "jwt" else "[A-Za-z0-9]"
-    ahead = "(?=[A-Za-z0-9_-]{0,40}?[0-9])" if entry.digit else ""
+    rest = re.escape(entry.prefix[1:])
+    if entry.kind == "jwt":
+        # Its own letters include - and _: only at the first of a run can one begin, or time would not be linear.
+        rest += r"(?<![_\-]eyJ)"
+    if entry.digit:
+        rest += "(?=[A-Za-z0-9_-]{0,40}?[0-9])"
     if entry.mixed:
-        ahead += "(?=[A-Za-z0-9_-]{0,40}?[A-Z])"
+        rest += "(?=[A-Za-z0-9_-]{0,40}?[A-Z])"
     tail = re.sub(r"(\{\d+,\d*\}|\*)", r"\1+", entry.tail)
     fixed = re.search(r"(\[[^\]]*\])\{\d+\}$", entry.tail)
-    after = f"(?!{fixed[1]})" if fixed else ""
-    return f"{re.escape(entry.prefix)[len(re.escape(entry.prefix[0])) :]}{_boundary(entry.prefix, before)}{ahead}{tail}{after}"
+    return rest + tail + (f"(?!{fixed[1]})" if fixed else "")
 
 
 def _alternation() -> tuple[re.Pattern[str], dict[str, str]]:
@@ -278,46 +291,54 @@ def _alternation() -> tuple[re.Pattern[str], dict[str, str]]:
         name = f"f{number}"
         kinds[name] = entry.kind
         by_first.setdefault(entry.prefix[0], []).append(f"(?P<{name}>{_precise(entry)})")
-    branches = [f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items()]
+    branches = [
+        f"{re.escape(first)}{_boundary(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items()
+    ]
     return re.compile("|".join(branches), re.ASCII), kinds
 
 
 class Credentials:
     """Find credentials that begin with a literal prefix."""
 
-    __slots__ = ("_kinds", "_pattern", "scan")
+    scans: tuple[str, ...] = _scans()
+    few: str = "|".join(_scan_of(entry) for entry in FORMATS if len(entry.prefix) < _TELLING)
+    lowered: bool = False
 
     def __init__(self) -> None:
-        self.scan = "|".join(_scan_of(entry) for entry in FORMATS)
         self._pattern, self._kinds = _alternation()
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        pattern, length = self._pattern, len(text)
+        search, kinds, length = self._pattern.search, self._kinds, len(text)
         limit = min(length, stop + OVERLAP)
         while start < stop:
-            found = pattern.search(text, start, limit)
-            if found is None or found.start() >= stop:
+            found = search(text, start, limit)
+            if found is None:
                 return
-            if found.end() == limit < length:
-                found = pattern.match(text, found.start()) or found
-            yield found.start(), found.end(), self._kinds[found.lastgroup or ""]
-            start = found.end()
+            begin, end = found.span()
+            if begin >= stop:
+                return
+            if end == limit < length:
+                found = self._pattern.match(text, begin) or found
+                end = found.end()
+            yield begin, end, kinds[found.lastgroup or ""]
+            start = end
 
 
 class InnerCredentials:
     """Find credentials whose telling part stands in their middle."""
 
-    __slots__ = ("_formats", "scan")
+    scans: tuple[str, ...] = ()
+    few: str = "|".join(scan for _, _, scan in INNER)
+    lowered: bool = False
 
     def __init__(self) -> None:
-        self.scan = "|".join(scan for _, _, scan in INNER)
         self._formats = [
             (kind, re.compile(rf"(?<![A-Za-z0-9]){precise}(?![A-Za-z0-9])", re.ASCII), matcher(scan))
             for kind, precise, scan in INNER
         ]
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         limit = min(len(text), stop + OVERLAP)
         part = text[start:limit]

@@ -113,7 +113,7 @@ class LLMFileHandler(logging.Handler):
         on_rotate: Callable[[Path], object] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
-        flush_bytes: int = 64 << 10,
+        flush_bytes: int = 256 << 10,
         flush_interval: float = 0.05,
         spool: Literal["auto", "shm", "root", "off"] = "auto",
         overflow: Literal["drop_new", "drop_old"] = "drop_new",

@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["NAME_KINDS", "RULES", "NameRule", "compact", "hides", "line_scan", "name_kind"]
+__all__ = [
+    "LINE_SEPARATOR",
+    "NAME_KINDS",
+    "RULES",
+    "NameRule",
+    "added_scan",
+    "compact",
+    "hides",
+    "line_scans",
+    "name_kind",
+    "scan_fragments",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +41,19 @@ class NameRule:
         fragment: What the name contains, `~` for a separator or none.
         open: True where more words may follow; False where only a number may.
         edges: Where a word must begin and end: none of "", "<" at its left, ">" at its right, "<>" both.
+        scan: What a scan looks for instead, less exact and sooner found; "" where another rule's scan finds it.
     """
 
     kind: str
     fragment: str
     open: bool = True
     edges: str = ""
+    scan: str | None = None
+
+    @property
+    def telling(self) -> str:
+        """What a scan looks for."""
+        return self.fragment if self.scan is None else self.scan
 
 
 _AUTH_WORDS: Final = (
@@ -45,32 +63,42 @@ _AUTH_WORDS: Final = (
 )
 
 RULES: Final[tuple[NameRule, ...]] = (
-    NameRule("password", "pass~word"),
+    NameRule("password", "pass~(?:word|phrase|code)"),
     NameRule("password", "passwd"),
-    NameRule("password", "pass~phrase"),
-    NameRule("password", "pass~code"),
     NameRule("password", "pwd", edges="<>"),
-    NameRule("secret", "secret~(?:access~)?key"),
-    NameRule("secret", "secrets?", edges=">"),
+    NameRule("secret", "secret~(?:access~)?key", scan=""),
+    NameRule("secret", "secrets?", edges=">", scan="secret"),
     NameRule("api-key", "api~keys?"),
     NameRule("private-key", "private~key"),
     NameRule(
         "key",
-        "(?:access|signing|encryption|account|subscription|master|service~role|consumer|hmac|functions|deploy|license)~keys?",
+        "(?:access|signing|encryption|account|subscription|master|role|consumer|hmac|functions|deploy|license)~keys?",
         edges=">",
     ),
     NameRule("authorization", "authorization", edges=">"),
     NameRule("authorization", "auth(?:~(?:header|key|code|string))?", open=False, edges="<"),
-    NameRule("cookie", "cookies?", edges=">"),
+    NameRule("cookie", "cookies?", edges=">", scan="cookie"),
     NameRule("session", "session(?:~key)?", open=False, edges="<"),
-    NameRule("credential", "credentials?", edges=">"),
+    NameRule("credential", "credentials?", edges=">", scan="credential"),
     NameRule("credential", "creds", open=False, edges="<"),
-    NameRule("credential", "client~assertion", open=False),
-    NameRule("credential", "(?:seed~phrase|mnemonic|(?:recovery|backup)~codes?)", open=False, edges="<"),
-    NameRule("token", f"(?:{_AUTH_WORDS})~tokens(?:~value)?", open=False, edges="<"),
+    NameRule("credential", "client~assertion", open=False, scan="assertion"),
+    NameRule(
+        "credential",
+        "(?:seed~phrase|mnemonic|(?:recovery|backup)~codes?)",
+        open=False,
+        edges="<",
+        scan="(?:phrase|mnemonic|(?:recovery|backup)~codes?)",
+    ),
+    NameRule("token", "(?:access|refresh|auth|api)~tokens(?:~value)?", open=False),
     NameRule("token", "token(?:~value)?", open=False),
     NameRule("token", "(?:jwt|bearer)", open=False, edges="<"),
-    NameRule("one-time-code", "(?:t?otp|mfa|2fa)(?:~code)?", open=False, edges="<"),
+    NameRule(
+        "one-time-code",
+        "(?:t?otp|mfa|2fa)(?:~code)?",
+        open=False,
+        edges="<",
+        scan="(?:otp|mfa|2fa)(?:~code)?",
+    ),
     NameRule("card-code", "(?:cvv2?|cvc2?)", open=False, edges="<"),
 )
 
@@ -182,24 +210,41 @@ def hides(kind: str, name: str, value: Any, siblings: Iterable[Any] = ()) -> boo
     return True
 
 
-# In a serialised line a separator may be an escape, and a name ends at the quote.
-_LINE_SEPARATOR: Final = r'(?u-i:[^A-Za-z0-9"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*'
-_LINE_REST: Final = r'(?:[^"\\]|\\.)*"\s*:'
-_LINE_CLOSED: Final = rf'(?:{_LINE_SEPARATOR}[0-9]*)*"\s*[:,}}]'
-_LINE_PAIR: Final = r'[A-Za-z0-9_.\-]{0,64}"\s*[,}]'
+# In a serialised line a separator may be an escape, and a name ends at the quote. Lines are scanned in lower case.
+LINE_SEPARATOR: Final = r'(?:[^a-z0-9"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*'
+_LINE_OPEN: Final = r'(?:(?:[^"\\]|\\.)*"\s*:|[a-z0-9_.\-]{0,64}"\s*[,}])'
+_LINE_CLOSED: Final = rf'(?:{LINE_SEPARATOR}[0-9]*)*"\s*[:,}}]'
 
 
-def line_scan(extra: Iterable[str] = ()) -> str:
-    """Return a scan, in Rust's regex syntax, for secret names among the keys of a serialised line.
+def scan_fragments(separator: str, opened: str, closed: str) -> tuple[str, str]:
+    """Return two scans, in Rust's regex syntax, for what all rules look for.
+
+    They are two because each is then found by a search for few literals: the names that contain `key` by that word, the
+    others by their beginnings.
 
     Args:
-        extra: Names that were added, compact.
+        separator: What may stand for `~`.
+        opened: What follows a name of an open rule.
+        closed: What follows a name of a closed rule.
     """
-    opened = "|".join(rule.fragment for rule in RULES if rule.open).replace("~", _LINE_SEPARATOR)
-    closed = "|".join(rule.fragment for rule in RULES if not rule.open).replace("~", _LINE_SEPARATOR)
-    # The flags keep letters ASCII: no sign that merely folds to one of them counts.
-    scan = f"(?i-u:{opened})(?:{_LINE_REST}|{_LINE_PAIR})|(?i-u:{closed}){_LINE_CLOSED}"
-    for name in extra:
-        spaced = _LINE_SEPARATOR.join(name)
-        scan += f'|"{_LINE_SEPARATOR}(?i-u:{spaced}){_LINE_SEPARATOR}"\\s*[:,}}]'
-    return scan
+    keys = [rule for rule in RULES if "~key" in rule.telling and rule.open]
+    words = [rule for rule in RULES if rule not in keys and rule.telling]
+    open_words = "|".join(rule.telling for rule in words if rule.open)
+    closed_words = "|".join(rule.telling for rule in words if not rule.open)
+    key_words = "|".join(rule.telling.replace("~keys?", "").replace("~key", "") for rule in keys)
+    return (
+        f"(?:{open_words}){opened}|(?:{closed_words}){closed}".replace("~", separator),
+        f"(?:{key_words})~key{opened}".replace("~", separator),
+    )
+
+
+def line_scans() -> tuple[str, str]:
+    """Return scans for secret names among the keys of a serialised line in lower case."""
+    return scan_fragments(LINE_SEPARATOR, _LINE_OPEN, _LINE_CLOSED)
+
+
+def added_scan(names: Iterable[str]) -> str:
+    """Return a scan for names that were added, compact, among the keys of a serialised line in lower case."""
+    return "|".join(
+        rf'"{LINE_SEPARATOR}{LINE_SEPARATOR.join(name)}{LINE_SEPARATOR}"\s*[:,}}]' for name in sorted(names)
+    )

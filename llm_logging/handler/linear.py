@@ -8,13 +8,13 @@ blocks that the scan points at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, Protocol
 
 from pydantic_core import SchemaValidator, core_schema
 
-__all__ = ["OVERLAP", "Detector", "Span", "matcher", "regions", "suspects"]
+__all__ = ["OVERLAP", "Detector", "Scan", "Span", "is_text", "lower", "matcher", "regions", "suspects"]
 
 # A match of a scan is at most OVERLAP characters long, so that each one lies wholly in the block where it begins
 # together with the OVERLAP characters behind it.
@@ -31,15 +31,30 @@ Span = tuple[int, int, str]
 
 
 class Detector(Protocol):
-    """Find one family of secrets in a text."""
+    """Find one family of secrets in a text.
 
-    scan: str
+    Attributes:
+        scans: Supersets of what it finds, to be searched one by one.
+        few: Another; so few literals are looked for that it can be joined to others of its sort.
+        lowered: Whether both are for the text in lower case.
+    """
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
-        """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`."""
+    scans: tuple[str, ...]
+    few: str
+    lowered: bool
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterable[Span]:
+        """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`.
+
+        Args:
+            text: The text.
+            low: The same in lower case, of the same length; only for detectors that are `lowered`.
+            start: Where to begin.
+            stop: Where to end.
+        """
 
 
-_is_text: Final = SchemaValidator(core_schema.str_schema()).isinstance_python
+is_text: Final = SchemaValidator(core_schema.str_schema()).isinstance_python
 
 
 @lru_cache(maxsize=256)
@@ -59,7 +74,15 @@ def matcher(pattern: str) -> Scan:
 
 def suspects(scan: Scan, text: str) -> bool:
     """Say whether a scan matches, or cannot tell because the text has lone surrogates."""
-    return scan(text) or not (text.isascii() or _is_text(text))
+    return scan(text) or not (text.isascii() or is_text(text))
+
+
+def lower(text: str) -> str:
+    """Return the text in lower case, of the same length; letters that only look like ASCII ones when lowered go."""
+    if text.isascii():
+        return text.lower()
+    # Lowering U+0130 makes two characters of one, and U+212A becomes an ASCII letter.
+    return text.replace("\u0130", "\u0131").replace("\u212a", "\u0138").lower()
 
 
 def regions(scan: Scan, text: str) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -41,29 +41,33 @@ class _Totals:
         self.tokens = dict.fromkeys(_TOKENS, 0)
         self.cost: dict[str, Decimal] = {}
 
-    def count(self, body: Mapping[str, Any]) -> None:
-        """Add one finished request."""
-        status = body["status"]
-        if status == "success":
-            self.success += 1
-        else:
-            error = body.get("error")
-            if isinstance(error, Mapping) and error.get("code") == "cancelled":
-                self.cancelled += 1
-            else:
-                self.failed += 1
-        usage = body.get("usage")
-        if usage:
+    def count(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Add finished requests."""
+        statuses = [body["status"] for body in bodies]
+        success = statuses.count("success")
+        self.success += success
+        if success != len(bodies):
+            errors = [body.get("error") for body in bodies if body["status"] != "success"]
+            cancelled = sum(
+                isinstance(error, Mapping) and error.get("code") == "cancelled" for error in errors
+            )
+            self.cancelled += cancelled
+            self.failed += len(errors) - cancelled
+        usages = [body["usage"] for body in bodies if "usage" in body]
+        if usages:
             tokens = self.tokens
-            for name, value in usage.items():
-                if name in tokens:
-                    tokens[name] += value
-        timings = body.get("timings")
-        if timings and "latency_ms" in timings:
-            self.latency_ms += timings["latency_ms"]
-            self.latency_n += 1
-        if "cost" in body:
-            self._count_cost(body["cost"])
+            for name in _TOKENS:
+                tokens[name] += sum([usage[name] for usage in usages if name in usage])
+        latencies = [
+            timings["latency_ms"]
+            for body in bodies
+            if (timings := body.get("timings")) is not None and "latency_ms" in timings
+        ]
+        self.latency_ms += sum(latencies)
+        self.latency_n += len(latencies)
+        for body in bodies:
+            if "cost" in body:
+                self._count_cost(body["cost"])
 
     def _count_cost(self, cost: Any) -> None:
         try:
@@ -143,10 +147,17 @@ class LiveTotals:
             self._lock.release()
 
     def _fold(self) -> None:
-        backlog, pending, final = self._backlog, self._pending, self._final
+        backlog = self._backlog
+        groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         while backlog:
             body = backlog.popleft()
             key = (body["project_id"], body["chat_id"])
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [body]
+            else:
+                group.append(body)
+        for key, bodies in groups.items():
             total = self._chats.get(key)
             if total is None:
                 total = self._chats[key] = _Totals()
@@ -154,20 +165,25 @@ class LiveTotals:
                     self._let_go()
             else:
                 self._chats.move_to_end(key)
-            request = body["id"]
-            if request in final:
-                # Another handler's line of the same request, or the same line again.
-                continue
-            if body["status"] == "pending":
-                pending[request] = key
-                if len(pending) > self._limit * 10:
-                    pending.popitem(last=False)
-                continue
+            total.count([body for body in bodies if self._is_final(body, key)])
+
+    def _is_final(self, body: Mapping[str, Any], key: tuple[str, str]) -> bool:
+        """Say whether a line is a request's end, met for the first time; keep the requests that have none yet."""
+        request, pending, final = body["id"], self._pending, self._final
+        if request in final:
+            # Another handler's line of the same request, or the same line again.
+            return False
+        if body["status"] == "pending":
+            pending[request] = key
+            if len(pending) > self._limit * 10:
+                pending.popitem(last=False)
+            return False
+        if pending:
             pending.pop(request, None)
-            final[request] = None
-            if len(final) > self._limit * 10:
-                final.popitem(last=False)
-            total.count(body)
+        final[request] = None
+        if len(final) > self._limit * 10:
+            final.popitem(last=False)
+        return True
 
     def _let_go(self) -> None:
         (project, _), total = self._chats.popitem(last=False)

@@ -85,14 +85,16 @@ class Personal:
         name: A key of `PERSONAL`.
     """
 
-    __slots__ = ("_check", "_name", "_pattern", "scan")
+    few: str = ""
+    lowered: bool = False
 
     def __init__(self, name: str) -> None:
-        self.scan, precise, self._check = PERSONAL[name]
+        scan, precise, self._check = PERSONAL[name]
+        self.scans: tuple[str, ...] = (scan,)
         self._pattern = re.compile(precise, re.ASCII)
         self._name = name
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
             if match.start() >= stop:

@@ -6,7 +6,7 @@ whoever appends next; a file passes `max_bytes` only where one line alone does; 
 one rename and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
-`_lock_stream_lock`, `_check_stream`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
+`_lock_stream_lock`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
 `maxLockAttempts`.
 """
 
@@ -91,18 +91,24 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self._notice = notice
         self._now = now
         self._known_size = -1
+        self._identity = self._lock_identity = (0, 0)
 
     # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
 
     def do_open(self, mode: str | None = None) -> Any:  # noqa: ARG002  the base class's signature
         """Open the file for appending, with its folder and mode; refuse a link that another user planted."""
         fd = self._open_private(self.baseFilename, os.O_RDWR | os.O_APPEND)
+        info = os.fstat(fd)
         self._known_size = -1
+        self._identity = (info.st_dev, info.st_ino)
         return io.FileIO(fd, "r+")
 
     def atomic_open(self, file_path: str) -> Any:
         """Open the lock file, with its folder and mode."""
-        return os.fdopen(self._open_private(file_path, os.O_RDWR), "r+", encoding="utf-8")
+        fd = self._open_private(file_path, os.O_RDWR)
+        info = os.fstat(fd)
+        self._lock_identity = (info.st_dev, info.st_ino)
+        return os.fdopen(fd, "r+", encoding="utf-8")
 
     def _open_private(self, path: str, flags: int) -> int:
         flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -185,8 +191,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
             self._do_lock()
             try:
                 there = os.stat(self.lockFilename)
-                ours = os.fstat(self.stream_lock.fileno())  # type: ignore[union-attr]  # locked, so open
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                if (there.st_dev, there.st_ino) == self._lock_identity:
                     return
             except FileNotFoundError:
                 pass
@@ -199,9 +204,9 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _write_some(
         self, data: bytes, start: int, before: Callable[[int, int, int, int], None] | None
     ) -> int:
-        fd = self._current()
-        info = os.fstat(fd)
-        size = info.st_size
+        info = self._current()
+        assert self.stream is not None
+        fd, size = self.stream.fileno(), info.st_size
         if size != self._known_size:
             size = self._meet(fd, size)
         room = max(0, self._options.max_bytes - size) if self._options.max_bytes else len(data)
@@ -220,16 +225,23 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self._known_size = size + stop - start
         return stop - start
 
-    def _current(self) -> int:
+    def _current(self) -> os.stat_result:
+        """Open the file that has the name now, if it is not the open one; return what the system knows of it.
+
+        One system call where nothing has changed: each lets go of the interpreter's lock, and getting that back from busy
+        callers is what an append waits for most.
+        """
         stream: Any = self.stream
         if stream is not None and not stream.closed:
+            with contextlib.suppress(OSError):
+                info = os.stat(self.baseFilename)
+                if (info.st_dev, info.st_ino) == self._identity:
+                    return info
             old = os.fstat(stream.fileno())
-            self._check_stream()
-            if self.stream is None:
-                self._say_replaced(old)
-        if self.stream is None or self.stream.closed:
-            self.stream = self.do_open()
-        return self.stream.fileno()
+            self._close()
+            self._say_replaced(old)
+        self.stream = self.do_open()
+        return os.fstat(self.stream.fileno())
 
     def _write(self, fd: int, size: int, data: bytes) -> None:
         try:
@@ -311,8 +323,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
         """
         self._take_lock()
         try:
-            fd = self._current()
-            return os.fstat(fd).st_size > 0 and self._roll()
+            return self._current().st_size > 0 and self._roll()
         finally:
             self._do_unlock()
 

@@ -2,7 +2,7 @@
 
 Text is often text inside text (tool arguments are JSON in a string, errors quote headers), so quotes may be escaped
 to any depth. Where a value has no quotes it must hold a digit or a sign, or it is taken for a word of prose or code.
-All patterns run on a lower-case copy, or on the text itself, and every repetition is possessive or short.
+Names are looked for in a lower-case copy; every repetition is possessive or short.
 """
 
 from __future__ import annotations
@@ -13,83 +13,84 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .keynames import RULES, name_kind
+from .keynames import RULES, name_kind, scan_fragments
 from .linear import OVERLAP, Span
 
-__all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "lower"]
+__all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures"]
 
 _SEPARATOR: Final = r"[_. \-]?"
 _OPEN: Final = "|".join(rule.fragment for rule in RULES if rule.open).replace("~", _SEPARATOR)
 _CLOSED: Final = "|".join(rule.fragment for rule in RULES if not rule.open).replace("~", _SEPARATOR)
-_NAME: Final = rf"(?:(?:{_OPEN})[A-Za-z0-9_.\-]{{0,48}}|(?:{_CLOSED})[0-9]{{0,2}})"
+# What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more.
+_SCAN_SIGN: Final = r"\\*[\"'`]?(?: |\t|\\+t){0,4}[:=]"
+_SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
+_SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
 _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
-# Longer names than this are not looked at to the left of the telling word.
-_NAME_LEFT: Final = re.compile(r"[A-Za-z0-9_.\-]*\Z")
-
-
-def lower(text: str) -> str:
-    """Return the text in lower case, of the same length; letters that only look like ASCII ones when lowered go."""
-    if text.isascii():
-        return text.lower()
-    # Lowering U+0130 makes two characters of one, and U+212A becomes an ASCII letter.
-    return text.replace("\u0130", "\u0131").replace("\u212a", "\u0138").lower()
+_NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_NAME_LEFT: Final = 48
 
 
 class Assignments:
     """Find values of secret names in text: `KEY=value`, `"key": "value"`, `Header: value`, `?key=value`."""
 
-    __slots__ = ()
-
-    scan = rf"(?i-u:{_NAME})\\{{0,8}}[\"'`]?(?:[ \t]|\\t){{0,4}}(?:=>|:=|[:=])"
+    scans: tuple[str, ...] = scan_fragments(_SEPARATOR, _SCAN_OPEN, _SCAN_CLOSED)
+    few: str = ""
+    lowered: bool = True
     _pattern = re.compile(
-        rf"(?P<name>(?:{_OPEN})[a-z0-9_.\-]{{0,48}}+|(?:{_CLOSED})[0-9]{{0,2}}+)"
-        r"\\{0,8}+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
+        rf"(?:(?:{_OPEN})[a-z0-9_.\-]{{0,48}}+|(?:{_CLOSED})[0-9]{{0,2}}+)(?P<named>)"
+        r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
         r"(?:"
-        r"[bfru]{0,2}(?P<escape>\\{0,8}+)(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
-        rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\]{{4,}}+)"
-        rf"|(?P<jar>(?<=cookie:)[^\r\n\"'\\\[]{{3,1024}}+|(?<=cookie:\s)[^\r\n\"'\\\[]{{3,1024}}+)"
-        rf"|(?P<bare>(?={_BARE}{{0,64}}?[0-9!@#%^*+~])(?![$%*]){_BARE}{{4,}}+)"
+        r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
+        rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
+        r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
+        rf"|(?P<bare>(?![$%*:=])(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~]){_BARE}{{4,}}+)"
         r")"
     )
     _placeholder = re.compile(
-        r"(?:str|string|int|none|null|true|false|undefined|\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
+        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
         r"|your[_\- ][a-z0-9_\- ]*|[a-z_]*(?:redacted|removed|hidden)[a-z_]*)\Z"
     )
+    _words = frozenset(
+        {"str", "string", "int", "none", "null", "true", "false", "undefined", "password", "text"}
+    )
+    _rest = re.compile(rf"{_BARE}*+")
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        begin, limit = max(0, start - 64), min(len(text), stop + OVERLAP)
-        low = lower(text[begin:limit])
-        position = start - begin
-        for match in self._pattern.finditer(low, position):
-            if match.start() + begin >= stop:
+        length = len(text)
+        limit = min(length, stop + OVERLAP)
+        for match in self._pattern.finditer(low, start, limit):
+            begin = match.start()
+            if begin >= stop:
                 return
-            span = self._judge(text, low, begin, match)
-            if span is not None:
-                yield span
+            # The name may begin before the word that tells it.
+            before = text[max(0, begin - _NAME_LEFT) : begin]
+            left = len(before) - len(before.rstrip(_NAME_LETTERS))
+            kind = name_kind(text[begin - left : match.start("named")])
+            if kind is None:
+                continue
+            group = match.lastgroup or ""
+            first, end = match.span(group)
+            if not self._holds(low[first:end], group, kind, match):
+                continue
+            if end == limit < length and group != "quoted":
+                # The value runs on behind what was looked at.
+                rest = self._rest.match(text, end)
+                end = rest.end() if rest is not None else end
+            yield first, end, kind
 
-    def _judge(self, text: str, low: str, begin: int, match: re.Match[str]) -> Span | None:
-        group = match.lastgroup or ""
-        first, end = match.span(group)
-        left = _NAME_LEFT.search(low, max(0, match.start() - 48), match.start())
-        name_start = left.start() if left is not None else match.start()
-        kind = name_kind(text[begin + name_start : begin + match.end("name")])
-        if kind is None:
-            return None
-        value = low[first:end]
-        if self._placeholder.match(value):
-            return None
-        if group == "quoted" and kind == "token" and not _random(text[begin + first : begin + end]):
-            return None
-        if group == "bare" and match["sign"] == "=" and match["gap"]:
-            return None
-        if group == "jar" and "=" not in value:
-            return None
-        if end + begin < len(text) and end == len(low) and group != "quoted":
-            # The value runs on behind what was looked at.
-            end += len(re.match(rf"{_BARE}*+", text[begin + end :])[0])  # type: ignore[index]  # it may be empty
-        return begin + first, begin + end, kind
+    def _holds(self, value: str, group: str, kind: str, match: re.Match[str]) -> bool:
+        if group == "bare":
+            # With a gap it is a statement of a program, whose values have quotes or are names.
+            return not match["gap"] or match.string[match.start("gap") - 1] == ":"
+        if group == "jar":
+            return "=" in value
+        if group == "quoted":
+            if value in self._words or self._placeholder.match(value):
+                return False
+            return kind != "token" or _random(value)
+        return True
 
 
 def _random(value: str) -> bool:
@@ -103,22 +104,21 @@ def _random(value: str) -> bool:
 class Schemes:
     """Find what follows `Bearer` and `Basic`."""
 
-    __slots__ = ()
-
-    scan = r"(?i-u:bearer|basic)(?:[ \t]|\\t|%20|\+){1,4}[A-Za-z0-9._~+/=\-]{8}"
+    scans: tuple[str, ...] = ()
+    few: str = r"(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8}"
+    lowered: bool = True
     _pattern = re.compile(r"(?P<scheme>bearer|basic)(?:[ \t+]|%20){1,4}+(?P<value>[a-z0-9._~+/=\-]{8,}+)")
+    _rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+")
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         limit = min(len(text), stop + OVERLAP)
-        low = lower(text[start:limit])
-        for match in self._pattern.finditer(low):
-            if match.start() + start >= stop:
+        for match in self._pattern.finditer(low, start, limit):
+            if match.start() >= stop:
                 return
             first, end = match.span("value")
-            first, end = first + start, end + start
             if end == limit < len(text):
-                rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+").match(text, end)
+                rest = self._rest.match(text, end)
                 end = rest.end() if rest is not None else end
             value = text[first:end]
             if match["scheme"] == "bearer":
@@ -138,48 +138,56 @@ def _token_like(value: str) -> bool:
 
 
 def _is_basic(value: str) -> bool:
+    plain = value[:4096].rstrip("=")
     try:
-        decoded = base64.b64decode(
-            value[:4096].rstrip("=") + "=" * (-len(value[:4096].rstrip("=")) % 4), validate=True
-        )
+        decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         return False
-    return b":" in decoded and decoded.isascii() and all(byte >= 32 for byte in decoded)
+    return b":" in decoded and all(byte >= 32 for byte in decoded)
 
 
 class UrlSecrets:
     """Find passwords in URLs, and the signatures that make a URL a key."""
 
-    __slots__ = ()
-
-    scan = (
-        r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@"
-        r"|(?:[?&;]|\\u0026)(?i-u:sig|signature|x-amz-signature|x-goog-signature)=[A-Za-z0-9%+/=_\-]{12}"
-    )
+    scans: tuple[str, ...] = (r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@",)
+    few: str = ""
+    lowered: bool = False
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
-        r"|(?:[?&;]|\\u0026)(?:[sS]ig|[sS]ignature|[xX]-(?:[aA]mz|[gG]oog)-[sS]ignature|SIG(?:NATURE)?|X-(?:AMZ|GOOG)-SIGNATURE)"
-        r"=(?P<signature>[A-Za-z0-9%+/=_\-]{16,}+)"
     )
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        limit = min(len(text), stop + OVERLAP)
-        for match in self._pattern.finditer(text, start, limit):
+        for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
             if match.start() >= stop:
                 return
-            found = match if match.end() < limit else self._pattern.match(text, match.start()) or match
-            group = found.lastgroup or ""
-            first, end = found.span(group)
-            yield first, end, "url-password" if group == "password" else "url-signature"
+            yield *match.span("password"), "url-password"
+
+
+class UrlSignatures:
+    """Find the signatures that make a URL a key: shared access signatures, presigned requests."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"sig(?:nature)?=[a-z0-9%+/=_\-]{12}"
+    lowered: bool = True
+    _pattern = re.compile(
+        r"(?<=[?&;6])(?:sig|signature|x-(?:amz|goog)-signature)=(?P<signature>[a-z0-9%+/=_\-]{16,}+)"
+    )
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
+            if match.start() >= stop:
+                return
+            yield *match.span("signature"), "url-signature"
 
 
 class PrivateKeys:
     """Find private keys in their text forms: PEM, OpenSSH, PGP and PuTTY, also cut off or escaped."""
 
-    __slots__ = ()
-
-    scan = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
+    scans: tuple[str, ...] = ()
+    few: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
+    lowered: bool = False
     _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
     _pattern = re.compile(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -188,11 +196,16 @@ class PrivateKeys:
         rf"|Private-Lines: ?[0-9]{{1,4}}(?:{_between}++[A-Za-z0-9+/=]{{16,}}+)++"
     )
 
-    def spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         while start < stop:
-            found = self._pattern.search(text, start)
-            if found is None or found.start() >= stop:
+            # Only the beginning lies within reach; the end may be far.
+            head = self._begin.search(text, start, min(len(text), stop + OVERLAP))
+            if head is None or head.start() >= stop:
                 return
-            yield found.start(), found.end(), "private-key"
-            start = found.end()
+            found = self._pattern.match(text, head.start())
+            if found is not None:
+                yield found.start(), found.end(), "private-key"
+            start = found.end() if found is not None else head.end()
+
+    _begin = re.compile(few)

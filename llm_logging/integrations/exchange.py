@@ -60,14 +60,16 @@ class Exchange:
                 self.observation.chunk(content)
 
     @guarded
+    def item(self, item: Any) -> None:
+        """Read one event of a stream that an SDK has decoded itself."""
+        if self._reader is not None:
+            self.observation.chunk(bool(self._reader.fold.add(item)))
+
+    @guarded
     def ended(self, how: Ending, error: BaseException | None = None) -> None:
         """Note the end; only the first counts."""
-        if self._ended:
+        if not self._end(error):
             return
-        self._ended = True
-        self._attempt.over(self.status if error is None else None)
-        if self._attempt.number > 1:
-            self.observation.note(timings={"total_duration_ms": self._attempt.waited_ms})
         if self._reader is None:
             if error is not None:
                 self.observation.fail(error)
@@ -76,15 +78,43 @@ class Exchange:
             return
         found = self._reader.close()
         if self.status is not None and self.status >= 400:
-            self.observation.note(
-                status="timeout" if self.status in _TIMEOUT_STATUSES else "error",
-                error=_refusal(found, self.status),
-            )
+            self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
         elif not self._streamed and how != "exhausted" and error is None and found.usage is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
         self.observation.settle(found, how, error)
+
+    @property
+    def over(self) -> bool:
+        """Say whether the end was noted."""
+        return self._ended
+
+    @guarded
+    def settle(self, found: Extraction) -> None:
+        """Note an answer that was read elsewhere, and the end."""
+        if self._end():
+            self.observation.settle(found)
+
+    @guarded
+    def refused(self, error: dict[str, Any]) -> None:
+        """Note a refusal that was read elsewhere, and the end."""
+        if self._end():
+            self._note_refusal(error)
+            self.observation.settle(Extraction())
+
+    def _note_refusal(self, error: dict[str, Any]) -> None:
+        self.observation.note(status="timeout" if self.status in _TIMEOUT_STATUSES else "error", error=error)
+
+    def _end(self, error: BaseException | None = None) -> bool:
+        """Say whether this is the first end that is noted."""
+        if self._ended:
+            return False
+        self._ended = True
+        self._attempt.over(self.status if error is None else None)
+        if self._attempt.number > 1:
+            self.observation.note(timings={"total_duration_ms": self._attempt.waited_ms})
+        return True
 
 
 def _refusal(found: Extraction, status: int) -> dict[str, Any]:

@@ -205,8 +205,9 @@ def _route(provider: str, path: str) -> Route | None:
         return Route(provider, found[0], unquote(google["model"]), found[1])
     bedrock = _BEDROCK.search(path)
     if bedrock is not None:
-        operation = "invoke_model" if bedrock["verb"].startswith("invoke") else "chat"
-        return Route(provider, operation, unquote(bedrock["model"]), bedrock["verb"].endswith("stream"))
+        model = unquote(bedrock["model"])
+        operation = "embeddings" if "embed" in model else "chat"
+        return Route(provider, operation, model, bedrock["verb"].endswith("stream"))
     if path.endswith(":embedContent"):
         return Route(provider, "embeddings")
     for pattern, name in _OPERATIONS:

@@ -24,11 +24,14 @@ __all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_s
 # What a segment's cache does not hold: long, or of another value in every line, and no figure needs it.
 NOT_HELD: Final = frozenset(
     {
-        "attributes", "cost.source", "id", "error.message", "finish_reasons", "messages_included", "parent_id",
-        "span_id", "timings.total_duration_ms", "touched_entities", "touched_files", "trace_id", "usage.raw",
-        "usage.total_tokens", "output_format_hint",
+        "attributes", "cost.source", "error.message", "finish_reasons", "id", "messages_included", "output_format_hint",
+        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms", "timestamp_end",
+        "touched_entities", "touched_files", "trace_id", "usage.raw", "usage.total_tokens",
     }
 )  # fmt: skip
+
+# Folding only asks whether these are the same, so 128 bits of them are held instead of their text.
+KEYS: Final = {"response_key": "provider_response_id", "group_key": "request_group"}
 
 # How people name fields: groups of DESIGN's list, and leaves by their last name where that is clear.
 ALIASES: Final = {
@@ -48,15 +51,17 @@ class Column:
 
     Attributes:
         path: Its place in the line, `usage.prompt_tokens`.
-        kind: `text`, `count`, `ms`, `time`, `amount`, `bool`, `list` or `json`.
+        kind: `text`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
         least: The least a count may be.
         most: The most a count may be.
+        origin: The place in the line that a key is made from.
     """
 
     path: str
     kind: str
     least: int = 0
     most: int = 2**53
+    origin: str | None = None
 
     @property
     def name(self) -> str:
@@ -73,12 +78,13 @@ class Column:
             "amount": "DECIMAL(38, 24)",
             "bool": "BOOLEAN",
             "list": "VARCHAR[]",
+            "key": "UUID",
         }.get(self.kind, "VARCHAR")
 
     @property
     def source(self) -> str:
         """Where a parsed line has it, as SQL."""
-        return "raw." + ".".join(f'"{part}"' for part in self.path.split("."))
+        return "raw." + ".".join(f'"{part}"' for part in (self.origin or self.path).split("."))
 
     def read(self, text: str) -> str:
         """Return SQL that reads the kind from text; NULL where the text is not one."""
@@ -98,6 +104,8 @@ class Column:
                 return f"TRY_CAST({text} AS BOOLEAN)"
             case "list":
                 return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
+            case "key":
+                return f"md5_number({text})::UUID"
             case _:
                 return text
 
@@ -170,7 +178,8 @@ def columns() -> dict[str, Column]:
 @cache
 def held_columns() -> tuple[Column, ...]:
     """Return the columns that every reading of a line takes, and a segment's cache holds."""
-    return tuple(column for column in columns().values() if column.path not in NOT_HELD)
+    held = tuple(column for column in columns().values() if column.path not in NOT_HELD)
+    return (*held, *(Column(name, "key", origin=origin) for name, origin in KEYS.items()))
 
 
 def find_column(name: str) -> Column | None:

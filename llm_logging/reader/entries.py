@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
-from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
-from .fold import fold_lines
+from .asking import ask_requests
+from .events import page_size
 from .lookup import ids_with_prefix, lines_with_ids
 from .newest import decode_cursor, encode_cursor, micros_of
-from .period import resolve_period
-from .query import ask, make_question
 from .request_log import (
     RequestLine,
     RequestLog,
@@ -39,7 +37,7 @@ from .request_log import (
     to_entry,
 )
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, _check_scope, _read, connect
+from .stats import Reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,7 +47,6 @@ __all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log"]
 Filters = StatsOptions | Mapping[str, Any] | Sequence[str] | str | None
 
 _OPTIONS: Final = ("from_date", "to_date", "time_zone", "where")
-_MOST: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_START: Final = -(2**62)
 
@@ -86,20 +83,6 @@ def options_of(filters: Filters) -> StatsOptions:
     equal = {name: value for name, value in filters.items() if name not in _OPTIONS}
     where = StatsOptions(where=named.pop("where", None)).where
     return StatsOptions(**named, where=(*where, *StatsOptions(where=equal).where))
-
-
-def page_size(limit: int) -> int:
-    """Check how many entries a page may have.
-
-    Raises:
-        ValidationError: Fewer than 1 or more than 10,000.
-    """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST:
-        raise ValidationError(
-            f"limit: expected a whole number from 1 to {_MOST:,}, got {limit!r}",
-            code=ErrorCode.INVALID_OPTIONS,
-        )
-    return limit
 
 
 def get_llm_request_logs(
@@ -142,7 +125,9 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made, opened = _ask(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
+        made, opened = ask_requests(
+            scope if scope is not None else StatsScope(), options_of(filters), reading, stack
+        )
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
@@ -152,25 +137,6 @@ def get_llm_request_logs(
     if more and last is not None:
         following = encode_cursor("requests", (_started(last[1]), str(last[0])))
     return RequestLogPage(entries=entries, cursor=following)
-
-
-def _ask(
-    scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack
-) -> tuple[Answer, list[LogFile]]:
-    """Do what a statistic does up to the requests in question: read, fold, filter."""
-    now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
-    question = make_question(scope, options, resolve_period(options, now), now)
-    layout = Layout(reading.root)
-    logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
-    db = connect()
-    stack.callback(db.close)
-    made = Answer(db, question, logs, layout.root if reading.files is None else None)
-    opened = open_logs(logs, stack)
-    _read(made, opened, reading)
-    fold_lines(db, "lines", "requests", extra=question.extra)
-    ask(db, "requests", question)
-    _check_scope(made, layout)
-    return made, opened
 
 
 def _started(value: datetime | None) -> int:

@@ -31,8 +31,8 @@ CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTIN
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
 
 # Rows of these keys meet others; a NULL key meets nobody.
-DUPLICATE_KEY: Final = "provider_response_id"
-CALL_KEY: Final = "request_group"
+DUPLICATE_KEY: Final = "response_key"
+CALL_KEY: Final = "group_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def fold_lines(db: DuckDBPyConnection, source: str, target: str, *, extra: Seque
     by_id = _fold_sql("hot_lines", extra)
     db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {by_id}")
     requests = _one(db, "SELECT count(*) FROM hot_by_id")
-    same = "struct_pack(p := provider, q := project_id, r := provider_response_id, a := coalesce(attempt, 1))"
+    same = "struct_pack(p := provider, q := project_id, r := response_key, a := coalesce(attempt, 1))"
     twice = (
-        f"SELECT {same} AS fold_key, * FROM hot_by_id WHERE provider_response_id IS NOT NULL "
+        f"SELECT {same} AS fold_key, * FROM hot_by_id WHERE response_key IS NOT NULL "
         f"QUALIFY count(*) OVER (PARTITION BY {same}) > 1"
     )
     db.execute(f"CREATE OR REPLACE TEMP TABLE hot_twice AS {twice}")
@@ -165,8 +165,8 @@ def _mark_calls(db: DuckDBPyConnection) -> None:
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE hot_called AS
-        SELECT *, {FINISHED} AND (request_group IS NULL OR row_number() OVER (
-            PARTITION BY request_group, project_id, {FINISHED}
+        SELECT *, {FINISHED} AND (group_key IS NULL OR row_number() OVER (
+            PARTITION BY group_key, project_id, {FINISHED}
             ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1) AS last_of_call
         FROM hot_requests
         """

@@ -2,8 +2,8 @@
 
 Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
 reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
-columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, `file_no`, and `bad`, a bit
-for each column whose value was unusable.
+columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, and `bad`, true where a
+value was unusable.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -75,7 +75,7 @@ def line_columns(extra: Sequence[Column] = ()) -> list[str]:
 
 
 def _read_json(extra: Sequence[Column], compression: str | None) -> str:
-    paths = [*_ENVELOPE, "id", *_FLAT_SIGNS, *(column.path for column in held_columns())]
+    paths = [*_ENVELOPE, "id", *_FLAT_SIGNS, *(column.origin or column.path for column in held_columns())]
     paths += [column.path for column in extra if column.kind != "attribute"]
     structure = raw_struct(list(dict.fromkeys(paths)))
     if any(column.kind == "attribute" for column in extra):
@@ -99,18 +99,11 @@ def _attribute(column: Column) -> str:
 def _projection(extra: Sequence[Column]) -> str:
     """Return the select list that turns text into typed values and marks what did not fit."""
     chosen = [*held_columns(), *extra]
-    values = []
-    bad = []
-    for place, column in enumerate(chosen):
-        if column.kind == "attribute":
-            values.append(f'{_attribute(column)} AS "{column.name}"')
-            continue
-        read = column.read(column.source)
-        values.append(f'{read} AS "{column.name}"')
-        if column.kind not in {"text", "json"}:
-            bad.append(
-                f"CASE WHEN {column.source} IS NOT NULL AND ({read}) IS NULL THEN {1 << place}::HUGEINT ELSE 0 END"
-            )
+    values = [
+        f'{_attribute(column) if column.kind == "attribute" else column.read(column.source)} AS "{column.name}"'
+        for column in chosen
+    ]
+    bad = " OR ".join(f"({condition})" for condition in _misfits(extra).values())
     start = next(place for place, column in enumerate(chosen) if column.path == "timestamp_start")
     values[start] = (
         f'coalesce({utc_time("raw.timestamp_start")}, {utc_time("raw.timestamp")}) AS "timestamp_start"'
@@ -122,10 +115,19 @@ def _projection(extra: Sequence[Column]) -> str:
             f"{utc_time('raw.timestamp')} AS line_time",
             "raw.writer.id AS writer_id",
             "TRY_CAST(raw.writer.seq AS BIGINT) AS seq",
-            f"({' + '.join(bad)}) AS bad",
+            f"({bad}) AS bad",
             *values,
         ]
     )
+
+
+def _misfits(extra: Sequence[Column]) -> dict[str, str]:
+    """Return for each field that can be wrong the SQL that says it is there and unusable."""
+    return {
+        column.path: f"{column.source} IS NOT NULL AND ({column.read(column.source)}) IS NULL"
+        for column in (*held_columns(), *extra)
+        if column.kind not in {"text", "json", "attribute", "key"}
+    }
 
 
 def _kind() -> str:
@@ -150,46 +152,53 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
     import duckdb
 
     try:
-        odd = _load(db, raw.path, raw.compression, table, extra)
+        found = _load(db, raw.path, raw.compression, table, extra)
     except duckdb.Error:
         # Damaged compression, or a line beyond what the parser takes: looked at line by line below.
-        odd = 1
-    report = Parsed()
-    if odd:
-        report = _salvage(db, raw, table, extra)
-    total, others = _count(db, table)
-    report.lines = report.lines or total
-    report.others = others
-    _count_invalid(db, table, extra, report)
+        found = _Loaded(0, 0, 1, 0)
+    if found.odd:
+        return _salvage(db, raw, table, extra)
+    report = Parsed(lines=found.lines, others=found.others)
+    if found.bad:
+        report.invalid.update(_invalid(db, raw.path, raw.compression, extra))
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """How many lines a table has, of which kinds; `bad` ones have unusable values."""
+
+    lines: int
+    others: int
+    odd: int
+    bad: int
 
 
 def _load(
     db: DuckDBPyConnection, path: Path, compression: str | None, table: str, extra: Sequence[Column]
-) -> int:
+) -> _Loaded:
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_kind()} AS kind, {_projection(extra)} "
         f"FROM {_read_json(extra, compression)} AS raw",
         [str(path)],
     )
-    row = db.execute(f"SELECT count(*) FROM {table} WHERE kind = 0").fetchone()
-    return int(row[0]) if row else 0
+    row = db.execute(
+        "SELECT count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0), "
+        f"count(*) FILTER (WHERE kind = 1 AND bad) FROM {table}"
+    ).fetchone()
+    return _Loaded(*row) if row is not None else _Loaded(0, 0, 0, 0)
 
 
-def _count(db: DuckDBPyConnection, table: str) -> tuple[int, int]:
-    row = db.execute(f"SELECT count(*), count(*) FILTER (WHERE kind = 2) FROM {table}").fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def _count_invalid(db: DuckDBPyConnection, table: str, extra: Sequence[Column], report: Parsed) -> None:
-    chosen = [*held_columns(), *extra]
-    rows = db.execute(
-        f"SELECT bad, count(*) FROM {table} WHERE kind = 1 AND bad <> 0 GROUP BY bad"
-    ).fetchall()
-    for mask, count in rows:
-        for place, column in enumerate(chosen):
-            if mask >> place & 1:
-                report.invalid[column.path] += count
+def _invalid(
+    db: DuckDBPyConnection, path: Path, compression: str | None, extra: Sequence[Column]
+) -> dict[str, int]:
+    """Count unusable values by field; a second reading, which only files that have some cost."""
+    misfits = _misfits(extra)
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in misfits.values())
+    row = db.execute(
+        f"SELECT {counts} FROM {_read_json(extra, compression)} AS raw WHERE {_kind()} = 1", [str(path)]
+    ).fetchone()
+    return {name: count for name, count in zip(misfits, row or (), strict=True) if count}
 
 
 def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> Parsed:
@@ -197,11 +206,13 @@ def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[C
         with open_lines(raw.path, raw.compression) as lines:
             found = salvage_lines(lines, copy.file, name=raw.name)
         copy.flush()
-        left = _load(db, Path(copy.name), None, table, extra)
-    report = Parsed(lines=found.lines, skipped=found.skipped, error=found.error)
-    if left:
+        loaded = _load(db, Path(copy.name), None, table, extra)
+        report = Parsed(lines=found.lines, others=loaded.others, skipped=found.skipped, error=found.error)
+        if loaded.bad:
+            report.invalid.update(_invalid(db, Path(copy.name), None, extra))
+    if loaded.odd:
         db.execute(f"DELETE FROM {table} WHERE kind = 0")
-        report.skipped["not_json"] += left
+        report.skipped["not_json"] += loaded.odd
     report.invalid.update(found.repaired)
     return report
 

@@ -67,3 +67,17 @@ def program():
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def logged(tmp_path_factory) -> Path:
+    """A root with 30 requests; tests only read it."""
+    from .logged import make_root
+
+    return make_root(tmp_path_factory.mktemp("logged") / "root")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keep the user's cache folder out of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user cache"))
