@@ -42,7 +42,11 @@ __all__ = [
 
 class _Model(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, protected_namespaces=(), ser_json_inf_nan="null"
+        defer_build=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        protected_namespaces=(),
+        ser_json_inf_nan="null",
     )
 
 

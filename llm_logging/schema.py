@@ -61,11 +61,15 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def _whole(value: Any) -> Any:
-    # numpy and other integer types are integers; True is not a count.
-    if type(value) is int or isinstance(value, (bool, str, bytes, float)):
+    # numpy and other integer types are integers, a float without a fraction is one; True is not a count.
+    if type(value) is int or isinstance(value, (bool, str, bytes)):
         return value
-    index = getattr(value, "__index__", None)
-    return index() if index is not None else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    try:
+        return value.__index__()
+    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no whole number
+        return value
 
 
 def _number(value: Any) -> Any:
@@ -73,8 +77,10 @@ def _number(value: Any) -> Any:
         return value
     if isinstance(value, timedelta):
         return value.total_seconds() * 1000
-    as_float = getattr(value, "__float__", None)
-    return as_float() if as_float is not None else value
+    try:
+        return value.__float__()
+    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no number
+        return value
 
 
 def _id_text(value: Any) -> Any:
@@ -97,7 +103,10 @@ def _uuid_text(value: Any) -> Any:
 
 
 def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time", "expected a time within the years 1 to 9999 of UTC") from None
 
 
 def _amount(value: Any) -> Any:
@@ -127,7 +136,9 @@ def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
 
 class Usage(_Part):
@@ -153,15 +164,18 @@ class Usage(_Part):
     @classmethod
     def _collect(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            dump = getattr(data, "model_dump", None)
-            if dump is None:
+            try:
+                data = data.model_dump(exclude_none=True)
+            except Exception:  # noqa: BLE001  not an SDK's object, or one that fails
                 return data
-            data = dump(exclude_none=True)
         fields = cls.model_fields
         unknown = {key: value for key, value in data.items() if key not in fields}
         known = {key: value for key, value in data.items() if key in fields}
         if unknown:
-            known["raw"] = {**unknown, **(known.get("raw") or {})}
+            raw = known.get("raw")
+            known["raw"] = {**unknown, **raw} if isinstance(raw, Mapping) else unknown
+            if raw is not None and not isinstance(raw, Mapping):
+                known["raw"] = {**unknown, "raw": raw}
         return known
 
     @model_validator(mode="after")
@@ -225,7 +239,11 @@ class ErrorInfo(_Part):
         if isinstance(data, str):
             return {"message": data}
         if isinstance(data, BaseException):
-            return {"type": type(data).__qualname__, "message": str(data)}
+            try:
+                text = str(data)
+            except Exception:  # noqa: BLE001  somebody's __str__
+                text = f"<unprintable {type(data).__qualname__}>"
+            return {"type": type(data).__qualname__, "message": text}
         if isinstance(data, Mapping) and isinstance(data.get("code"), int):
             return {**data, "code": str(data["code"])}
         return data
@@ -269,7 +287,9 @@ def derive_status(entry: Mapping[str, Any]) -> str:
 class LLMRequestLogEntry(BaseModel):
     """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     # identity
     id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
@@ -402,7 +422,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
 class Event(BaseModel):
     """Anything else that was logged: `event_type` names it, its extras are `data`."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="allow", defer_build=True, ser_json_inf_nan="constants")
 
     event_type: str = "log"
     project_id: Identifier | None = None
@@ -429,7 +449,9 @@ class ChatLLMInfo(_Part):
 class ChatMessage(BaseModel):
     """One message of a chat."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     id: Identifier = Field(default_factory=lambda: clock().new_id())
     project_id: Identifier
@@ -461,7 +483,7 @@ class LogResult(BaseModel):
         timestamp: When it was logged, aware UTC.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     logged: bool

@@ -53,7 +53,7 @@ _LONGEST_LINE: Final = 1 << 26
 class WriterRange(BaseModel):
     """The numbers of one writer's lines in a segment: first and last, both included, and how many there are."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     first: int
     last: int
@@ -82,7 +82,7 @@ class ManifestEntry(BaseModel):
         mac: HMAC-SHA-256 of the line without this field, where a key is configured.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
     v: int = 1
     action: Literal["sealed", "removed", "rewritten"]
