@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ..errors import ErrorCode, ValidationError
+from ..keys import MANIFEST_KEY, key_from_environment
 from . import options as opt
 from .columns import paint
 from .numbers import size
@@ -125,7 +126,9 @@ def prune(
     age = None if older_than is None else parse_duration(older_than, option="--older-than")
     most = None if max_bytes is None else parse_size(max_bytes, option="--max-bytes")
     place = opt.existing_root(root)
-    report = prune_root(place, older_than=age, max_bytes=most, dry_run=dry_run)
+    report = prune_root(
+        place, older_than=age, max_bytes=most, dry_run=dry_run, key=key_from_environment(MANIFEST_KEY)
+    )
     total = sum(number for _, number in report.removed)
     if as_json:
         removed = [{"path": str(path), "bytes": number} for path, number in report.removed]
