@@ -82,12 +82,9 @@ def _findings(root: Path, *, quick: bool, cache_dir: Path | None) -> Iterator[Fi
 def _cache_findings(cache_dir: Path | None) -> Iterator[Finding]:
     """Say what the cache of parsed segments holds."""
     from ..files.doctor import Finding, check_cache
+    from ..reader.cache import cache_folder
 
-    try:
-        from ..reader.cache import cache_folder  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return
-    folder = Path(cache_folder(cache_dir))
+    folder = cache_folder(cache_dir)
     yield from (
         check_cache(folder) if folder.exists() else [Finding("cache", "ok", f"none yet; it will be {folder}")]
     )

@@ -19,6 +19,12 @@ from llm_logging.reader.stats import get_stats
 START = datetime(2026, 1, 10, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keep the user's cache folder out of the tests."""
+    monkeypatch.setenv("LLM_LOGGING_CACHE", str(tmp_path / "cache of the test"))
+
+
 def stamp(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
