@@ -109,6 +109,7 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.", show_default=False)
     ] = False,
+    cache_dir: opt.CacheDir = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Remove or pseudonymise one person's lines in all logs of a root, atomically, noted in the manifests.
@@ -125,7 +126,7 @@ def forget(
     chosen: Any = mode
     report = forget_person(
         opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
-        manifest_key=key_from_environment(MANIFEST_KEY), dry_run=dry_run,
+        manifest_key=key_from_environment(MANIFEST_KEY), dry_run=dry_run, rewritten=lambda old, _new: _drop_cached(old, cache_dir),
     )  # fmt: skip
     if as_json:
         opt.write(dumps(report.model_dump(mode="json"), indent=2))
@@ -144,3 +145,19 @@ def forget(
         opt.note(f"messages that name nobody stayed in chats shared with others: {shown}")
     if report.unreadable:
         opt.note(f"{report.unreadable:,} lines that cannot be read hold the id's text, and stayed")
+
+
+def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
+    """Drop what the reader kept of a log of which a segment was rewritten: it holds the person's lines too."""
+    import shutil
+
+    from ..files.segments import parse_segment_name
+    from ..reader.cache import SegmentCache, cache_folder
+
+    named = parse_segment_name(segment)
+    active = segment if named is None else segment.with_name(f"{named.stem}.jsonl")
+    folder = cache_folder(cache_dir)
+    kept = SegmentCache(folder, str(active.resolve())).folder
+    # Folders beside it are of other versions of this package.
+    for same in folder.glob(f"*/{kept.name}"):
+        shutil.rmtree(same)

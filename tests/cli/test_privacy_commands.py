@@ -77,3 +77,11 @@ def test_forget_says_what_it_needs(cli, root, monkeypatch):
     assert renamed.status == 0
     assert "renamed" in renamed.out
     assert "alice" not in "".join(path.read_text() for path in root.rglob("llm_requests*.jsonl"))
+
+
+def test_forget_drops_what_the_reader_kept(cli, root, tmp_path):
+    cache = tmp_path / "cache"
+    assert cli("stats", "--root", root, "--cache-dir", cache).status == 0
+    assert list(cache.rglob("*.parquet"))
+    assert cli("forget", "--root", root, "--user", "alice", "--cache-dir", cache).status == 0
+    assert not [path for path in cache.rglob("*.parquet") if b"alice" in path.read_bytes()]
