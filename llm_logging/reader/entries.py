@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +25,7 @@ from ..question import StatsOptions, StatsScope
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts
-from .newest import decode_cursor, encode_cursor, micros_of
+from .newest import decode_cursor, encode_cursor, may_hold, micros_of
 from .request_log import (
     RequestLine,
     RequestLog,
@@ -182,8 +182,8 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
-    oldest = None if None in starts else min(start for start in starts if start is not None)
-    near = [file for file in files if _may_hold(file, oldest)]
+    oldest = None if None in starts else min(s.replace(tzinfo=UTC) for s in starts if s is not None)
+    near = [file for file in files if may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
     lines = _collect(near, logs, owner, texts)
     if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
@@ -197,15 +197,6 @@ def _entries(
         _join_content(owner, lines, near, stack, layout, texts)
     folded = [fold_twice(lines[key]) for key in keys if key in lines]
     return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
-
-
-def _may_hold(file: LogFile, oldest: datetime | None) -> bool:
-    """Say whether a segment may hold a line logged at a time or later."""
-    sealed_at = file.segment.sealed_at if file.segment is not None else None
-    # The stamp has whole seconds.
-    return (
-        sealed_at is None or oldest is None or sealed_at + timedelta(seconds=2) >= oldest.replace(tzinfo=UTC)
-    )
 
 
 def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
@@ -327,9 +318,9 @@ def _join_content(
     if not contents:
         return
     times = [line.time for found in lines.values() for line in found if line.time is not None]
-    oldest = min(times).replace(tzinfo=None) if times else None
+    oldest = min(times, default=None)
     named = [Log(_name(path, layout.root), path) for path in contents]
-    opened = [file for file in open_logs(named, stack) if _may_hold(file, oldest)]
+    opened = [file for file in open_logs(named, stack) if may_hold(file, oldest)]
     for _, data in lines_with_ids(opened, owner):
         _note_content(data, owner, texts)
 
