@@ -24,7 +24,7 @@ from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from .asking import ask_requests
 from .events import page_size
-from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts
+from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts, needles_of
 from .newest import decode_cursor, encode_cursor, may_hold, micros_of
 from .request_log import (
     RequestLine,
@@ -359,12 +359,13 @@ def get_request_log(
         asked = scope if scope is not None else StatsScope()
         logs = scope_logs(asked, layout) if files is None else named_logs(files, stack)
         opened = open_logs(logs, stack)
-        key = _whole_id(request_id, opened)
+        named = _whole_id(request_id, opened)
+        key, needles = key_of(named), needles_of(named)
         owner = {key: key}
         texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
         raw: list[bytes] = []
         lines: list[RequestLine] = []
-        for place, data in lines_with_ids(opened, owner):
+        for place, data in lines_with_ids(opened, owner, needles=needles):
             _note_content(data, owner, texts)
             read = read_request_lines(data, log=logs.index(opened[place].log), name=opened[place].raw.name)
             mine = [line for line in read if line.key == key and _in_scope(line, asked)]
@@ -388,17 +389,17 @@ def _in_scope(line: RequestLine, scope: StatsScope) -> bool:
     return all(value is None or str(line.fields.get(name)) == value for name, value in wanted.items())
 
 
-def _whole_id(text: str, files: Sequence[LogFile]) -> uuid.UUID:
+def _whole_id(text: str, files: Sequence[LogFile]) -> str:
     try:
-        return uuid.UUID(text)
+        return str(uuid.UUID(text))
     except ValueError:
         pass
     found = ids_with_prefix(files, text, most=5) if len(text) >= 4 else set()
-    if text in found or len(found) == 1:
-        return key_of(text if text in found else found.pop())
-    if found:
-        raise ValidationError(
-            f"request {text!r}: expected the beginning of one id, got that of {', '.join(sorted(found))} ...",
-            code=ErrorCode.INVALID_OPTIONS,
-        )
-    return key_of(text)
+    if text in found or not found:
+        return text
+    if len(found) == 1:
+        return found.pop()
+    raise ValidationError(
+        f"request {text!r}: expected the beginning of one id, got that of {', '.join(sorted(found))} ...",
+        code=ErrorCode.INVALID_OPTIONS,
+    )
