@@ -24,7 +24,7 @@ from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from .asking import ask_requests
 from .events import page_size
-from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts, needles_of
+from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
 from .newest import decode_cursor, encode_cursor, may_hold, micros_of
 from .request_log import (
     RequestLine,
@@ -340,7 +340,7 @@ def get_request_log(
     """Return one request, folded, and its lines as they are in the files.
 
     Args:
-        request_id: Its id, or the first four or more characters of it, where only one begins so.
+        request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
         scope: Where to look; None: everywhere.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -351,7 +351,7 @@ def get_request_log(
 
     Raises:
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
-        ValidationError: Several ids begin so.
+        ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
     layout = Layout(root)
@@ -394,12 +394,12 @@ def _whole_id(text: str, files: Sequence[LogFile]) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         pass
-    found = ids_with_prefix(files, text, most=5) if len(text) >= 4 else set()
+    found = ids_with_part(files, text, most=5) if len(text) >= 4 else set()
     if text in found or not found:
         return text
     if len(found) == 1:
         return found.pop()
     raise ValidationError(
-        f"request {text!r}: expected the beginning of one id, got that of {', '.join(sorted(found))} ...",
+        f"request {text!r}: expected the beginning or the end of one id, got that of {', '.join(sorted(found))} ...",
         code=ErrorCode.INVALID_OPTIONS,
     )

@@ -20,7 +20,7 @@ from .parse import RawFile
 from .request_log import key_of
 from .source import LogFile
 
-__all__ = ["ids_with_prefix", "lines_with_ids", "lines_with_texts", "needles_of"]
+__all__ = ["ids_with_part", "lines_with_ids", "lines_with_texts", "needles_of"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
@@ -99,20 +99,25 @@ def lines_with_texts(
             yield from ((place, line) for line in _cut(chunk, places))
 
 
-def ids_with_prefix(files: Sequence[LogFile], prefix: str, *, most: int) -> set[str]:
-    """Return ids of requests that begin so, at most so many.
+def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]:
+    """Return ids of requests that begin or end so, in any case, at most so many.
 
     Args:
         files: Where to look.
-        prefix: The first characters.
+        part: The first or the last characters.
         most: When to stop looking.
     """
-    start = re.escape(prefix.encode("utf-8", "surrogatepass"))
+    text = re.escape(part.encode("utf-8", "surrogatepass"))
     pattern = re.compile(
-        rb'[{,]\s{0,8}"(?:request_)?id"\s{0,8}:\s{0,8}"(' + start + rb'[^"\\]{0,2000})"', re.IGNORECASE
+        rb'[{,]\s{0,8}"(?:request_)?id"\s{0,8}:\s{0,8}"('
+        + text
+        + rb'[^"\\]{0,2000}|[^"\\]{0,2000}'
+        + text
+        + rb')"',
+        re.IGNORECASE,
     )
     found: set[str] = set()
-    needles = {text.encode("utf-8", "surrogatepass") for text in (prefix, prefix.lower(), prefix.upper())}
+    needles = {text.encode("utf-8", "surrogatepass") for text in (part, part.lower(), part.upper())}
     for file in files:
         for chunk in _whole_lines(file.raw):
             if not any(needle in chunk for needle in needles):

@@ -258,10 +258,18 @@ def test_one_request_is_found_by_its_id_or_how_it_begins(tmp_path):
         line(0, 3, id=ids[0], at=5, parent_id=ids[1]),
     ]
     save(tmp_path, lines, cuts=[2])
-    for text in (ids[0], ids[0].upper(), ids[0].replace("-", ""), "aaaab"):
+    for text in (
+        ids[0],
+        ids[0].upper(),
+        ids[0].replace("-", ""),
+        "aaaab",
+        "AAAAB",
+        "0001",
+        "4000-8000-000000000001",
+    ):
         entry, raw = get_request_log(text, root=tmp_path)
         assert (entry.id, entry.lines, len(raw)) == (ids[0], 2, 2)
-    with pytest.raises(ValidationError, match="the beginning of one id"):
+    with pytest.raises(ValidationError, match="the beginning or the end of one id"):
         get_request_log("aaaa", root=tmp_path)
     for text in ("none", "aaa", str(uuid.UUID(int=5)), "app", "shop", "w"):
         with pytest.raises(NotFoundError) as caught:
