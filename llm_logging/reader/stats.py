@@ -63,7 +63,7 @@ def connect() -> DuckDBPyConnection:
         ) from None
     db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
     # A naive time in a line is UTC, whatever zone this machine is in.
-    db.execute("SET GLOBAL TimeZone = 'UTC'")
+    db.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
     return db
 
 
