@@ -35,6 +35,7 @@ class Format:
         tail: What follows, in the syntax that Python and Rust share.
         digit: True where a digit must be among the first 40 characters of the tail, to tell keys from slugs.
         mixed: True where a capital, too, must be among them.
+        scan: What a scan looks for behind the prefix, where that does not follow from the tail.
     """
 
     kind: str
@@ -42,10 +43,13 @@ class Format:
     tail: str
     digit: bool = False
     mixed: bool = False
+    scan: str = ""
 
 
-def _f(kind: str, prefix: str, tail: str, *, digit: bool = False, mixed: bool = False) -> Format:
-    return Format(kind, prefix, tail, digit or mixed, mixed)
+def _f(
+    kind: str, prefix: str, tail: str, *, digit: bool = False, mixed: bool = False, scan: str = ""
+) -> Format:
+    return Format(kind, prefix, tail, digit or mixed, mixed, scan)
 
 
 # Of formats with one beginning the more special comes first.
@@ -59,7 +63,13 @@ FORMATS: Final[tuple[Format, ...]] = (
     _f("openai-key", "sk-admin-", rf"{_URL64}{{16,}}"),
     _f("openai-key", "sk-None-", rf"{_URL64}{{16,}}"),
     _f("openai-key", "sk-", rf"{_ALNUM}{{20,}}", digit=True),
-    _f("api-key", "sk-", rf"[A-Za-z0-9]{{2,12}}-{_ALNUM}{{20,}}", digit=True),
+    _f(
+        "api-key",
+        "sk-",
+        rf"[A-Za-z0-9]{{2,12}}-{_ALNUM}{{20,}}",
+        digit=True,
+        scan=rf"[A-Za-z0-9]{{2,12}}-{_ALNUM}{{12}}",
+    ),
     _f("openai-session", "sess-", rf"{_ALNUM}{{40}}"),
     _f("google-key", "AIza", rf"{_URL64}{{35}}"),
     _f("google-key", "AQ.Ab", rf"{_URL64}{{30,}}"),
@@ -244,6 +254,8 @@ _SCAN_REST: Final = "[!-~]{8}"
 
 def _scan_of(entry: Format) -> str:
     # A superset is what counts: a few letters of the tail are telling enough.
+    if entry.scan:
+        return re.escape(entry.prefix) + entry.scan
     simple = _CLASS.match(entry.tail)
     rest = f"{simple[1]}{{{min(int(simple[2]), _SCAN_REPEAT)}}}" if simple is not None else _SCAN_REST
     return re.escape(entry.prefix) + rest
@@ -259,42 +271,65 @@ def _scans() -> tuple[str, ...]:
     return tuple("|".join(families[start : start + size]) for start in range(0, len(families), size))
 
 
-def _boundary(first: str) -> str:
-    # Text is often text inside text: an escape or a percent code before a secret is no letter of it.
-    text = re.escape(first)
-    hexa = "[0-9A-Fa-f]"
-    return (
-        rf"(?:(?<![A-Za-z0-9]{text})|(?<=\\[bfnrt]{text})|(?<=%{hexa}{{2}}{text})"
-        rf"|(?<=\\u{hexa}{{4}}{text})|(?<=\\x{hexa}{{2}}{text}))"
-    )
+# Text is often text inside text: an escape or a percent code before a secret is no letter of it.
+_PLAIN_LEFT: Final = "(?<![A-Za-z0-9])"
+_ESCAPED_LEFT: Final = (
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2}))"
+)
+_LAST_REPEAT = re.compile(r"(\[[^\]]*\])\{(\d+)(?:,\d*)?\}(?:={0,\d})?\Z")
 
 
 def _precise(entry: Format) -> str:
-    rest = re.escape(entry.prefix[1:])
-    if entry.kind == "jwt":
-        # Its own letters include - and _: only at the first of a run can one begin, or time would not be linear.
-        rest += r"(?<![_\-]eyJ)"
-    if entry.digit:
-        rest += "(?=[A-Za-z0-9_-]{0,40}?[0-9])"
-    if entry.mixed:
-        rest += "(?=[A-Za-z0-9_-]{0,40}?[A-Z])"
-    tail = re.sub(r"(\{\d+,\d*\}|\*)", r"\1+", entry.tail)
+    # The cheap test comes first: enough letters, then the digit among them, then all of it, possessively.
+    tail = entry.tail
+    last = _LAST_REPEAT.search(tail)
+    if last is not None and entry.digit:
+        ahead = f"(?={last[1]}{{{last[2]}}})(?=[A-Za-z0-9_-]{{0,40}}?[0-9])"
+        ahead += "(?=[A-Za-z0-9_-]{0,40}?[A-Z])" if entry.mixed else ""
+        tail = tail[: last.start()] + ahead + last[0]
+    tail = re.sub(r"(\{\d+,\d*\}|\*)(?=$|[^?])", r"\1+", tail)
     fixed = re.search(r"(\[[^\]]*\])\{\d+\}$", entry.tail)
-    return rest + tail + (f"(?!{fixed[1]})" if fixed else "")
+    left = r"(?<![_\-]eyJ)" if entry.kind == "jwt" else ""
+    return left + tail + (f"(?!{fixed[1]})" if fixed else "")
 
 
-def _alternation() -> tuple[re.Pattern[str], dict[str, str]]:
-    # One pattern for all: at each place the first letter alone decides which few formats are tried.
-    by_first: dict[str, list[str]] = {}
+class _Trie:
+    """The prefixes letter by letter, so that each place in a text is compared with few formats."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Trie] = {}
+        self.tails: list[str] = []
+
+    def add(self, prefix: str, tail: str) -> None:
+        node = self
+        for letter in prefix:
+            node = node.children.setdefault(letter, _Trie())
+        node.tails.append(tail)
+
+    def pattern(self) -> str:
+        parts = [re.escape(letter) + child.pattern() for letter, child in self.children.items()]
+        parts += self.tails
+        return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+
+    def split(self, size: int) -> str:
+        """Return the pattern with its first letters in bundles, one look each."""
+        letters = sorted(self.children)
+        bundles = []
+        for start in range(0, len(letters), size):
+            bundle = letters[start : start + size]
+            inner = "|".join(re.escape(letter) + self.children[letter].pattern() for letter in bundle)
+            bundles.append(f"(?=[{''.join(map(re.escape, bundle))}])(?:{inner})")
+        return "|".join(bundles)
+
+
+def _alternation() -> tuple[str, dict[str, str]]:
+    trie = _Trie()
     kinds: dict[str, str] = {}
     for number, entry in enumerate(FORMATS):
         name = f"f{number}"
         kinds[name] = entry.kind
-        by_first.setdefault(entry.prefix[0], []).append(f"(?P<{name}>{_precise(entry)})")
-    branches = [
-        f"{re.escape(first)}{_boundary(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items()
-    ]
-    return re.compile("|".join(branches), re.ASCII), kinds
+        trie.add(entry.prefix, f"(?P<{name}>{_precise(entry)})")
+    return trie.split(8), kinds
 
 
 class Credentials:
@@ -305,12 +340,18 @@ class Credentials:
     lowered: bool = False
 
     def __init__(self) -> None:
-        self._pattern, self._kinds = _alternation()
+        formats, self._kinds = _alternation()
+        self._plain = re.compile(f"{_PLAIN_LEFT}(?:{formats})", re.ASCII)
+        self._escaped = re.compile(f"{_ESCAPED_LEFT}(?:{formats})", re.ASCII)
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        search, kinds, length = self._pattern.search, self._kinds, len(text)
+        kinds, length = self._kinds, len(text)
         limit = min(length, stop + OVERLAP)
+        near = max(0, start - 8)
+        escapes = text.find("\\", near, stop) >= 0 or text.find("%", near, stop) >= 0
+        pattern = self._escaped if escapes else self._plain
+        search = pattern.search
         while start < stop:
             found = search(text, start, limit)
             if found is None:
@@ -319,7 +360,7 @@ class Credentials:
             if begin >= stop:
                 return
             if end == limit < length:
-                found = self._pattern.match(text, begin) or found
+                found = pattern.match(text, begin) or found
                 end = found.end()
             yield begin, end, kinds[found.lastgroup or ""]
             start = end

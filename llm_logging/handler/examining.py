@@ -6,14 +6,15 @@ for as many literals as Rust's `regex` finds in one stride, and over a lower-cas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from ..errors import ConfigurationError
 from .credentials import Credentials, InnerCredentials
 from .keynames import added_scan, line_scans
-from .linear import Detector, Scan, Span, is_text, lower, matcher, regions
+from .linear import BLOCK, OVERLAP, Detector, Scan, Span, is_text, lower, matcher, regions
 from .personal import PERSONAL, Personal
 from .surroundings import Assignments, PrivateKeys, Schemes, UrlSecrets, UrlSignatures
 
@@ -21,6 +22,9 @@ __all__ = ["PATTERN_SETS", "Examiner"]
 
 PATTERN_SETS: Final = ("credentials", *PERSONAL)
 _SHORT: Final = 256
+# The most secrets of one sort that are told apart in one block: time stays linear in the text, however many there are.
+_DENSE: Final = 40
+_WORD = re.compile(r"\S*+")
 
 
 class Examiner:
@@ -45,7 +49,7 @@ class Examiner:
         self._low: tuple[Scan, ...] = tuple(map(matcher, _scans(lowered)))
         self._line_low = tuple(map(matcher, _line_scans(lowered, names)))
         # For short texts the number of tests costs more than their speed.
-        together = [*_scans(raw), *(f"(?i-u:{scan})" for scan in _scans(lowered))]
+        together = [*_scans(raw), *(f"(?i:{scan})" for scan in _scans(lowered))]
         self._any: Scan = matcher("|".join(together)) if together else _never
 
     def clean(self, line: str | bytes) -> bool:
@@ -83,9 +87,28 @@ class Examiner:
         found: list[Span] = []
         for detector, scans in self._detectors:
             searched = low if detector.lowered else text
+            done = 0
             for start, stop in _merged([regions(scan, searched) for scan in scans]):
-                found.extend(detector.spans(text, low, start, stop))
+                for begin in range(start, stop, BLOCK):
+                    end = min(begin + BLOCK, stop)
+                    if end > done:
+                        done = _take(detector, text, low, max(begin, done), end, found)
         return found
+
+
+def _take(detector: Detector, text: str, low: str, start: int, stop: int, found: list[Span]) -> int:
+    """Add what a detector finds in one block; return up to where the text is done with."""
+    spans = list(islice(detector.spans(text, low, start, stop), _DENSE + 1))
+    if len(spans) <= _DENSE:
+        found.extend(spans)
+        return spans[-1][1] if spans else start
+    # So many in so little text is no log of a program's: the rest goes as one, with the line that it ends in.
+    found.extend(spans[:_DENSE])
+    line_end = text.find("\n", stop, stop + OVERLAP)
+    rest = _WORD.match(text, min(len(text), stop + OVERLAP) if line_end < 0 else line_end)
+    end = max(rest.end() if rest is not None else stop, spans[-1][1])
+    found.append((spans[_DENSE][0], end, "secrets"))
+    return end
 
 
 def _never(_text: str | bytes) -> bool:
@@ -115,7 +138,7 @@ def _line_scans(lowered: Sequence[Detector], names: Iterable[str]) -> list[str]:
     scans = _scans(lowered)
     if len(scans) >= 2:
         # What is looked for in text and among keys begins alike: one search finds both.
-        scans = [f"{words}|{scans[0]}", f"{keys}|{scans[1]}", *scans[2:]]
+        scans = ["|".join([words, scans[0], *scans[2:]]), f"{keys}|{scans[1]}"]
     else:
         scans = [words, keys, *scans]
     added = added_scan(names)

@@ -232,10 +232,10 @@ def scan_fragments(separator: str, opened: str, closed: str) -> tuple[str, str]:
     open_words = "|".join(rule.telling for rule in words if rule.open)
     closed_words = "|".join(rule.telling for rule in words if not rule.open)
     key_words = "|".join(rule.telling.replace("~keys?", "").replace("~key", "") for rule in keys)
-    return (
-        f"(?:{open_words}){opened}|(?:{closed_words}){closed}".replace("~", separator),
-        f"(?:{key_words})~key{opened}".replace("~", separator),
+    opening, closing, key = (
+        f"(?:{part})".replace("~", separator) for part in (open_words, closed_words, f"(?:{key_words})~key")
     )
+    return f"{opening}{opened}|{closing}{closed}", f"{key}{opened}"
 
 
 def line_scans() -> tuple[str, str]:

@@ -14,13 +14,24 @@ from typing import Final, Protocol
 
 from pydantic_core import SchemaValidator, core_schema
 
-__all__ = ["OVERLAP", "Detector", "Scan", "Span", "is_text", "lower", "matcher", "regions", "suspects"]
+__all__ = [
+    "BLOCK",
+    "OVERLAP",
+    "Detector",
+    "Scan",
+    "Span",
+    "is_text",
+    "lower",
+    "matcher",
+    "regions",
+    "suspects",
+]
 
 # A match of a scan is at most OVERLAP characters long, so that each one lies wholly in the block where it begins
 # together with the OVERLAP characters behind it.
 OVERLAP: Final = 1536
 _COARSE: Final = 65_536
-_FINE: Final = 2_048
+BLOCK: Final = 2_048
 
 # A validator takes UTF-8 as well as text.
 Scan = Callable[[str | bytes], bool]
@@ -93,7 +104,7 @@ def regions(scan: Scan, text: str) -> Iterator[tuple[int, int]]:
         text: Of any length; time is linear in it.
     """
     length = len(text)
-    if length <= _FINE:
+    if length <= BLOCK:
         if suspects(scan, text):
             yield 0, length
         return
@@ -104,8 +115,8 @@ def regions(scan: Scan, text: str) -> Iterator[tuple[int, int]]:
         ceiling = min(coarse + _COARSE, length)
         if not suspects(scan, text[coarse : ceiling + OVERLAP]):
             continue
-        for fine in range(coarse, ceiling, _FINE):
-            stop = min(fine + _FINE, ceiling)
+        for fine in range(coarse, ceiling, BLOCK):
+            stop = min(fine + BLOCK, ceiling)
             if not suspects(scan, text[fine : stop + OVERLAP]):
                 continue
             if fine != end:

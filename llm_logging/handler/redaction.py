@@ -30,6 +30,7 @@ _MAX_EMBEDDED: Final = 4
 _OTHER_KINDS: Final = frozenset(
     {
         "path",
+        "secrets",
         "unreadable",
         "bearer-token",
         "basic-credentials",
@@ -81,6 +82,7 @@ class Redactor:
         self._salt = secrets.token_bytes(32) if correlate else None
         text = censor if isinstance(censor, str) else DEFAULT_CENSOR
         self._marker = _marker_pattern(text)
+        self._first = text[:1]
         kinds = KINDS | NAME_KINDS | _OTHER_KINDS
         self._markers = {kind: text.replace("{kind}", kind) for kind in kinds}
         self._plain = isinstance(censor, str) and not remove and not correlate
@@ -168,7 +170,7 @@ class Redactor:
         return text if joined == text else joined
 
     def _marked(self, text: str, start: int, end: int, kind: str, path: Path) -> str:
-        if self._marker.fullmatch(text, start, end):
+        if text[start] == self._first and self._marker.fullmatch(text, start, end):
             return text[start:end]
         if self._plain:
             return self._markers[kind]

@@ -21,8 +21,14 @@ __all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures
 _SEPARATOR: Final = r"[_. \-]?"
 _OPEN: Final = "|".join(rule.fragment for rule in RULES if rule.open).replace("~", _SEPARATOR)
 _CLOSED: Final = "|".join(rule.fragment for rule in RULES if not rule.open).replace("~", _SEPARATOR)
-# What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more.
-_SCAN_SIGN: Final = r"\\*[\"'`]?(?: |\t|\\+t){0,4}[:=]"
+# What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more. What
+# the value must begin with is part of the scan, or each `token: str` of a program would be looked at.
+_SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
+_SCAN_VALUE: Final = (
+    r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
+    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~=])"
+)
+_SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
 _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
@@ -65,14 +71,15 @@ class Assignments:
             if begin >= stop:
                 return
             # The name may begin before the word that tells it.
-            before = text[max(0, begin - _NAME_LEFT) : begin]
-            left = len(before) - len(before.rstrip(_NAME_LETTERS))
-            kind = name_kind(text[begin - left : match.start("named")])
+            if begin and text[begin - 1] in _NAME_LETTERS:
+                before = text[max(0, begin - _NAME_LEFT) : begin]
+                begin -= len(before) - len(before.rstrip(_NAME_LETTERS))
+            kind = name_kind(text[begin : match.start("named")])
             if kind is None:
                 continue
             group = match.lastgroup or ""
             first, end = match.span(group)
-            if not self._holds(low[first:end], group, kind, match):
+            if not self._holds(low, first, end, group, kind, match):
                 continue
             if end == limit < length and group != "quoted":
                 # The value runs on behind what was looked at.
@@ -80,14 +87,15 @@ class Assignments:
                 end = rest.end() if rest is not None else end
             yield first, end, kind
 
-    def _holds(self, value: str, group: str, kind: str, match: re.Match[str]) -> bool:
+    def _holds(self, low: str, first: int, end: int, group: str, kind: str, match: re.Match[str]) -> bool:
         if group == "bare":
             # With a gap it is a statement of a program, whose values have quotes or are names.
-            return not match["gap"] or match.string[match.start("gap") - 1] == ":"
+            return low[first - 1] not in " \t" or low[match.start("gap") - 1] == ":"
         if group == "jar":
-            return "=" in value
+            return low.find("=", first, end) >= 0
         if group == "quoted":
-            if value in self._words or self._placeholder.match(value):
+            value = low[first:end]
+            if value in self._words or (value[0] in ".x*<${%y[r" and self._placeholder.match(value)):
                 return False
             return kind != "token" or _random(value)
         return True
@@ -149,8 +157,8 @@ def _is_basic(value: str) -> bool:
 class UrlSecrets:
     """Find passwords in URLs, and the signatures that make a URL a key."""
 
-    scans: tuple[str, ...] = (r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@",)
-    few: str = ""
+    scans: tuple[str, ...] = ()
+    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@"
     lowered: bool = False
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
