@@ -54,7 +54,7 @@ class Assignments:
         r")"
     )
     _placeholder = re.compile(
-        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
+        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\$?\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
         r"|your[_\- ][a-z0-9_\- ]*|[a-z_]*(?:redacted|removed|hidden)[a-z_]*)\Z"
     )
     _words = frozenset(
