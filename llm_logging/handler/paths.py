@@ -18,7 +18,7 @@ __all__ = ["PathNode", "compile_paths", "parse_path", "render_path"]
 WILDCARD: Final = None
 
 _IDENTIFIER = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
-_INDEX = re.compile(r"\[(\d+)\]")
+_INDEX = re.compile(r"\[(-?\d+(?:\.\d+)?)\]")
 _QUOTED = re.compile(r"""\[(["'`])((?:(?!\1)[^\\\n\r]|\\.)*)\1\]""")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|.)")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
