@@ -108,7 +108,7 @@ def test_what_is_said_of_a_blob_is_never_cut():
     [
         {"data": "short"},
         {"data": "words with spaces " * 30},
-        {"result": "a" * 299},
+        {"result": "a, " * 299},
         "data:text/plain,hello",
         "base64, they said",
         5,
