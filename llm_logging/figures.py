@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from .question import TIME_UNITS, StatsOptions, StatsScope
-from .schema import UTCTime
+from .values import UTCTime
 
 __all__ = [
     "TIME_UNITS",

@@ -10,26 +10,30 @@ Names follow the OpenTelemetry semantic conventions for generative AI where thos
 
 from __future__ import annotations
 
-import math
-import re
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
+from .values import (
+    Amount,
+    Identifier,
+    JsonObject,
+    Milliseconds,
+    Tokens,
+    UTCTime,
+    UUIDText,
+    Whole,
+    is_uuid,
+)
 
 __all__ = [
     "FLAT_FIELDS",
@@ -56,78 +60,6 @@ __all__ = [
 SCHEMA_VERSION: Final = 1
 RECORD_ATTRIBUTE: Final = "llm_logging"
 MAX_CHAT_CONTENT: Final = 1_000_000
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-def _whole(value: Any) -> Any:
-    # numpy and other integer types are integers, a float without a fraction is one; True is not a count.
-    if type(value) is int or isinstance(value, (bool, str, bytes)):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    try:
-        return value.__index__()
-    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no whole number
-        return value
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
-        return value
-    if isinstance(value, timedelta):
-        return value.total_seconds() * 1000
-    try:
-        return value.__float__()
-    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no number
-        return value
-
-
-def _id_text(value: Any) -> Any:
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value
-
-
-def _uuid_text(value: Any) -> Any:
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, str) and not _UUID.fullmatch(value):
-        try:
-            return str(uuid.UUID(value))
-        except ValueError:
-            raise PydanticCustomError("uuid", "expected a UUID") from None
-    return value
-
-
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("time", "expected a time within the years 1 to 9999 of UTC") from None
-
-
-def _amount(value: Any) -> Any:
-    # A binary float is read by its shortest decimal form: 0.1 dollars are 0.1 dollars.
-    return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
-
-
-Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
-Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
-Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
-UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
-UTCTime = Annotated[
-    datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
-]
-Amount = Annotated[
-    Decimal,
-    BeforeValidator(_amount),
-    Field(allow_inf_nan=False, max_digits=40),
-    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
-]
-JsonObject = dict[str, Any]
 
 
 def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
@@ -294,7 +226,7 @@ class LLMRequestLogEntry(BaseModel):
     # identity
     id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
     request_group: Identifier | None = Field(default=None, description="Joins the attempts of one call")
-    attempt: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31, strict=True)] | None = None
+    attempt: Annotated[int, Whole, Field(ge=1, le=2**31, strict=True)] | None = None
     project_id: Identifier
     chat_id: Identifier
     user_id: Identifier | None = None
@@ -312,7 +244,7 @@ class LLMRequestLogEntry(BaseModel):
     output_format_hint: Literal["text", "markdown", "json"] | None = None
     # outcome
     status: Literal["pending", "success", "error", "timeout"] = "pending"
-    http_status: Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599, strict=True)] | None = None
+    http_status: Annotated[int, Whole, Field(ge=100, le=599, strict=True)] | None = None
     error: ErrorInfo | None = None
     # time
     timestamp_start: UTCTime = Field(default_factory=lambda: clock().now())
@@ -403,7 +335,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
             entry[key] = value
         elif group is not None:
             groups.setdefault(group, {})[name] = value
-        elif key == "request_id" and data.get("id") is None and _UUID.fullmatch(str(value).lower()):
+        elif key == "request_id" and data.get("id") is None and is_uuid(str(value).lower()):
             entry["id"] = str(value).lower()
         else:
             attributes[key] = value

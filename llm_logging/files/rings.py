@@ -5,7 +5,8 @@ of the lines. `head` and `tail` count entries since the ring was made and never 
 length of the index is its place. An entry holds the place of its line, its length, its CRC-32, its path and its state. A
 line never wraps, and consecutive lines of one file lie side by side, so that they are taken in one piece. A line and its
 entry are stored before `head` moves over them: what lies below `head` was committed whole, and the CRC tells what was
-torn all the same.
+torn all the same. A line that no ring would take lies in a file of its own beside the ring; its entry, under a path that
+begins with a mark, holds that file's name.
 
 The owner holds a POSIX lock on the file, which dies with it and is not inherited by a fork. Whoever gets that lock has
 found a dead ring: what lies between `tail` and `head`, is not marked done and is not in the file already, is to be
@@ -35,17 +36,22 @@ except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "BIG",
     "Batch",
     "Intent",
     "Ring",
     "RingRecord",
+    "big_path",
+    "dead_lines",
     "dead_rings",
     "dead_rings_exist",
+    "resolve_big",
     "ring_folders",
     "ring_prefix",
 ]
 
 MAGIC = b"LLMRING2"
+BIG = b"\0big:"
 HEADER_BYTES = 4096
 MIN_CAPACITY = 1 << 16
 PENDING, DONE = 0, 1
@@ -61,6 +67,13 @@ _INTENT = struct.Struct("<QQQQ")  # device, inode, size before, first entry
 _HEAD_AT, _TAIL_AT = 40, 48
 _INTENT_FLAG_AT, _INTENT_AT = 64, 72
 _WRITER_AT, _WRITER_BYTES = 128, 64
+
+
+# The rings that this process made and still holds. A forked child holds none: its parent's are locked against it too.
+_ours: set[str] = set()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ours.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,13 @@ class Ring:
         self.path = path
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         made = capacity is not None
-        self._fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
+        if made:
+            _ours.add(os.fspath(path))
+        try:
+            self._fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
+        except OSError:
+            _ours.discard(os.fspath(path))
+            raise
         try:
             _lock(self._fd)
             if not made and os.fstat(self._fd).st_nlink == 0:
@@ -119,6 +138,7 @@ class Ring:
         except BaseException:
             os.close(self._fd)
             if made:
+                _ours.discard(os.fspath(path))
                 with contextlib.suppress(OSError):
                     path.unlink()
             raise
@@ -380,6 +400,7 @@ class Ring:
             self.map.close()
         with contextlib.suppress(OSError):
             os.close(self._fd)
+        _ours.discard(os.fspath(self.path))
 
     def abandon(self) -> None:
         """Let go in a forked child: the parent's mapping, file and lock are none of ours."""
@@ -414,12 +435,11 @@ def trusted(folder: Path) -> bool:
     return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
 
 
-def dead_rings(root: Path, *, own: str = "", folders: Sequence[Path] | None = None) -> Iterator[Ring]:
+def dead_rings(root: Path, *, folders: Sequence[Path] | None = None) -> Iterator[Ring]:
     """Yield the rings of a root whose owners are gone, locked by us now; the caller closes each.
 
     Args:
         root: Whose rings.
-        own: The id of this process's writer, whose rings are never touched.
         folders: Where to look; `ring_folders(root)` when None.
     """
     prefix = ring_prefix(root)
@@ -432,7 +452,7 @@ def dead_rings(root: Path, *, own: str = "", folders: Sequence[Path] | None = No
             continue
         for name in names:
             # Opening and closing a ring of our own would drop its lock: POSIX locks belong to the process.
-            if not name.endswith(".ring") or (own and f"-{own}-" in name):
+            if not name.endswith(".ring") or os.fspath(folder / name) in _ours:
                 continue
             try:
                 ring = Ring(folder / name)
@@ -452,3 +472,37 @@ def dead_rings_exist(root: Path) -> bool:
         except OSError:
             continue
     return False
+
+
+def big_path(path: bytes) -> str:
+    """Return the file that a line is for, which an entry only points to."""
+    return os.fsdecode(path.removeprefix(BIG))
+
+
+def resolve_big(ring: Ring, pointer: bytes) -> bytes:
+    """Return the line that a pointer stands for; empty where its file is gone."""
+    try:
+        return ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).read_bytes()
+    except OSError:
+        return b""
+
+
+def dead_lines(root: Path) -> dict[str, list[bytes]]:
+    """Return the lines that killed processes left to be written, by the file they are for; nothing is changed.
+
+    Lines that are in their file already, because their process was killed before it noted that, may be among them: they
+    have the same writer and number.
+    """
+    found: dict[str, list[bytes]] = {}
+    for ring in dead_rings(root):
+        try:
+            for record in ring.records():
+                if record.done:
+                    continue
+                path = os.fsencode(record.path)
+                line = resolve_big(ring, record.line) if path.startswith(BIG) else record.line
+                if line:
+                    found.setdefault(big_path(path), []).append(line)
+        finally:
+            ring.close(remove=False)
+    return found

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files.compression import open_segment
-from ..files.rings import Intent, Ring, RingRecord, dead_rings
+from ..files.rings import Intent, Ring, RingRecord, big_path, dead_rings, resolve_big
 from ..files.segments import list_segments
-from .spool import big_path, forget_big, is_big, process, resolve_big
+from .rotation import AppendFile, FileOptions
+from .spool import forget_big, is_big
 
-__all__ = ["RecoveryReport", "recover"]
+__all__ = ["RecoveryReport", "recover", "recover_root"]
 
 Append = Callable[[str, bytes], tuple[int, OSError | None]]
 
@@ -48,7 +49,7 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
         folders: Where to look for rings; the usual places when None.
     """
     report = RecoveryReport()
-    for ring in dead_rings(root, own=process().id, folders=folders):
+    for ring in dead_rings(root, folders=folders):
         complete = False
         try:
             complete = _empty(ring, append, report)
@@ -56,6 +57,21 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
             ring.close(remove=complete)
         report.rings += complete
     return report
+
+
+def recover_root(root: Path) -> RecoveryReport:
+    """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
+
+    def append(name: str, data: bytes) -> tuple[int, OSError | None]:
+        file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
+        try:
+            return file.append(data)
+        except OSError as error:
+            return 0, error
+        finally:
+            file.let_go()
+
+    return recover(root, append)
 
 
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import ConfigurationError
-from ..files.rings import Batch, Ring, ring_folders, ring_prefix, trusted
+from ..files.rings import BIG, Batch, Ring, resolve_big, ring_folders, ring_prefix, trusted
 from ..schema import Acknowledgement
 
 __all__ = ["MemoryRing", "Process", "Spool", "open_ring", "process"]
-
-_BIG = b"\0big:"
 
 
 class Process:
@@ -301,16 +299,22 @@ class Spool:
             # No room beside the ring either: memory has to do, until it is written.
             self._big_lines[pointer] = line
         # A pointer is taken alone: `take` puts the lines of one file together, and it is not a line.
-        return self.ring.store(_BIG + encoded, pointer, publish=publish)
+        return self.ring.store(BIG + encoded, pointer, publish=publish)
 
     def resolve(self, batch: Batch) -> tuple[bytes, list[bytes]]:
         """Return the path and the lines of a batch of pointers to lines that no ring would take."""
-        path, pointers = batch.path[len(_BIG) :], split_pointers(batch.data)
-        return path, [self._big_lines.get(pointer) or resolve_big(self.ring, pointer) for pointer in pointers]
+        path, pointers = batch.path[len(BIG) :], split_pointers(batch.data)
+        return path, [self._line_of(pointer) for pointer in pointers]
+
+    def _line_of(self, pointer: bytes) -> bytes:
+        kept = self._big_lines.get(pointer)
+        if kept is not None or not isinstance(self.ring, Ring):
+            return kept or b""
+        return resolve_big(self.ring, pointer)
 
     def forget_big(self, batch: Batch, count: int) -> None:
         """Remove what the first `count` pointers of a batch stand for, once it is written or given up."""
-        if batch.path.startswith(_BIG):
+        if batch.path.startswith(BIG):
             for pointer in split_pointers(batch.data)[:count]:
                 if self._big_lines.pop(pointer, None) is None:
                     forget_big(self.ring, pointer)
@@ -323,27 +327,12 @@ class Spool:
 
 def is_big(path: bytes) -> bool:
     """Say whether a batch is one of pointers."""
-    return path.startswith(_BIG)
-
-
-def big_path(path: bytes) -> str:
-    """Return the file that a pointer's line is for."""
-    return os.fsdecode(path.removeprefix(_BIG))
+    return path.startswith(BIG)
 
 
 def split_pointers(data: bytes) -> list[bytes]:
     """Split the bytes of a batch of pointers; each ends in a line end, as lines do."""
     return data.splitlines(keepends=True)
-
-
-def resolve_big(ring: Ring | MemoryRing, pointer: bytes) -> bytes:
-    """Return the line that a pointer stands for; empty where its file is gone."""
-    if not isinstance(ring, Ring):
-        return b""
-    try:
-        return ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).read_bytes()
-    except OSError:
-        return b""
 
 
 def forget_big(ring: Ring | MemoryRing, pointer: bytes) -> None:

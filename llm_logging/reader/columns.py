@@ -158,7 +158,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found.extend(_leaves(kind, f"{path}."))
         elif kind is int:
-            found.append(Column(path, "count", **bounds))
+            found.append(Column(path, "count", bounds.get("least", 0), bounds.get("most", 2**53)))
         elif kind is datetime:
             found.append(Column(path, "time"))
         elif origin in {list, dict}:

@@ -24,7 +24,7 @@ from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from .asking import ask_requests
 from .events import page_size
-from .lookup import ids_with_prefix, lines_with_ids
+from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts
 from .newest import decode_cursor, encode_cursor, micros_of
 from .request_log import (
     RequestLine,
@@ -131,7 +131,7 @@ def get_llm_request_logs(
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made.db, [key for key, _ in rows], opened, stack, Layout(root), content=content)
+        entries = _entries(made.db, rows, opened, stack, Layout(root), content=content)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
@@ -167,57 +167,32 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
         ) from None
 
 
-def _twins(db: DuckDBPyConnection, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
-    """Return the requests that were folded into these, since they are the same call seen twice."""
-    same = " AND ".join(
-        f"a.{name} IS NOT DISTINCT FROM b.{name}"
-        for name in ("provider", "project_id", "provider_response_id")
-    )
-    rows = db.execute(
-        f"SELECT b.key, a.key FROM hot_by_id a JOIN hot_by_id b ON {same} "  # noqa: S608
-        "AND coalesce(a.attempt, 1) = coalesce(b.attempt, 1) AND a.key <> b.key "
-        "WHERE a.provider_response_id IS NOT NULL AND a.key IN (SELECT unnest(?::UUID[]))",
-        [[str(key) for key in keys]],
-    ).fetchall()
-    return {twin: key for twin, key in rows if twin not in set(keys)}
-
-
 def _entries(
     db: DuckDBPyConnection,
-    keys: Sequence[uuid.UUID],
+    rows: Sequence[tuple[uuid.UUID, datetime | None]],
     files: Sequence[LogFile],
     stack: ExitStack,
     layout: Layout,
     *,
     content: bool,
 ) -> list[RequestLog]:
-    if not keys:
+    if not rows:
         return []
-    owner = {**{key: key for key in keys}, **_twins(db, keys)}
-    chosen = [str(key) for key in owner]
-    oldest = {
-        int(log_no): line_time
-        for log_no, line_time in db.execute(
-            "SELECT log_no, min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[])) GROUP BY log_no",
-            [chosen],
-        ).fetchall()
-    }
+    keys = [key for key, _ in rows]
+    owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
-    near = [
-        file
-        for file in files
-        if (number := logs.index(file.log)) in oldest and _may_hold(file, oldest[number])
-    ]
+    starts = [started for _, started in rows]
+    oldest = None if None in starts else min(start for start in starts if start is not None)
+    near = [file for file in files if _may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
     lines = _collect(near, logs, owner, texts)
-    if any(key not in lines for key in keys):
-        # A clock that was set back put lines into segments sealed before their time.
+    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
+        # A start in the future of its line: the line may be in a segment sealed before that start.
         rest = [file for file in files if file not in near]
-        for key, found in _collect(rest, logs, owner, texts).items():
-            lines[key] += found
+        _add(lines, _collect(rest, logs, owner, texts))
     if any(key not in lines for key in keys):
-        for key, found in _collect_unnamed(files, logs, owner).items():
-            lines[key] += found
+        _add(lines, _collect_unnamed(files, logs, owner))
+    _add_twins(db, lines, files, logs, owner, texts)
     if content:
         _join_content(owner, lines, near, stack, layout, texts)
     folded = [fold_twice(lines[key]) for key in keys if key in lines]
@@ -225,11 +200,63 @@ def _entries(
 
 
 def _may_hold(file: LogFile, oldest: datetime | None) -> bool:
-    """Say whether a segment may hold a line of a time: none is older than the sealing of the segment before."""
+    """Say whether a segment may hold a line logged at a time or later."""
     sealed_at = file.segment.sealed_at if file.segment is not None else None
+    # The stamp has whole seconds.
     return (
         sealed_at is None or oldest is None or sealed_at + timedelta(seconds=2) >= oldest.replace(tzinfo=UTC)
     )
+
+
+def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
+    """Say whether a request was not found, or has a line that was logged before it started."""
+    if not lines or started is None:
+        return True
+    return any(line.time is None or line.time < started.replace(tzinfo=UTC) for line in lines)
+
+
+def _add(lines: dict[uuid.UUID, list[RequestLine]], more: Mapping[uuid.UUID, Sequence[RequestLine]]) -> None:
+    for key, found in more.items():
+        lines[key] += found
+
+
+def _add_twins(
+    db: DuckDBPyConnection,
+    lines: dict[uuid.UUID, list[RequestLine]],
+    files: Sequence[LogFile],
+    logs: Sequence[Log],
+    owner: dict[uuid.UUID, uuid.UUID],
+    texts: dict[uuid.UUID, dict[str, Any]],
+) -> None:
+    """Add the lines of requests that were folded into these, since they are the same call seen twice."""
+    doubled = db.execute(
+        "SELECT DISTINCT l.key FROM lines AS l WHERE l.key IN (SELECT unnest(?::UUID[])) "
+        "AND l.response_key IN (SELECT key FROM hot_doubles)",
+        [[str(key) for key in owner]],
+    ).fetchall()
+    wanted: dict[tuple[Any, ...], uuid.UUID] = {}
+    for (key,) in doubled:
+        if key in lines:
+            wanted[_call_of(fold_request(lines[key]))] = key
+    responses = {str(call[2]) for call in wanted}
+    if not responses:
+        return
+    strangers: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+    for place, data in lines_with_texts(files, "provider_response_id", responses):
+        for line in read_request_lines(data, log=logs.index(files[place].log), name=files[place].raw.name):
+            if line.key not in owner:
+                strangers[line.key] = []
+    for key, found in _collect(files, logs, {key: key for key in strangers}, texts).items():
+        twin = wanted.get(_call_of(fold_request(found)))
+        if twin is not None:
+            lines[twin] += found
+            texts[twin] = {**texts.pop(key, {}), **texts[twin]}
+
+
+def _call_of(line: RequestLine) -> tuple[Any, ...]:
+    """Return what two instrumentations of one call have in common."""
+    named = [line.fields.get(name) for name in ("provider", "project_id", "provider_response_id")]
+    return (*named, line.fields.get("attempt") or 1)
 
 
 def _collect(

@@ -16,7 +16,8 @@ from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
-from ..schema import ChatMessage, Event, UTCTime
+from ..schema import ChatMessage, Event
+from ..values import UTCTime
 from .newest import Place, decode_cursor, encode_cursor, micros_of, newest_lines
 from .period import resolve_period
 from .source import Files, Log, LogFile, named_logs, open_logs

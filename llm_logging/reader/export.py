@@ -80,6 +80,8 @@ class Export:
                 f"COPY ({self._query()}) TO '{str(unfinished).replace(chr(39), chr(39) * 2)}' "
                 "(FORMAT parquet, COMPRESSION zstd)"
             ).fetchone()
+            # What writes Parquet opens the file anew.
+            unfinished.chmod(0o600)
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)

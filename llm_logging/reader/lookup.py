@@ -20,7 +20,7 @@ from .parse import RawFile
 from .request_log import key_of
 from .source import LogFile
 
-__all__ = ["ids_with_prefix", "lines_with_ids"]
+__all__ = ["ids_with_prefix", "lines_with_ids", "lines_with_texts"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
@@ -56,6 +56,31 @@ def lines_with_ids(files: Sequence[LogFile], keys: Iterable[uuid.UUID]) -> Itera
     for place, file in enumerate(files):
         for chunk in _whole_lines(file.raw):
             yield from ((place, line) for line in _cut(chunk, holds(chunk)))
+
+
+def lines_with_texts(
+    files: Sequence[LogFile], field: str, texts: Iterable[str]
+) -> Iterator[tuple[int, bytes]]:
+    """Give every line in which a field, at any depth, is one of these texts.
+
+    Args:
+        files: Where to look.
+        field: Its name.
+        texts: Its values.
+
+    Yields:
+        The number of the file, and the line without its newline.
+    """
+    spelled = {
+        json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode("utf-8", "surrogatepass")
+        for text in texts
+        for ascii_only in (True, False)
+    }
+    pattern = re.compile(b'"' + re.escape(field.encode()) + rb'"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,20000})"')
+    for place, file in enumerate(files):
+        for chunk in _whole_lines(file.raw):
+            places = ((m.start(), m.end()) for m in pattern.finditer(chunk) if m[1] in spelled)
+            yield from ((place, line) for line in _cut(chunk, places))
 
 
 def ids_with_prefix(files: Sequence[LogFile], prefix: str, *, most: int) -> set[str]:

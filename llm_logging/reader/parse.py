@@ -14,7 +14,7 @@ import gzip
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -66,6 +66,12 @@ class Parsed:
     skipped: Counter[str] = field(default_factory=Counter)
     invalid: Counter[str] = field(default_factory=Counter)
     error: str | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Parsed:
+        """Read what `dataclasses.asdict` made of one."""
+        counts = {name: Counter(value[name]) for name in ("skipped", "invalid")}
+        return cls(lines=value["lines"], others=value["others"], error=value["error"], **counts)
 
 
 def line_columns(extra: Sequence[Column] = ()) -> list[str]:

@@ -18,7 +18,8 @@ from functools import cache
 from typing import Any, Final
 
 from ..checks import forgive
-from ..schema import Identifier, LLMRequestLogEntry, Timings, Usage, UTCTime
+from ..schema import LLMRequestLogEntry, Timings, Usage
+from ..values import Identifier, UTCTime
 from .parse import RawFile, open_lines
 from .salvage import salvage_lines
 

@@ -216,7 +216,9 @@ class _Search:
         if fields is None:
             return None
         kind = _kind(fields)
-        wanted = {"project_id": self.scope.project_id, "chat_id": self.scope.chat_id}
+        # Under a root a project's lines are in its folder, also those that do not name it.
+        project = self.scope.project_id if file.log.active is None else None
+        wanted = {"project_id": project, "chat_id": self.scope.chat_id}
         if kind not in self.kinds or any(v is not None and fields.get(n) != v for n, v in wanted.items()):
             return None
         found = self.needle.find(

@@ -9,7 +9,6 @@ aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what D
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,13 +32,12 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
 from .aggregate import aggregate_sql, figures_of
-from .columns import held_columns
 from .costs import Costs, other_costs, price_asked
 from .fold import Folded, fold_lines
-from .overrides import find_overrides, read_overrides
-from .parse import Parsed, line_columns, parse_file
+from .load import Loaded, Loader, Progress, load_lines
+from .overrides import Override, find_overrides, read_overrides
 from .period import bucket_label, buckets_between, resolve_period
-from .quality import Numbers, judge, numbers_in
+from .quality import judge
 from .query import Question, ask, make_question, spread_lists
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
 
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
-Progress = Callable[[int, int], None]
 _MEMORY: Final = "400MB"
 
 
@@ -66,7 +63,7 @@ def connect() -> DuckDBPyConnection:
         ) from None
     db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
     # A naive time in a line is UTC, whatever zone this machine is in.
-    db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET GLOBAL TimeZone = 'UTC'")
     return db
 
 
@@ -85,12 +82,11 @@ class Answer:
     question: Question
     logs: list[Log]
     root: Path | None
-    parsed: list[Parsed] = field(default_factory=list)
-    numbers: Numbers = field(default_factory=Numbers)
-    unreadable: dict[str, str] = field(default_factory=dict)
+    loaded: Loaded = field(default_factory=Loaded)
     folded: Folded = field(default_factory=lambda: Folded(0, 0))
     costs: Costs = field(default_factory=lambda: Costs(6))
     overrides: Path | None = None
+    loader: Loader = field(init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,63 +124,58 @@ def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Ex
     db = connect()
     stack.callback(db.close)
     made = Answer(db, question, logs, root, overrides=overrides)
-    _read(made, open_logs(logs, stack), reading)
-    made.folded = fold_lines(db, "lines", "requests", extra=question.extra)
-    ask(db, "requests", question)
-    made.costs = price_asked(db, own)
+    files = open_logs(logs, stack)
+    try:
+        _compute(made, files, reading, own, use_cache=reading.cache)
+    except duckdb_error():
+        if not reading.cache:
+            raise
+        # A piece of the cache vanished or is damaged: the lines themselves have the answer.
+        made.loader.forget()
+        _compute(made, files, reading, own, use_cache=False)
     _check_scope(made, layout)
     return made
 
 
-def _read(made: Answer, files: list[LogFile], reading: Reading) -> None:
-    """Parse every file into `lines`."""
-    db, extra = made.db, made.question.extra
-    _empty_lines(db, made)
-    numbers = {log: number for number, log in enumerate(made.logs)}
-    total = sum(file.size for file in files)
-    done = 0
-    names = ", ".join(f'"{name}"' for name in line_columns(extra) if name != "bad")
-    for file in files:
-        parsed = parse_file(db, file.raw, "piece", extra=extra)
-        log_no = numbers[file.log]
-        db.execute(
-            f"INSERT INTO lines BY NAME SELECT {names}, ?::INTEGER AS log_no FROM piece WHERE kind = 1",
-            [log_no],
-        )
-        for writer, first, last, again in numbers_in(db, "piece"):
-            made.numbers.add(log_no, writer, [(first, last)])
-            made.numbers.repeated += again
-        _note(made, file, parsed)
-        done += file.size
-        if reading.progress is not None:
-            reading.progress(done, total)
+def _compute(
+    made: Answer, files: list[LogFile], reading: Reading, own: list[Override], *, use_cache: bool
+) -> None:
+    db, question = made.db, made.question
+    made.loaded, made.loader = load_lines(
+        db,
+        files,
+        made.logs,
+        extra=question.extra,
+        cache_dir=reading.cache_dir,
+        use_cache=use_cache,
+        progress=reading.progress,
+    )
+    _check_strict(made)
+    made.folded = fold_lines(db, extra=question.extra)
+    ask(db, "requests", question)
+    made.costs = price_asked(db, own)
 
 
-def _note(made: Answer, file: LogFile, parsed: Parsed) -> None:
-    if made.question.options.strict and (parsed.skipped or parsed.invalid or parsed.error):
-        reasons = [f"{count} x {reason}" for reason, count in (parsed.skipped + parsed.invalid).items()]
+def duckdb_error() -> type[Exception]:
+    """Return DuckDB's error, once it is known to be installed."""
+    import duckdb
+
+    return duckdb.Error
+
+
+def _check_strict(made: Answer) -> None:
+    if not made.question.options.strict:
+        return
+    for name, parsed in made.loaded.parsed:
+        found = parsed.skipped + parsed.invalid
+        reasons = [f"{count} x {reason}" for reason, count in found.items()]
         reasons += [parsed.error] if parsed.error else []
-        raise FileSystemError(
-            f"{file.raw.name}: expected only whole lines with usable values, got {', '.join(reasons)}",
-            code=ErrorCode.LOG_PARSE_ERROR,
-            filename=file.raw.name,
-        )
-    made.parsed.append(parsed)
-    if parsed.error is not None:
-        made.unreadable[file.raw.name] = parsed.error
-
-
-def _empty_lines(db: DuckDBPyConnection, made: Answer) -> None:
-    kinds = {column.name: column.sql_type for column in (*held_columns(), *made.question.extra)}
-    fixed = {
-        "key": "UUID",
-        "line_time": "TIMESTAMP",
-        "writer_id": "VARCHAR",
-        "seq": "BIGINT",
-        "log_no": "INTEGER",
-    }
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **kinds}.items())
-    db.execute(f"CREATE OR REPLACE TEMP TABLE lines ({columns})")
+        if reasons:
+            raise FileSystemError(
+                f"{name}: expected only whole lines with usable values, got {', '.join(reasons)}",
+                code=ErrorCode.LOG_PARSE_ERROR,
+                filename=name,
+            )
 
 
 def _check_scope(made: Answer, layout: Layout) -> None:
@@ -401,18 +392,19 @@ def _filled_range(period: Period, summary: Figures, now: datetime) -> tuple[date
 
 def _quality(made: Answer, figures: Figures) -> Quality:
     quality = judge(
-        made.parsed,
-        made.numbers,
+        [parsed for _, parsed in made.loaded.parsed],
+        made.loaded.numbers,
         names=[log.name for log in made.logs],
         root=made.root,
-        unreadable=made.unreadable,
+        unreadable=made.loaded.unreadable,
         figures=figures,
     )
     unpriced = made.db.execute(
         "SELECT coalesce(nullif(price_provider, '') || '/', '') || price_model, count(*) FROM priced "
         "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
-    quality.folded_lines = max(0, made.folded.lines - quality.repeated_lines)
+    joined = made.folded.lines + made.loaded.joined
+    quality.folded_lines = max(0, joined - quality.repeated_lines)
     quality.duplicate_requests = made.folded.duplicates
     quality.unpriced_models = dict(unpriced)
     if made.costs.refused:

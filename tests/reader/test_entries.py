@@ -281,7 +281,7 @@ HISTORY = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     HISTORY, st.lists(st.integers(0, 14), max_size=3), st.integers(1, 4), st.randoms(use_true_random=False)
 )
