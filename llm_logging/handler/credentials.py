@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .linear import OVERLAP, Span, matcher, suspects
+from .spelling import Letters
 
 __all__ = ["FORMATS", "INNER", "KINDS", "Credentials", "Format", "InnerCredentials"]
 
@@ -293,43 +294,14 @@ def _precise(entry: Format) -> str:
     return left + tail + (f"(?!{fixed[1]})" if fixed else "")
 
 
-class _Trie:
-    """The prefixes letter by letter, so that each place in a text is compared with few formats."""
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Trie] = {}
-        self.tails: list[str] = []
-
-    def add(self, prefix: str, tail: str) -> None:
-        node = self
-        for letter in prefix:
-            node = node.children.setdefault(letter, _Trie())
-        node.tails.append(tail)
-
-    def pattern(self) -> str:
-        parts = [re.escape(letter) + child.pattern() for letter, child in self.children.items()]
-        parts += self.tails
-        return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
-
-    def split(self, size: int) -> str:
-        """Return the pattern with its first letters in bundles, one look each."""
-        letters = sorted(self.children)
-        bundles = []
-        for start in range(0, len(letters), size):
-            bundle = letters[start : start + size]
-            inner = "|".join(re.escape(letter) + self.children[letter].pattern() for letter in bundle)
-            bundles.append(f"(?=[{''.join(map(re.escape, bundle))}])(?:{inner})")
-        return "|".join(bundles)
-
-
 def _alternation() -> tuple[str, dict[str, str]]:
-    trie = _Trie()
+    letters = Letters()
     kinds: dict[str, str] = {}
     for number, entry in enumerate(FORMATS):
         name = f"f{number}"
         kinds[name] = entry.kind
-        trie.add(entry.prefix, f"(?P<{name}>{_precise(entry)})")
-    return trie.split(8), kinds
+        letters.add(entry.prefix, f"(?P<{name}>{_precise(entry)})")
+    return letters.bundles(8), kinds
 
 
 class Credentials:

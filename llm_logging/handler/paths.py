@@ -141,6 +141,8 @@ def render_path(steps: Iterable[object]) -> str:
         elif _IDENTIFIER.fullmatch(str(step)):
             text += f".{step}" if text else str(step)
         else:
-            quoted = str(step).replace("\\", "\\\\").replace('"', '\\"')
+            quoted = (
+                str(step).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+            )
             text += f'["{quoted}"]'
     return text

@@ -13,14 +13,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .keynames import RULES, name_kind, scan_fragments
+from .keynames import name_kind, scan_fragments
 from .linear import OVERLAP, Span
+from .spelling import spelled_names
 
 __all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures"]
 
 _SEPARATOR: Final = r"[_. \-]?"
-_OPEN: Final = "|".join(rule.fragment for rule in RULES if rule.open).replace("~", _SEPARATOR)
-_CLOSED: Final = "|".join(rule.fragment for rule in RULES if not rule.open).replace("~", _SEPARATOR)
 # What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more. What
 # the value must begin with is part of the scan, or each `token: str` of a program would be looked at.
 _SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
@@ -31,6 +30,9 @@ _SCAN_VALUE: Final = (
 _SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
+# Possessive, where Python's own pattern looks.
+_OPEN_REST: Final = r"[a-z0-9_.\-]{0,48}+"
+_CLOSED_REST: Final = r"[0-9]{0,2}+"
 _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -44,7 +46,7 @@ class Assignments:
     few: str = ""
     lowered: bool = True
     _pattern = re.compile(
-        rf"(?:(?:{_OPEN})[a-z0-9_.\-]{{0,48}}+|(?:{_CLOSED})[0-9]{{0,2}}+)(?P<named>)"
+        rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
         r"(?:"
         r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
