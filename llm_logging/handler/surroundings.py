@@ -25,7 +25,7 @@ _SEPARATOR: Final = r"[_. \-]?"
 _SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
 _SCAN_VALUE: Final = (
     r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
-    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~=])"
+    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~])"
 )
 _SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
@@ -43,7 +43,8 @@ class Assignments:
     """Find values of secret names in text: `KEY=value`, `"key": "value"`, `Header: value`, `?key=value`."""
 
     scans: tuple[str, ...] = scan_fragments(_SEPARATOR, _SCAN_OPEN, _SCAN_CLOSED)
-    few: str = ""
+    # A cookie's value is names and values, whatever they look like.
+    few: str = rf"cookie\\*[\"'`]?{_SCAN_GAP}[:=]{_SCAN_GAP}[^\"']*="
     lowered: bool = True
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
