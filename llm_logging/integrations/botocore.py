@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ..clock import clock
-from ..context import suppressed
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import is_cancellation
@@ -25,6 +24,7 @@ from ..logger.usage import extract
 from .attempts import Attempt
 from .exchange import Exchange
 from .observation import Observation, guarded, report, wants_content
+from .outer import covered
 from .prompts import asked, messages_of
 
 __all__ = ["instrument", "instrument_client", "uninstrument"]
@@ -78,7 +78,7 @@ class _Listener:
     @guarded
     def asked(self, params: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         """Note what the application asks for."""
-        if model.name not in _OPERATIONS or suppressed() or not isinstance(params, Mapping):
+        if model.name not in _OPERATIONS or covered() or not isinstance(params, Mapping):
             return
         content = wants_content(self._log, self._content)
         messages = None

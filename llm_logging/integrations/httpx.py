@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from ..context import suppressed
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import is_cancellation
@@ -24,6 +23,7 @@ from ..logger.providers import Route, route_of
 from .attempts import next_attempt
 from .exchange import Exchange
 from .observation import Observation, report, wants_content
+from .outer import covered
 from .prompts import Asked, asked
 from .response_streams import response_streams
 
@@ -153,7 +153,7 @@ class LoggedTransport:
 
     def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
         try:
-            if request.method != "POST" or suppressed() or (self._active is not None and not self._active()):
+            if request.method != "POST" or covered() or (self._active is not None and not self._active()):
                 return None
             url = request.url
             hosts = {url.host: self._provider} if self._provider is not None else self._hosts
