@@ -6,6 +6,9 @@ Configure with `logging.config.dictConfig(llm_logging.presets.production())`, lo
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from . import presets
 from .context import scope
 from .errors import (
@@ -27,6 +30,7 @@ from .logger.adapter import (
     get_logger,
     log_llm_request,
 )
+from .logger.usage import usage_from_response
 from .schema import (
     ChatMessage,
     Cost,
@@ -36,6 +40,13 @@ from .schema import (
     Timings,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from .reader.compare import compare_stats
+    from .reader.entries import get_llm_request_logs
+    from .reader.events import get_system_logs
+    from .reader.search import search_logs
+    from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
 
 __all__ = [
     "ChatMessage",
@@ -61,10 +72,44 @@ __all__ = [
     "Usage",
     "ValidationError",
     "alog_llm_request",
+    "compare_stats",
     "get_cached_stats",
+    "get_chat_metrics",
+    "get_global_metrics",
+    "get_llm_request_logs",
     "get_logger",
+    "get_project_metrics",
+    "get_stats",
+    "get_system_logs",
     "log_llm_request",
     "presets",
     "reset_cached_stats",
     "scope",
+    "search_logs",
+    "usage_from_response",
 ]
+
+# The reading side is loaded when it is first asked for: an application that only writes does not pay for it.
+_LATER = {
+    "compare_stats": "reader.compare",
+    "get_chat_metrics": "reader.stats",
+    "get_global_metrics": "reader.stats",
+    "get_llm_request_logs": "reader.entries",
+    "get_project_metrics": "reader.stats",
+    "get_stats": "reader.stats",
+    "get_system_logs": "reader.events",
+    "search_logs": "reader.search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

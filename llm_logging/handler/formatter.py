@@ -67,6 +67,7 @@ class LLMJsonFormatter(JsonFormatter):
         self.redactor = redactor_from(redact)
         self.entry_defaults: Mapping[str, Any] = dict(entry_defaults or {})
         self._prefixes: dict[tuple[str, str, str, str], tuple[bytes, bytes]] = {}
+        self._messages: dict[str, bytes] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without a line end; such a line has no `writer`."""
@@ -113,26 +114,36 @@ class LLMJsonFormatter(JsonFormatter):
     def _assemble(
         self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], writer: str
     ) -> tuple[bytes, bytes]:
-        key = (record.levelname, record.name, built.event_type, writer)
-        parts = self._prefixes.get(key)
+        parts = self._prefixes.get((record.levelname, record.name, built.event_type, writer))
         if parts is None:
-            if len(self._prefixes) > 1000:
-                self._prefixes.clear()
-            level, name, event_type = (to_bytes(text) for text in key[:3])
-            parts = (
-                b'Z","level":%b,"logger":%b,"message":' % (level, name),
-                b',"event_type":%b,"writer":{"id":"%b","seq":' % (event_type, writer.encode()),
-            )
-            self._prefixes[key] = parts
-        stamp = format_micros(micros_of(record))
-        before = b'{"v":%d,"timestamp":"%b%b%b%b' % (
-            SCHEMA_VERSION,
-            stamp[:-1].encode(),
-            parts[0],
-            to_bytes(message),
-            parts[1],
+            parts = self._prepare(record, built.event_type, writer)
+        text = self._messages.get(message)
+        if text is None:
+            text = self._message(message, bool(record.args))
+        stamp = format_micros(built.micros or micros_of(record)).encode()
+        before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
+        return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
+
+    def _prepare(self, record: logging.LogRecord, event_type: str, writer: str) -> tuple[bytes, bytes]:
+        """Return the parts of the envelope that lines of one logger, level and type share."""
+        if len(self._prefixes) > 1000:
+            self._prefixes.clear()
+        key = (record.levelname, record.name, event_type, writer)
+        level, name, kind = (to_bytes(text) for text in key[:3])
+        parts = (
+            b'","level":%b,"logger":%b,"message":' % (level, name),
+            b',"event_type":%b,"writer":{"id":"%b","seq":' % (kind, writer.encode()),
         )
-        return before, (b"}," + to_bytes(body)[1:] + b"\n") if body else b"}}\n"
+        self._prefixes[key] = parts
+        return parts
+
+    def _message(self, message: str, formatted: bool) -> bytes:
+        text = to_bytes(message)
+        if not formatted and len(message) < 200:
+            if len(self._messages) > 1000:
+                self._messages.clear()
+            self._messages[message] = text
+        return text
 
     def _custom(
         self,
@@ -144,7 +155,7 @@ class LLMJsonFormatter(JsonFormatter):
         message, body = redacted(redactor, message_of(record), jsonable(built.body))
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
-            "timestamp": format_micros(micros_of(record)),
+            "timestamp": format_micros(built.micros or micros_of(record)),
             "level": record.levelname,
             "logger": record.name,
             "message": message,
@@ -225,7 +236,7 @@ class LLMConsoleFormatter(logging.Formatter):
         """Return the record's text; only a stack makes it longer than one line."""
         built = build(record, self.entry_defaults)
         message, body = redacted(self.redactor, message_of(record), jsonable(built.body))
-        when = datetime.fromtimestamp(micros_of(record) / 1e6, UTC).astimezone().strftime(self.datefmt or "")
+        when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
         facts = _facts(body) if built.event_type == "llm_request" else _event_facts(built.event_type, body)
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
         level, name, text = f"{record.levelname:<7}", printable(record.name), printable(message)

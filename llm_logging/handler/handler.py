@@ -38,6 +38,7 @@ __all__ = ["LLMFileHandler"]
 
 _PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
 _KNOWN_PATHS: Final = 4096
+_PathKey = tuple[LogKind, str | None, str | None]
 
 
 class LLMFileHandler(logging.Handler):
@@ -112,7 +113,7 @@ class LLMFileHandler(logging.Handler):
         on_rotate: Callable[[Path], object] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
-        flush_bytes: int = 64 << 10,
+        flush_bytes: int = 256 << 10,
         flush_interval: float = 0.05,
         spool: Literal["auto", "shm", "root", "off"] = "auto",
         overflow: Literal["drop_new", "drop_old"] = "drop_new",
@@ -155,7 +156,7 @@ class LLMFileHandler(logging.Handler):
         self._templated = self._template is not None and _PLACEHOLDER.search(self._template) is not None
         self._layout = Layout(root if filename is None else _static_folder(str(self._template)))
         self.root = self._layout.root
-        self._paths: dict[tuple[LogKind, str | None, str | None], tuple[str, bytes]] = {}
+        self._paths: dict[_PathKey, tuple[str, bytes]] = {}
         self._line_formatter = LLMJsonFormatter(redact=False)
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
@@ -255,16 +256,18 @@ class LLMFileHandler(logging.Handler):
             built.body = self._pseudonyms.apply(built.body)
             built.project_id = built.body.get("project_id", built.project_id)
             built.chat_id = built.body.get("chat_id", built.chat_id)
-        if built.kind is LogKind.CHAT:
-            built.body = self._content.chat_body(built.body)
-        elif built.kind is LogKind.REQUESTS:
+        kind = built.kind
+        if kind is LogKind.REQUESTS:
             live_totals.add(built.body)
             if built.content is not None:
                 self._put_content(record, built)
+        elif kind is LogKind.CHAT:
+            built.body = self._content.chat_body(built.body)
         own_ack = None
-        if ack is None and self.sync and not on_event_loop():
+        if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
-        path, encoded = self._path(built)
+        key = (kind, built.project_id, built.chat_id if self._templated or kind is LogKind.CHAT else None)
+        path, encoded = self._paths.get(key) or self._path(key)
         before, after = self._lines(record, built)
         self._writer.put(path, encoded, before, after, urgent=record.levelno >= logging.ERROR, ack=ack)
         if own_ack is not None and not own_ack.wait(self._flush_timeout):
@@ -300,16 +303,12 @@ class LLMFileHandler(logging.Handler):
             if name in built.body
         }
         line = Built(LogKind.CONTENT, "llm_content", {**body, **kept}, built.project_id, built.chat_id)
-        path, encoded = self._path(line)
+        path, encoded = self._path((line.kind, line.project_id, line.chat_id if self._templated else None))
         before, after = self._lines(record, line)
         self._writer.put(path, encoded, before, after, content=True)
 
-    def _path(self, built: Built) -> tuple[str, bytes]:
-        key = (
-            built.kind,
-            built.project_id,
-            built.chat_id if built.kind is LogKind.CHAT or self._templated else None,
-        )
+    def _path(self, key: _PathKey) -> tuple[str, bytes]:
+        """Return the file of a kind, project and chat, as text and as bytes."""
         known = self._paths.get(key)
         if known is None:
             name = self._file_for(*key)
@@ -336,7 +335,7 @@ class LLMFileHandler(logging.Handler):
         try:
             record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
             built = Built(LogKind.SYSTEM, event_type, {"data": data})
-            path, encoded = self._path(built)
+            path, encoded = self._path((LogKind.SYSTEM, None, None))
             before, after = self._lines(record, built)
             self._writer.put(path, encoded, before, after)
         except Exception as error:  # noqa: BLE001

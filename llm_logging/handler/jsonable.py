@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import enum
 import math
+import numbers
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from pydantic_core import to_json
 
 from ..clock import format_time
 
-__all__ = ["jsonable", "plain", "to_bytes"]
+__all__ = ["jsonable", "key_text", "plain", "to_bytes"]
 
 MAX_DEPTH: Final = 64
 _MAX_REPR: Final = 10_000
@@ -125,6 +126,9 @@ def _scalar(value: Any) -> Any:
         return _text(str(os.fspath(value)))
     if isinstance(value, BaseException):
         return f"{type(value).__qualname__}: {_text(str(value))}"
+    if isinstance(value, numbers.Real):
+        # As numpy's and others' numbers are.
+        return _convert(int(value) if isinstance(value, numbers.Integral) else float(value), 1, set())
     return None
 
 
@@ -135,7 +139,7 @@ def _container(value: Any, depth: int, above: set[int]) -> Any:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {_key(key): _convert(item, depth, above) for key, item in list(value.items())}
+        return {key_text(key): _convert(item, depth, above) for key, item in list(value.items())}
     if isinstance(value, AbstractSet):
         items = [_convert(item, depth, above) for item in list(value)]
         return sorted(items, key=repr)
@@ -144,7 +148,8 @@ def _container(value: Any, depth: int, above: set[int]) -> Any:
     return repr_of(value)
 
 
-def _key(key: Any) -> str:
+def key_text(key: Any) -> str:
+    """Return a mapping's key as JSON has it."""
     if type(key) is str:
         return _text(key)
     if isinstance(key, bool) or key is None:

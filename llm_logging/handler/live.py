@@ -1,7 +1,7 @@
 """Running totals of this process, without reading a file.
 
-Bounded: the totals of at most `limit` projects and `limit` chats are kept, the ones not touched for longest go first; the
-global ones always stay. They count what this process logged since it started, or since they were reset; what the files
+Bounded: at most `limit` chats are kept apart, then only their projects, then only all; no request is lost from the sums
+above. They count what this process logged since it started, or since they were reset; what the files
 hold is the reader's business.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -28,10 +28,11 @@ _TOKENS = (
     "cache_write_tokens",
     "reasoning_tokens",
 )
-Key = tuple[str, ...]
 
 
 class _Totals:
+    """Sums of one chat, or of what was let go of a project or of all."""
+
     __slots__ = ("cancelled", "cost", "failed", "latency_ms", "latency_n", "pending", "success", "tokens")
 
     def __init__(self) -> None:
@@ -40,15 +41,82 @@ class _Totals:
         self.tokens = dict.fromkeys(_TOKENS, 0)
         self.cost: dict[str, Decimal] = {}
 
+    def count(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Add finished requests."""
+        statuses = [body["status"] for body in bodies]
+        success = statuses.count("success")
+        self.success += success
+        if success != len(bodies):
+            errors = [body.get("error") for body in bodies if body["status"] != "success"]
+            cancelled = sum(
+                isinstance(error, Mapping) and error.get("code") == "cancelled" for error in errors
+            )
+            self.cancelled += cancelled
+            self.failed += len(errors) - cancelled
+        usages = [body["usage"] for body in bodies if "usage" in body]
+        if usages:
+            tokens = self.tokens
+            for name in _TOKENS:
+                tokens[name] += sum([usage[name] for usage in usages if name in usage])
+        latencies = [
+            timings["latency_ms"]
+            for body in bodies
+            if (timings := body.get("timings")) is not None and "latency_ms" in timings
+        ]
+        self.latency_ms += sum(latencies)
+        self.latency_n += len(latencies)
+        for body in bodies:
+            if "cost" in body:
+                self._count_cost(body["cost"])
+
+    def _count_cost(self, cost: Any) -> None:
+        try:
+            amount, currency = Decimal(str(cost["amount"])), str(cost.get("currency", "USD"))
+        except (InvalidOperation, KeyError, TypeError, AttributeError):
+            return
+        self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
+
+    def join(self, other: _Totals) -> None:
+        """Add another one's sums."""
+        for name in ("success", "failed", "cancelled", "latency_n", "latency_ms"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, value in other.tokens.items():
+            self.tokens[name] += value
+        for currency, amount in other.cost.items():
+            self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
+
+    def figures(self) -> Figures:
+        """Return the sums as figures."""
+        finished = self.success + self.failed
+        dollars = self.cost.pop("USD", None)
+        reported = format(dollars, "f") if dollars is not None else None
+        return Figures(
+            total_requests=finished,
+            successful_requests=self.success,
+            failed_requests=self.failed,
+            pending_requests=self.pending,
+            cancelled_requests=self.cancelled,
+            average_latency_ms=self.latency_ms / self.latency_n if self.latency_n else 0.0,
+            error_rate=self.failed / finished if finished else 0.0,
+            reported_cost=reported,
+            total_cost=reported,
+            estimated_cost=None,
+            cache_savings=None,
+            other_costs={currency: format(amount, "f") for currency, amount in self.cost.items()},
+            **self.tokens,
+        )
+
 
 class LiveTotals:
     """Add up finished requests as they are logged.
 
     Args:
-        limit: How many projects, and how many chats, to keep at most.
+        limit: How many chats to keep apart at most; those not touched for longest are joined to their project's rest, and
+            of the rests of projects to everybody's. Ten times as many requests are known by id: a request counts once,
+            however many handlers log it.
     """
 
-    def __init__(self, limit: int = 1000) -> None:
+    def __init__(self, limit: int = 2000) -> None:
         self._limit = limit
         self.reset()
 
@@ -56,9 +124,11 @@ class LiveTotals:
         """Start at zero."""
         self._lock = threading.Lock()
         self._backlog: deque[Mapping[str, Any]] = deque()
-        self._totals: dict[Key, _Totals] = {}
-        self._order: tuple[OrderedDict[Key, None], OrderedDict[Key, None]] = (OrderedDict(), OrderedDict())
-        self._pending: OrderedDict[str, tuple[Key, ...]] = OrderedDict()
+        self._chats: OrderedDict[tuple[str, str], _Totals] = OrderedDict()
+        self._projects: OrderedDict[str, _Totals] = OrderedDict()
+        self._rest = _Totals()
+        self._pending: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._final: OrderedDict[str, None] = OrderedDict()
 
     def add(self, body: Mapping[str, Any]) -> None:
         """Take note of a request's line; it is added up later."""
@@ -72,103 +142,92 @@ class LiveTotals:
             # Whoever holds the lock adds up, also what came meanwhile.
             return
         try:
-            while self._backlog:
-                self._add(self._backlog.popleft())
+            self._fold()
         finally:
             self._lock.release()
 
-    def _add(self, body: Mapping[str, Any]) -> None:
-        project, chat = body["project_id"], body["chat_id"]
-        keys: tuple[Key, ...] = ((), (project,), (project, chat))
-        for level, key in enumerate(keys[1:]):
-            order = self._order[level]
-            order[key] = None
-            order.move_to_end(key)
-            if len(order) > self._limit:
-                stale, _ = order.popitem(last=False)
-                self._totals.pop(stale, None)
-        totals = [self._totals.setdefault(key, _Totals()) for key in keys]
-        status, request = body["status"], body["id"]
-        if status == "pending":
-            self._pending[request] = keys
-            if len(self._pending) > self._limit:
-                self._pending.popitem(last=False)
-            for total in totals:
-                total.pending += 1
-            return
-        if self._pending.pop(request, None) is not None:
-            for total in totals:
-                total.pending = max(0, total.pending - 1)
-        for total in totals:
-            _count(total, status, body)
+    def _fold(self) -> None:
+        backlog = self._backlog
+        groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        while backlog:
+            body = backlog.popleft()
+            key = (body["project_id"], body["chat_id"])
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [body]
+            else:
+                group.append(body)
+        for key, bodies in groups.items():
+            total = self._chats.get(key)
+            if total is None:
+                total = self._chats[key] = _Totals()
+                if len(self._chats) > self._limit:
+                    self._let_go()
+            else:
+                self._chats.move_to_end(key)
+            total.count([body for body in bodies if self._is_final(body, key)])
+
+    def _is_final(self, body: Mapping[str, Any], key: tuple[str, str]) -> bool:
+        """Say whether a line is a request's end, met for the first time; keep the requests that have none yet."""
+        request, pending, final = body["id"], self._pending, self._final
+        if request in final:
+            # Another handler's line of the same request, or the same line again.
+            return False
+        if body["status"] == "pending":
+            pending[request] = key
+            if len(pending) > self._limit * 10:
+                pending.popitem(last=False)
+            return False
+        if pending:
+            pending.pop(request, None)
+        final[request] = None
+        if len(final) > self._limit * 10:
+            final.popitem(last=False)
+        return True
+
+    def _let_go(self) -> None:
+        (project, _), total = self._chats.popitem(last=False)
+        rest = self._projects.get(project)
+        if rest is None:
+            rest = self._projects[project] = _Totals()
+            if len(self._projects) > self._limit:
+                _, oldest = self._projects.popitem(last=False)
+                self._rest.join(oldest)
+        rest.join(total)
 
     def figures(self, scope: StatsScope) -> Figures:
         """Return the totals of a scope.
 
         Raises:
             NotFoundError: Nothing of the project or chat was logged by this process, or it was so long ago that its totals
-                were let go.
+                were joined to others.
         """
-        self.fold()
-        key: Key = ()
-        if scope.type in {"project", "chat"}:
-            key = (
-                (str(scope.project_id),)
-                if scope.type == "project"
-                else (str(scope.project_id), str(scope.chat_id))
-            )
         with self._lock:
-            total = self._totals.get(key)
-            if total is None:
-                if not key:
-                    return Figures()
-                code = ErrorCode.PROJECT_NOT_FOUND if len(key) == 1 else ErrorCode.CHAT_NOT_FOUND
-                raise NotFoundError(
-                    f"{scope.type} {'/'.join(key)}: nothing was logged by this process", code=code
-                )
-            finished = total.success + total.failed
-            dollars = total.cost.get("USD")
-            return Figures(
-                total_requests=finished,
-                successful_requests=total.success,
-                failed_requests=total.failed,
-                pending_requests=total.pending,
-                cancelled_requests=total.cancelled,
-                average_latency_ms=total.latency_ms / total.latency_n if total.latency_n else 0.0,
-                error_rate=total.failed / finished if finished else 0.0,
-                **(
-                    {"reported_cost": format(dollars, "f")}
-                    if dollars is not None and "reported_cost" in Figures.model_fields
-                    else {}
-                ),
-                **total.tokens,
+            self._fold()
+            total = _Totals()
+            found = scope.type == "global"
+            for (project, chat), part in self._chats.items():
+                if scope.type == "global" or (
+                    project == scope.project_id and (scope.type == "project" or chat == scope.chat_id)
+                ):
+                    total.join(part)
+                    found = True
+            for project, part in self._projects.items():
+                if scope.type == "global" or (scope.type == "project" and project == scope.project_id):
+                    total.join(part)
+                    found = True
+            if scope.type == "global":
+                total.join(self._rest)
+            total.pending = sum(
+                scope.type == "global"
+                or (project == scope.project_id and (scope.type == "project" or chat == scope.chat_id))
+                for project, chat in self._pending.values()
             )
-
-
-def _count(total: _Totals, status: str, body: Mapping[str, Any]) -> None:
-    error = body.get("error")
-    if status == "success":
-        total.success += 1
-    elif isinstance(error, Mapping) and error.get("code") == "cancelled":
-        total.cancelled += 1
-    else:
-        total.failed += 1
-    usage = body.get("usage")
-    if usage:
-        for name in _TOKENS:
-            total.tokens[name] += usage.get(name) or 0
-    latency = (body.get("timings") or {}).get("latency_ms")
-    if latency is not None:
-        total.latency_ms += latency
-        total.latency_n += 1
-    cost = body.get("cost")
-    if cost:
-        try:
-            amount = Decimal(str(cost["amount"]))
-        except (InvalidOperation, KeyError):
-            return
-        currency = str(cost.get("currency", "USD"))
-        total.cost[currency] = total.cost.get(currency, Decimal(0)) + amount
+        if not found:
+            code = ErrorCode.PROJECT_NOT_FOUND if scope.type == "project" else ErrorCode.CHAT_NOT_FOUND
+            which = "/".join(str(part) for part in (scope.project_id, scope.chat_id) if part is not None)
+            raise NotFoundError(f"{scope.type} {which}: nothing was logged by this process", code=code)
+        return total.figures()
 
 
 live_totals = LiveTotals()

@@ -9,16 +9,21 @@ entry without identity or model becomes an `invalid_entry` event with its reason
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+import weakref
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
 
 from ..checks import fast_entry, forgive
 from ..clock import clock
 from ..context import current_scope
 from ..files.layout import LogKind
 from ..schema import (
+    FLAT_FIELDS,
     MAX_CHAT_CONTENT,
     RECORD_ATTRIBUTE,
     ChatMessage,
@@ -27,7 +32,7 @@ from ..schema import (
     RecordPayload,
     derive_status,
 )
-from .jsonable import jsonable, plain, repr_of
+from .jsonable import jsonable, key_text, plain, repr_of
 
 __all__ = ["Built", "build", "message_of"]
 
@@ -40,8 +45,13 @@ RESERVED: Final = frozenset(
         RECORD_ATTRIBUTE,
     }
 )
+# The record's own attributes, and `event_type`, which is not the entry's either.
+_OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
+_PARTS: Final = frozenset({"usage", "timings", "cost", "error"})
+_TYPED: Final = frozenset({"timestamp_start", "timestamp_end", "created_at", "error", *FLAT_FIELDS})
+M = TypeVar("M", bound=BaseModel)
 LLM_REQUEST: Final = "llm_request"
 CHAT_MESSAGE: Final = "chat_message"
 
@@ -57,9 +67,10 @@ class Built:
         body: Field names to JSON values; never the caller's own dict at its top.
         content: `messages` and `response` of a request, which have a file of their own.
         invalid: How many fields were wrong.
+        micros: The record's time in whole microseconds since 1970; 0 until it is known.
     """
 
-    __slots__ = ("body", "chat_id", "content", "event_type", "invalid", "kind", "project_id")
+    __slots__ = ("body", "chat_id", "content", "event_type", "invalid", "kind", "micros", "project_id")
 
     def __init__(
         self,
@@ -76,6 +87,7 @@ class Built:
         self.chat_id = chat_id
         self.content: dict[str, Any] | None = None
         self.invalid = 0
+        self.micros = 0
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -88,6 +100,55 @@ def message_of(record: logging.LogRecord) -> str:
         return f"{repr_of(message)} {repr_of(record.args)}"
 
 
+def fast_request(
+    record: logging.LogRecord, defaults: Mapping[str, Any], micros: int
+) -> dict[str, Any] | None:
+    """Return what the line of a well-formed LLM request holds; None where the record needs a closer look."""
+    attributes = record.__dict__
+    if record.exc_info:
+        return None
+    payload = attributes.get(RECORD_ATTRIBUTE)
+    if payload is None:
+        nested = attributes.get(LLM_REQUEST)
+        if nested is None and attributes.get("event_type") != LLM_REQUEST:
+            return None
+        context: Mapping[str, Any] | None = current_scope()
+        if nested is None and not context and not defaults and type(record) is logging.LogRecord:
+            # The common case, without a copy: none of the record's own attributes is a field's name.
+            others = _OTHERS + ("message" in attributes) + ("asctime" in attributes)
+            body = fast_entry(attributes, micros, others)
+            if body is not None:
+                return body
+        fields = {key: value for key, value in attributes.items() if key not in RESERVED}
+    elif type(payload) is RecordPayload and payload.entry is None and payload.kind is None:
+        given = payload.fields
+        nested = given.get(LLM_REQUEST)
+        if nested is None and given.get("event_type") != LLM_REQUEST:
+            return None
+        fields = dict(given)
+        context = payload.context
+    else:
+        return None
+    fields.pop("event_type", None)
+    if nested is not None:
+        del fields[LLM_REQUEST]
+        if type(nested) is not dict:
+            return None
+        fields = {**fields, **nested} if fields else nested
+    return _checked({**defaults, **(context or {}), **fields} if context or defaults else fields, micros)
+
+
+def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
+    if not _CONTENT.isdisjoint(fields):
+        return None
+    body = fast_entry(fields, micros)
+    if body is not None:
+        extras = body.get("attributes")
+        if extras is not None and not plain(extras):
+            body["attributes"] = jsonable(extras)
+    return body
+
+
 def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     """Say what a record's line holds.
 
@@ -95,11 +156,55 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         record: Any record of any library; not changed.
         defaults: The handler's `defaults=`.
     """
-    attributes = record.__dict__
-    payload = attributes.get(RECORD_ATTRIBUTE)
+    micros = round(clock().created(record.created) * 1_000_000)
+    # An object that fails in a way nobody thought of must not cost the line.
+    try:
+        body = fast_request(record, defaults, micros)
+    except Exception:  # noqa: BLE001
+        body = None
+    if body is not None:
+        built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+    else:
+        try:
+            built = _recognised(record, defaults)
+        except Exception as error:  # noqa: BLE001
+            built = _unreadable(record, error)
+    if built.kind is LogKind.REQUESTS:
+        # Several handlers build the same record one after the other: it is one request, so it has one id.
+        if _latest.record() is record:
+            built.body["id"] = _latest.id
+        else:
+            _latest.record, _latest.id = weakref.ref(record), built.body["id"]
+    built.micros = micros
+    return built
+
+
+class _Latest(threading.local):
+    """The record that this thread built last, and the id of its request."""
+
+    record: Callable[[], logging.LogRecord | None] = staticmethod(lambda: None)
+    id: str = ""
+
+
+_latest = _Latest()
+
+
+def _unreadable(record: logging.LogRecord, error: Exception) -> Built:
+    payload = record.__dict__.get(RECORD_ATTRIBUTE)
+    given = payload.fields if type(payload) is RecordPayload else _extras(record)
+    reasons = [f"{type(error).__qualname__} while the record was read"]
+    return Built(LogKind.SYSTEM, "invalid_entry", {"data": {"reasons": reasons, "entry": jsonable(given)}})
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.__dict__.items() if key not in RESERVED}
+
+
+def _recognised(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
+    payload = record.__dict__.get(RECORD_ATTRIBUTE)
     if type(payload) is RecordPayload:
         return _from_payload(record, payload, defaults)
-    fields = {key: value for key, value in attributes.items() if key not in RESERVED}
+    fields = _extras(record)
     if payload is not None:
         fields[RECORD_ATTRIBUTE] = payload
     return _from_fields(record, fields, None, defaults, None)
@@ -108,7 +213,7 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
 def _from_payload(record: logging.LogRecord, payload: RecordPayload, defaults: Mapping[str, Any]) -> Built:
     entry = payload.entry
     if isinstance(entry, LLMRequestLogEntry):
-        return _request_line(entry.line_fields())
+        return _request_line(entry)
     if isinstance(entry, ChatMessage):
         return _chat_line(entry)
     context = payload.context or {}
@@ -127,14 +232,13 @@ def _from_fields(
     """Recognise what a record is by its fields; `context` None takes the scopes of this moment."""
     if context is None:
         context = current_scope()
-    event_type = fields.get("event_type")
+    given = fields.get("event_type")
+    event_type = given if isinstance(given, str) else None
     for name, make in ((LLM_REQUEST, _request), (CHAT_MESSAGE, _chat)):
         nested = fields.get(name)
         if nested is not None:
-            if isinstance(nested, LLMRequestLogEntry):
-                return _request_line(nested.line_fields())
-            if isinstance(nested, ChatMessage):
-                return _chat_line(nested)
+            if isinstance(nested, (LLMRequestLogEntry, ChatMessage)):
+                nested = {key: value for key, value in nested if value is not None}
             if isinstance(nested, Mapping):
                 outer = {key: value for key, value in fields.items() if key not in {name, "event_type"}}
                 return make(record, {**outer, **nested}, context, defaults)
@@ -155,7 +259,7 @@ def _request(
     record: logging.LogRecord, own: Mapping[str, Any], context: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Built:
     merged = {**defaults, **context, **own} if defaults or context else dict(own)
-    if None in own.values():
+    if any(value is None for value in own.values()):
         merged.update(
             (key, value)
             for key, value in {**defaults, **context}.items()
@@ -168,7 +272,11 @@ def _request(
     if not _CONTENT.isdisjoint(merged):
         if merged.get("status") is None:
             merged["status"] = derive_status(merged)
-        content = {name: value for name in _CONTENT if (value := merged.pop(name, None)) is not None}
+        content = {
+            name: value if plain(value) else jsonable(value)
+            for name in _CONTENT
+            if (value := merged.pop(name, None)) is not None
+        }
     micros = micros_of(record)
     body = fast_entry(merged, micros)
     if body is not None:
@@ -184,50 +292,59 @@ def _request(
 
 
 def _forgiven(merged: dict[str, Any], micros: int) -> Built:
-    attributes = merged.get("attributes")
-    if isinstance(attributes, Mapping):
-        merged = {**merged, "attributes": jsonable(attributes)}
-    entry, reasons = forgive(
-        LLMRequestLogEntry, _clean_text(merged), datetime.fromtimestamp(micros / 1e6, UTC)
-    )
-    if entry is None:
-        return _invalid(merged, reasons)
-    try:
-        built = _request_line(entry.line_fields())
-    except Exception:  # noqa: BLE001  a value in a free-form field that pydantic cannot write
-        free = {key: jsonable(value) for key, value in merged.items()}
-        entry, _ = forgive(LLMRequestLogEntry, free, datetime.fromtimestamp(micros / 1e6, UTC))
-        if entry is None:
-            return _invalid(merged, reasons)
-        built = _request_line(entry.line_fields())
-    built.invalid = len(reasons)
-    return built
+    now = datetime.fromtimestamp(micros / 1e6, UTC)
+    reasons: list[str] = []
+    for clean in (_checkable, jsonable):
+        try:
+            entry, reasons = forgive(LLMRequestLogEntry, clean(merged), now)
+            built = _request_line(entry) if entry is not None else None
+        except Exception as error:  # noqa: BLE001  what cannot be checked or written is text the second time
+            reasons = [f"entry: {type(error).__qualname__} while it was checked"]
+            continue
+        if built is None:
+            break
+        built.invalid = len(reasons)
+        return built
+    return _invalid(merged, reasons)
 
 
-def _clean_text(merged: Mapping[str, Any]) -> dict[str, Any]:
-    """Make every value something that pydantic can both check and write, known shapes kept."""
-    return {
-        key: value if isinstance(value, (datetime, BaseException)) or plain(value) else _known(value)
-        for key, value in merged.items()
-    }
+def _checkable(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """Make every value something that pydantic can both check and write; what a field understands stays as it is."""
+    return {key_text(name): _checkable_value(name, value) for name, value in merged.items()}
 
 
-def _known(value: Any) -> Any:
-    # Objects that the model understands by attribute or number (an SDK's usage, a numpy integer) stay as they are.
-    if hasattr(value, "model_dump") or hasattr(value, "__index__") or hasattr(value, "__float__"):
+def _checkable_value(name: str, value: Any) -> Any:
+    if isinstance(value, (datetime, timedelta, BaseException)) and name in _TYPED:
+        return value
+    if name in _PARTS and isinstance(value, Mapping):
+        return {key_text(key): part if _countable(part) else jsonable(part) for key, part in value.items()}
+    if name == "usage" and hasattr(type(value), "model_dump") and not isinstance(value, BaseModel):
         return value
     return jsonable(value)
 
 
-def _request_line(body: dict[str, Any]) -> Built:
-    content = {
-        name: value for name in ("messages", "response") if (value := body.pop(name, None)) is not None
-    }
+def _countable(value: Any) -> bool:
+    return isinstance(value, timedelta) or hasattr(type(value), "__index__")
+
+
+def _request_line(entry: LLMRequestLogEntry) -> Built:
+    content = {name: jsonable(value) for name in _CONTENT if (value := getattr(entry, name)) is not None}
+    body = _plain_model(entry.model_copy(update=dict.fromkeys(_CONTENT))).line_fields()
     built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
-    if "attributes" in body and not plain(body["attributes"]):
-        body["attributes"] = jsonable(body["attributes"])
     built.content = content or None
     return built
+
+
+def _plain_model(model: M) -> M:
+    """Return a model whose free-form values are JSON's own types; the same object where they are already."""
+    free = model.__pydantic_extra__ or {}
+    changed: dict[str, Any] = {}
+    for name, value in {**model.__dict__, **free}.items():
+        if isinstance(value, BaseModel):
+            changed[name] = _plain_model(value)
+        elif (name in free or isinstance(value, (dict, list))) and not plain(value):
+            changed[name] = jsonable(value)
+    return model.model_copy(update=changed) if changed else model
 
 
 def _invalid(merged: Mapping[str, Any], reasons: list[str]) -> Built:
@@ -257,7 +374,7 @@ def _chat(
     if isinstance(content, str) and len(content) > MAX_CHAT_CONTENT:
         fields["content"] = content[:MAX_CHAT_CONTENT]
         fields["content_cut"] = len(content)
-    message, reasons = forgive(ChatMessage, _clean_text(fields))
+    message, reasons = forgive(ChatMessage, _checkable(fields))
     if message is None:
         return _invalid(fields, reasons)
     built = _chat_line(message)
@@ -269,7 +386,11 @@ def _chat(
 
 def _chat_line(message: ChatMessage) -> Built:
     return Built(
-        LogKind.CHAT, CHAT_MESSAGE, jsonable(message.line_fields()), message.project_id, message.chat_id
+        LogKind.CHAT,
+        CHAT_MESSAGE,
+        jsonable(_plain_model(message).line_fields()),
+        message.project_id,
+        message.chat_id,
     )
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files.compression import open_segment
-from ..files.rings import Intent, Ring, RingRecord, dead_rings
+from ..files.rings import Intent, Ring, RingRecord, big_path, dead_rings, resolve_big
 from ..files.segments import list_segments
-from .spool import forget_big, process, resolve_big
+from .rotation import AppendFile, FileOptions
+from .spool import forget_big, is_big
 
-__all__ = ["RecoveryReport", "recover"]
+__all__ = ["RecoveryReport", "recover", "recover_root"]
 
-Append = Callable[[str, Sequence[bytes]], tuple[int, OSError | None]]
+Append = Callable[[str, bytes], tuple[int, OSError | None]]
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
         folders: Where to look for rings; the usual places when None.
     """
     report = RecoveryReport()
-    for ring in dead_rings(root, own=process().id, folders=folders):
+    for ring in dead_rings(root, folders=folders):
         complete = False
         try:
             complete = _empty(ring, append, report)
@@ -58,65 +59,86 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
     return report
 
 
+def recover_root(root: Path) -> RecoveryReport:
+    """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
+
+    def append(name: str, data: bytes) -> tuple[int, OSError | None]:
+        file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
+        try:
+            return file.append(data)
+        except OSError as error:
+            return 0, error
+        finally:
+            file.let_go()
+
+    return recover(root, append)
+
+
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
-    pending = [record for record in ring.records() if not record.done]
+    pending = [_Found(ring, record) for record in ring.records() if not record.done]
     intent = ring.intent
     if intent is not None:
-        present = _present(ring, intent, pending)
-        for record in present:
-            ring.mark_done(record.position)
-            forget_big(ring, record.line)
+        present = _present(intent, pending)
+        for found in present:
+            found.settle()
         report.present += len(present)
-        pending = [record for record in pending if record not in present]
+        pending = pending[:] if not present else [found for found in pending if found not in present]
         ring.clear_intent()
-    groups: dict[str, list[RingRecord]] = {}
-    for record in pending:
-        groups.setdefault(record.path, []).append(record)
+    groups: dict[str, list[_Found]] = {}
+    for found in pending:
+        groups.setdefault(found.path, []).append(found)
     complete = True
-    for path, records in groups.items():
-        lines = [resolve_big(ring, record.line) for record in records]
-        count, error = append(path, [line for line in lines if line])
-        taken = _covering(records, lines, count)
-        for record in taken:
-            ring.mark_done(record.position)
-            forget_big(ring, record.line)
-        report.lines += count
+    for path, group in groups.items():
+        count, error = append(path, b"".join(found.line for found in group))
+        for found in group:
+            count -= len(found.line)
+            if count < 0:
+                break
+            found.settle()
+            report.lines += bool(found.line)
         if error is not None:
             report.failed.append(error)
             complete = False
-    ring.release(ring.settled())
+    ring.release()
     return complete
 
 
-def _covering(records: Sequence[RingRecord], lines: Sequence[bytes], count: int) -> list[RingRecord]:
-    """Return the records whose lines are among the first `count` that were not empty."""
-    taken: list[RingRecord] = []
-    for record, line in zip(records, lines, strict=True):
-        if line:
-            if not count:
-                break
-            count -= 1
-        taken.append(record)
-    return taken
+class _Found:
+    """A line in a dead ring, what it points to resolved."""
+
+    __slots__ = ("line", "number", "path", "pointer", "ring")
+
+    def __init__(self, ring: Ring, record: RingRecord) -> None:
+        encoded = os.fsencode(record.path)
+        self.ring = ring
+        self.number = record.number
+        self.pointer = record.line if is_big(encoded) else None
+        self.path = big_path(encoded) if self.pointer is not None else record.path
+        self.line = resolve_big(ring, self.pointer) if self.pointer is not None else record.line
+
+    def settle(self) -> None:
+        """Note that it is in its file."""
+        self.ring.mark_done(self.number)
+        if self.pointer is not None:
+            forget_big(self.ring, self.pointer)
 
 
-def _present(ring: Ring, intent: Intent, pending: Sequence[RingRecord]) -> list[RingRecord]:
-    """Return the records of the append that was under way which stand in the file already."""
-    first = next((record for record in pending if record.position >= intent.first), None)
+def _present(intent: Intent, pending: Sequence[_Found]) -> list[_Found]:
+    """Return the lines of the append that was under way which stand in the file already."""
+    first = next((found for found in pending if found.number >= intent.first), None)
     if first is None:
         return []
-    under_way = [r for r in pending if r.position >= intent.first and r.path == first.path]
+    under_way = [found for found in pending if found.number >= intent.first and found.path == first.path]
     for candidate in _candidates(Path(first.path), intent):
-        found: list[RingRecord] = []
+        present: list[_Found] = []
         with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
             file.seek(intent.offset)
-            for record in under_way:
-                line = resolve_big(ring, record.line)
-                if file.read(len(line)) != line:
+            for found in under_way:
+                if file.read(len(found.line)) != found.line:
                     break
-                found.append(record)
-        if found:
-            return found
+                present.append(found)
+        if present:
+            return present
     return []
 
 

@@ -6,7 +6,7 @@ whoever appends next; a file passes `max_bytes` only where one line alone does; 
 one rename and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
-`_lock_stream_lock`, `_check_stream`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
+`_lock_stream_lock`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
 `maxLockAttempts`.
 """
 
@@ -19,7 +19,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,18 +91,24 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self._notice = notice
         self._now = now
         self._known_size = -1
+        self._identity = self._lock_identity = (0, 0)
 
     # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
 
     def do_open(self, mode: str | None = None) -> Any:  # noqa: ARG002  the base class's signature
         """Open the file for appending, with its folder and mode; refuse a link that another user planted."""
         fd = self._open_private(self.baseFilename, os.O_RDWR | os.O_APPEND)
+        info = os.fstat(fd)
         self._known_size = -1
+        self._identity = (info.st_dev, info.st_ino)
         return io.FileIO(fd, "r+")
 
     def atomic_open(self, file_path: str) -> Any:
         """Open the lock file, with its folder and mode."""
-        return os.fdopen(self._open_private(file_path, os.O_RDWR), "r+", encoding="utf-8")
+        fd = self._open_private(file_path, os.O_RDWR)
+        info = os.fstat(fd)
+        self._lock_identity = (info.st_dev, info.st_ino)
+        return os.fdopen(fd, "r+", encoding="utf-8")
 
     def _open_private(self, path: str, flags: int) -> int:
         flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -151,16 +157,16 @@ class AppendFile(ConcurrentRotatingFileHandler):
     # -- appending ------------------------------------------------------------------------------------------------------
 
     def append(
-        self, lines: Sequence[bytes], before: Callable[[int, int, int, int], None] | None = None
+        self, data: bytes, before: Callable[[int, int, int, int], None] | None = None
     ) -> tuple[int, OSError | None]:
         """Append whole lines, rotating where they call for it.
 
         Args:
-            lines: Each with its line end.
-            before: Called before each write with device, inode, size before, and how many of `lines` are in the file.
+            data: Lines, each with its line end.
+            before: Called before each write with device, inode, size before, and how many bytes of `data` are in the file.
 
         Returns:
-            How many lines are in the file now, and why not more.
+            How many bytes are in the file now, whole lines always, and why not more.
         """
         written = 0
         try:
@@ -168,16 +174,13 @@ class AppendFile(ConcurrentRotatingFileHandler):
         except OSError as error:
             return 0, error
         except RuntimeError as error:
-            return 0, OSError(
-                errno.ETIMEDOUT,
-                f"lock not free within {self._options.lock_seconds:g} s: {error}",
-                self.lockFilename,
-            )
+            text = f"lock not free within {self._options.lock_seconds:g} s: {error}"
+            return 0, OSError(errno.ETIMEDOUT, text, self.lockFilename)
         try:
-            while written < len(lines):
-                written += self._write_some(lines, written, before)
+            while written < len(data):
+                written += self._write_some(data, written, before)
         except OSError as error:
-            return written + getattr(error, "lines_written", 0), error
+            return written + getattr(error, "bytes_written", 0), error
         finally:
             self._do_unlock()
         return written, None
@@ -188,8 +191,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
             self._do_lock()
             try:
                 there = os.stat(self.lockFilename)
-                ours = os.fstat(self.stream_lock.fileno())  # type: ignore[union-attr]  # locked, so open
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                if (there.st_dev, there.st_ino) == self._lock_identity:
                     return
             except FileNotFoundError:
                 pass
@@ -200,40 +202,48 @@ class AppendFile(ConcurrentRotatingFileHandler):
         raise OSError(errno.EAGAIN, "the lock file is removed as fast as it is made", self.lockFilename)
 
     def _write_some(
-        self, lines: Sequence[bytes], start: int, before: Callable[[int, int, int, int], None] | None
+        self, data: bytes, start: int, before: Callable[[int, int, int, int], None] | None
     ) -> int:
-        fd = self._current()
-        info = os.fstat(fd)
-        size = info.st_size
+        info = self._current()
+        assert self.stream is not None
+        fd, size = self.stream.fileno(), info.st_size
         if size != self._known_size:
             size = self._meet(fd, size)
-        if size and self._due(info, size, len(lines[start])) and self._roll():
+        room = max(0, self._options.max_bytes - size) if self._options.max_bytes else len(data)
+        stop = len(data) if room >= len(data) - start else data.rfind(b"\n", start, start + room) + 1
+        if stop <= start:
+            # Not even one line fits.
+            stop = data.index(b"\n", start) + 1
+            full = True
+        else:
+            full = False
+        if size and (full or self._period_over(info)) and self._roll():
             return 0
-        stop = start + 1
-        limit = self._options.max_bytes
-        total = size + len(lines[start])
-        while stop < len(lines) and (not limit or total + len(lines[stop]) <= limit):
-            total += len(lines[stop])
-            stop += 1
         if before is not None:
             before(info.st_dev, info.st_ino, size, start)
-        self._write(fd, size, lines[start:stop])
-        self._known_size = total
+        self._write(fd, size, data[start:stop] if stop - start < len(data) else data)
+        self._known_size = size + stop - start
         return stop - start
 
-    def _current(self) -> int:
+    def _current(self) -> os.stat_result:
+        """Open the file that has the name now, if it is not the open one; return what the system knows of it.
+
+        One system call where nothing has changed: each lets go of the interpreter's lock, and getting that back from busy
+        callers is what an append waits for most.
+        """
         stream: Any = self.stream
         if stream is not None and not stream.closed:
+            with contextlib.suppress(OSError):
+                info = os.stat(self.baseFilename)
+                if (info.st_dev, info.st_ino) == self._identity:
+                    return info
             old = os.fstat(stream.fileno())
-            self._check_stream()
-            if self.stream is None:
-                self._say_replaced(old)
-        if self.stream is None or self.stream.closed:
-            self.stream = self.do_open()
-        return self.stream.fileno()
+            self._close()
+            self._say_replaced(old)
+        self.stream = self.do_open()
+        return os.fstat(self.stream.fileno())
 
-    def _write(self, fd: int, size: int, lines: Sequence[bytes]) -> None:
-        data = b"".join(lines) if len(lines) > 1 else lines[0]
+    def _write(self, fd: int, size: int, data: bytes) -> None:
         try:
             count = os.write(fd, data)
             while 0 < count < len(data):
@@ -242,17 +252,13 @@ class AppendFile(ConcurrentRotatingFileHandler):
             if self._options.fsync == "batch":
                 os.fsync(fd)
         except OSError as error:
-            whole, length = 0, 0
+            whole = 0
             with contextlib.suppress(OSError):
                 got = os.fstat(fd).st_size - size
-                for line in lines:
-                    if length + len(line) > got:
-                        break
-                    length += len(line)
-                    whole += 1
-                os.ftruncate(fd, size + length)
+                whole = data.rfind(b"\n", 0, max(0, got)) + 1
+                os.ftruncate(fd, size + whole)
             self._known_size = -1
-            error.lines_written = whole  # type: ignore[attr-defined]
+            error.bytes_written = whole  # type: ignore[attr-defined]
             error.filename = error.filename or self.baseFilename
             raise
 
@@ -302,10 +308,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     # -- rotation -------------------------------------------------------------------------------------------------------
 
-    def _due(self, info: os.stat_result, size: int, length: int) -> bool:
-        limit = self._options.max_bytes
-        if limit and size + length > limit:
-            return True
+    def _period_over(self, info: os.stat_result) -> bool:
         interval = self._options.interval
         return interval is not None and interval.start(info.st_mtime) != interval.start(self._now())
 
@@ -320,8 +323,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
         """
         self._take_lock()
         try:
-            fd = self._current()
-            return os.fstat(fd).st_size > 0 and self._roll()
+            return self._current().st_size > 0 and self._roll()
         finally:
             self._do_unlock()
 
@@ -358,7 +360,13 @@ class AppendFile(ConcurrentRotatingFileHandler):
         index = max((number for when, number in taken if when == stamp), default=0) + 1
         return active.with_name(segment_name(stem, sealed_at, index))
 
+    def flush(self) -> None:
+        """Do nothing: every append goes to the system whole."""
+
     def close(self) -> None:
+        """Do nothing: `logging.shutdown` closes every handler there is, also while the writer is using this one."""
+
+    def let_go(self) -> None:
         """Close the file and its lock file; appending again opens them again."""
         super().close()
 

@@ -13,18 +13,16 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 from pathlib import Path
 from typing import cast
 
 from ..errors import ConfigurationError
-from ..files.rings import Ring, RingRecord, ring_folders, ring_prefix, trusted
+from ..files.rings import BIG, Batch, Ring, resolve_big, ring_folders, ring_prefix, trusted
 from ..schema import Acknowledgement
 
 __all__ = ["MemoryRing", "Process", "Spool", "open_ring", "process"]
-
-_BIG = b"\0big:"
 
 
 class Process:
@@ -79,23 +77,25 @@ class MemoryRing:
         self.capacity = capacity
         self.head = 0
         self.tail = 0
-        self._records: deque[list[object]] = deque()
+        self.used = 0
+        self._lines: deque[tuple[int, bytes, bytes]] = deque()
+        self._done: set[int] = set()
 
     @property
-    def used(self) -> int:
-        """Bytes between tail and head."""
-        return self.head - self.tail
+    def empty(self) -> bool:
+        """Say whether every line was taken."""
+        return self.head == self.tail
 
     def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
-        """Keep one line; return the position of its end, or 0 where there is no room."""
-        size = len(line) + len(path) + 64
-        if self.used and self.used + size > self.capacity:
+        """Keep one line; return the head after it, or 0 where there is no room."""
+        if self.used and self.used + len(line) > self.capacity:
             return 0
-        head = self.head + size
-        self._records.append([self.head, head, path, line, False])
+        self._lines.append((self.head, path, line))
+        self.used += len(line)
         if publish:
-            self.head = head
-        return head
+            self.head += 1
+            return self.head
+        return self.head + 1
 
     def publish(self, head: int) -> None:
         """Move the head over a line that was stored without."""
@@ -105,43 +105,45 @@ class MemoryRing:
         """Say that an empty buffer takes any line."""
         return True
 
-    def take(self, upto: int, limit: int, skip: Container[bytes] = ()) -> list[tuple[int, int, bytes, bytes]]:
+    def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
         """Return what is to be written; see `Ring.take`."""
-        found: list[tuple[int, int, bytes, bytes]] = []
-        # Callers append meanwhile; a copy of the deque is taken in one step.
-        for position, end, path, line, done in self._records.copy():
-            if position >= upto:  # type: ignore[operator]
-                break
-            if not done and path not in skip:
-                found.append((position, end, path, line))  # type: ignore[arg-type]
-                limit -= len(line)  # type: ignore[arg-type]
-                if limit <= 0:
-                    break
-        return found
-
-    def records(self, upto: int | None = None) -> Iterator[RingRecord]:
-        """Yield what lies here; see `Ring.records`."""
-        for position, end, path, line in self.take(self.head if upto is None else upto, 1 << 62):
-            yield RingRecord(position, end, os.fsdecode(path), line, False)
-
-    def mark_done(self, position: int) -> None:
-        """Note that the record at `position` is in its file, or is given up."""
-        for record in self._records.copy():
-            if record[0] == position:
-                record[4] = True
-                record[3] = b""
-                return
-
-    def settled(self) -> int:
-        """Return the position up to which every record is done."""
+        found: dict[bytes, tuple[list[int], list[bytes]]] = {}
         head = self.head
-        return next((int(r[0]) for r in self._records.copy() if not r[4]), head)  # type: ignore[call-overload]
+        # Callers append meanwhile; a copy of the deque is taken in one step.
+        for number, path, line in self._lines.copy():
+            if number >= head or limit <= 0:
+                break
+            if number in self._done or path in skip:
+                continue
+            numbers, lines = found.setdefault(path, ([], []))
+            numbers.append(number)
+            lines.append(line)
+            limit -= len(line)
+        return [Batch(path, numbers, b"".join(lines)) for path, (numbers, lines) in found.items()]
 
-    def release(self, upto: int) -> None:
-        """Give the room below `upto` back."""
-        while self._records and self._records[0][1] <= upto:  # type: ignore[operator]
-            self._records.popleft()
-        self.tail = upto
+    def sizes(self, numbers: Sequence[int]) -> list[int]:
+        """Return the lengths of lines."""
+        wanted = set(numbers)
+        return [len(line) for number, _, line in self._lines.copy() if number in wanted]
+
+    def mark_done(self, number: int) -> None:
+        """Note that a line is in its file, or is given up."""
+        self._done.add(number)
+
+    def release(self) -> None:
+        """Give back the room of the lines that are done, up to the first that is not."""
+        number = self.tail
+        while number in self._done:
+            number += 1
+        self.release_to(number)
+
+    def release_to(self, number: int) -> None:
+        """Give back the room of all lines before `number`."""
+        while self._lines and self._lines[0][0] < number:
+            gone, _, line = self._lines.popleft()
+            self.used -= len(line)
+            self._done.discard(gone)
+        self.tail = number
 
     def note_intent(self, device: int, inode: int, offset: int, first: int) -> None:
         """Note nothing: nobody finds this after a crash."""
@@ -149,14 +151,13 @@ class MemoryRing:
     def clear_intent(self) -> None:
         """Note nothing."""
 
-    def close(self, *, remove: bool) -> None:
+    def close(self, *, remove: bool) -> None:  # noqa: ARG002  the face of Ring
         """Let go of the lines."""
-        if remove:
-            self._records.clear()
+        self._lines.clear()
 
     def abandon(self) -> None:
         """Let go in a forked child."""
-        self._records.clear()
+        self._lines.clear()
 
 
 def open_ring(root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> Ring | MemoryRing:
@@ -219,7 +220,7 @@ class Spool:
         self._identity = process()
         self._big = count(1)
         self._big_lines: dict[bytes, bytes] = {}
-        self.acks: dict[int, tuple[bytes, Acknowledgement]] = {}
+        self.acks: dict[int, Acknowledgement] = {}
 
     def store(
         self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None = None
@@ -231,10 +232,10 @@ class Spool:
             encoded: The same as bytes.
             before: The line up to its number.
             after: The rest, with the line end.
-            ack: Who waits; in `acks`, by the position of the line's end, before the line can be taken.
+            ack: Who waits; in `acks`, by the line's number in the ring, before the line can be taken.
 
         Returns:
-            The position of its end; 0 where there is no room now; -1 where a nested caller's line waits for the outer one.
+            The head after it; 0 where there is no room now; -1 where a nested caller's line waits for the outer one.
         """
         identity = self._identity
         with identity.lock:
@@ -243,7 +244,13 @@ class Spool:
                 return -1
             identity.busy = True
             try:
-                position = self._commit(path, encoded, before, after, ack)
+                if ack is None:
+                    number = identity.last.get(path, 0) + 1
+                    position = self.ring.store(encoded, b"%b%d%b" % (before, number, after))
+                    if position:
+                        identity.last[path] = number
+                if ack is not None or not position:
+                    position = self._commit(path, encoded, before, after, ack)
                 while identity.nested:
                     spool, *nested = identity.nested.popleft()
                     spool._commit(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
@@ -266,7 +273,7 @@ class Spool:
             if not position and not self.ring.fits(encoded, line):
                 position = self._store_big(encoded, line, publish=False)
             if position:
-                self.acks[position] = (encoded, ack)
+                self.acks[position - 1] = ack
                 self.ring.publish(position)
         if position:
             last[path] = number
@@ -276,7 +283,7 @@ class Spool:
         """Keep a line that no ring would take in a file of its own beside the ring, and a pointer in the ring."""
         assert isinstance(self.ring, Ring)
         name = f"{self.ring.path.name}.{next(self._big)}.big"
-        pointer = _BIG + os.fsencode(name)
+        pointer = os.fsencode(name) + b"\n"
         target = self.ring.path.with_name(name)
         try:
             fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -291,19 +298,26 @@ class Spool:
                 target.unlink()
             # No room beside the ring either: memory has to do, until it is written.
             self._big_lines[pointer] = line
-        return self.ring.store(encoded, pointer, publish=publish)
+        # A pointer is taken alone: `take` puts the lines of one file together, and it is not a line.
+        return self.ring.store(BIG + encoded, pointer, publish=publish)
 
-    def resolve(self, line: bytes) -> bytes:
-        """Return the line that a record stands for."""
-        if not line.startswith(_BIG):
-            return line
-        kept = self._big_lines.get(line)
-        return kept if kept is not None else resolve_big(self.ring, line)
+    def resolve(self, batch: Batch) -> tuple[bytes, list[bytes]]:
+        """Return the path and the lines of a batch of pointers to lines that no ring would take."""
+        path, pointers = batch.path[len(BIG) :], split_pointers(batch.data)
+        return path, [self._line_of(pointer) for pointer in pointers]
 
-    def forget_big(self, line: bytes) -> None:
-        """Remove what a pointer stands for, once it is written."""
-        if line.startswith(_BIG) and self._big_lines.pop(line, None) is None:
-            forget_big(self.ring, line)
+    def _line_of(self, pointer: bytes) -> bytes:
+        kept = self._big_lines.get(pointer)
+        if kept is not None or not isinstance(self.ring, Ring):
+            return kept or b""
+        return resolve_big(self.ring, pointer)
+
+    def forget_big(self, batch: Batch, count: int) -> None:
+        """Remove what the first `count` pointers of a batch stand for, once it is written or given up."""
+        if batch.path.startswith(BIG):
+            for pointer in split_pointers(batch.data)[:count]:
+                if self._big_lines.pop(pointer, None) is None:
+                    forget_big(self.ring, pointer)
 
     @property
     def full(self) -> float:
@@ -311,18 +325,18 @@ class Spool:
         return self.ring.used / self.ring.capacity
 
 
-def resolve_big(ring: Ring | MemoryRing, line: bytes) -> bytes:
-    """Return the line that a record of a ring stands for; empty where its file is gone."""
-    if not line.startswith(_BIG) or not isinstance(ring, Ring):
-        return line
-    try:
-        return (ring.path.with_name(os.fsdecode(line[len(_BIG) :]))).read_bytes()
-    except OSError:
-        return b""
+def is_big(path: bytes) -> bool:
+    """Say whether a batch is one of pointers."""
+    return path.startswith(BIG)
 
 
-def forget_big(ring: Ring | MemoryRing, line: bytes) -> None:
-    """Remove the file that a record of a ring stands for, if it stands for one."""
-    if line.startswith(_BIG) and isinstance(ring, Ring):
+def split_pointers(data: bytes) -> list[bytes]:
+    """Split the bytes of a batch of pointers; each ends in a line end, as lines do."""
+    return data.splitlines(keepends=True)
+
+
+def forget_big(ring: Ring | MemoryRing, pointer: bytes) -> None:
+    """Remove the file that a pointer stands for."""
+    if isinstance(ring, Ring):
         with contextlib.suppress(OSError):
-            ring.path.with_name(os.fsdecode(line[len(_BIG) :])).unlink()
+            ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).unlink()

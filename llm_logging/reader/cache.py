@@ -1,0 +1,336 @@
+"""A log's lines as columns, made once: Parquet pieces in the user's cache folder.
+
+A piece holds the requests of a span of bytes of one file, folded within itself where that loses nothing (see
+`fold.fold_piece`), and its record says which bytes those are, what they held beside requests, and how to know the file
+again: its inode, a hash of its head and of the bytes before the span's end. So a growing file is resumed where the last
+reading ended, a sealed one is never parsed again, also when it is compressed later, and what does not match is parsed
+anew. A sealed file that was changed, cut or replaced never matches.
+
+Every file here is written under a temporary name and renamed, so any number of readers may build and read at once; a
+piece that is damaged is dropped and made again. Nothing is written beside the logs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from .columns import columns, held_columns
+from .parse import Parsed
+from .source import LogFile
+
+__all__ = ["ENV_CACHE", "Piece", "Record", "SegmentCache", "cache_folder"]
+
+ENV_CACHE: Final = "LLM_LOGGING_CACHE"
+ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
+DEFAULT_LIMIT: Final = 8 * 2**30
+_SAMPLE: Final = 4096
+# Raised whenever what a piece holds changes in a way that its columns do not show.
+_FORMAT: Final = 1
+
+
+@cache
+def schema_tag() -> str:
+    """Name what a piece holds; another tag means other pieces."""
+    import duckdb
+
+    shape = [
+        _FORMAT,
+        duckdb.__version__,
+        *((c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()),
+    ]
+    return hashlib.sha256(json.dumps([shape, list(columns())]).encode()).hexdigest()[:12]
+
+
+def cache_folder(given: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of the cache.
+
+    Args:
+        given: The folder; None takes `LLM_LOGGING_CACHE`, then `llm_logging` in the user's cache folder.
+    """
+    chosen = given if given is not None else os.environ.get(ENV_CACHE)
+    if chosen:
+        return Path(chosen)
+    usual = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(usual) / "llm_logging"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A span of a file as columns.
+
+    Attributes:
+        name: Its file in the log's folder of the cache.
+        start: The first byte, uncompressed.
+        end: The first byte that no longer belongs to it.
+        parsed: What the span held beside requests.
+        spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
+        joined: Lines that were folded into others of the piece.
+        rows: How many rows it has.
+    """
+
+    name: str
+    start: int
+    end: int
+    parsed: Parsed
+    spans: tuple[tuple[str, int, int, int], ...] = ()
+    joined: int = 0
+    rows: int = 0
+
+
+@dataclass
+class Record:
+    """What is known of a file.
+
+    Attributes:
+        segment: Which segment it is, the same when it is compressed; empty while it is active.
+        inode: Of the uncompressed file.
+        head: Hash of its first bytes, `head_size` of them.
+        mark: Hash of the last bytes before `covered`.
+        covered: How many bytes, uncompressed, the pieces hold.
+        mtime_ns: When it was last changed, at the last reading.
+        packed: Inode, size and time of its compressed form, where that was met.
+    """
+
+    segment: str
+    inode: int
+    head: str
+    head_size: int
+    mark: str
+    covered: int
+    mtime_ns: int
+    packed: tuple[int, int, int] | None = None
+    pieces: list[Piece] = field(default_factory=list)
+
+
+def segment_id(file: LogFile) -> str:
+    """Name a file's place in its log, the same when it is compressed, another when it is rewritten."""
+    segment = file.segment
+    if segment is None or segment.active:
+        return ""
+    return f"{segment.key}.g{segment.generation}"
+
+
+def sample(descriptor: int, start: int, end: int) -> str:
+    """Hash a few bytes of an open file."""
+    return hashlib.sha256(os.pread(descriptor, max(0, end - start), max(0, start))).hexdigest()[:32]
+
+
+def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
+    """Return the hash of the first bytes of a gzip file and its uncompressed size; None where it is not whole."""
+    import gzip
+
+    try:
+        with gzip.open(file.raw.path, "rb") as lines:
+            head = lines.read(size)
+        tail = os.pread(file.descriptor, 4, file.size - 4)
+    except (OSError, EOFError):
+        return None
+    return hashlib.sha256(head).hexdigest()[:32], int.from_bytes(tail, "little")
+
+
+class SegmentCache:
+    """The pieces of one log.
+
+    Args:
+        folder: The cache's folder.
+        log: What tells the log from all others: its absolute path.
+    """
+
+    def __init__(self, folder: Path, log: str) -> None:
+        self.folder = (
+            folder / schema_tag() / hashlib.sha256(log.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        )
+        self._index = self.folder / "index.json"
+        self._records = self._read()
+        self._used: list[Record] = []
+        self._changed = False
+
+    def _read(self) -> list[Record]:
+        try:
+            content = json.loads(self._index.read_bytes())
+            return [_record(item) for item in content["files"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def find(self, file: LogFile) -> Record | None:
+        """Return what is known of an open file and still true of it."""
+        if file.raw.compression is not None:
+            found = self._find_packed(file)
+        else:
+            found = next((record for record in self._records if self._fits(record, file)), None)
+        if found is not None and all((self.folder / piece.name).is_file() for piece in found.pieces):
+            self._used.append(found)
+            if found.segment != segment_id(file):
+                found.segment = segment_id(file)
+                self._changed = True
+            return found
+        return None
+
+    def _fits(self, record: Record, file: LogFile) -> bool:
+        if record.inode != file.inode or record.covered > file.size or not record.covered:
+            return False
+        if record.covered == file.size and record.mtime_ns != file.mtime_ns:
+            return False
+        covered, descriptor = record.covered, file.descriptor
+        return (
+            sample(descriptor, 0, record.head_size) == record.head
+            and sample(descriptor, covered - min(covered, _SAMPLE), covered) == record.mark
+        )
+
+    def _find_packed(self, file: LogFile) -> Record | None:
+        identity = (file.inode, file.size, file.mtime_ns)
+        for record in self._records:
+            if record.segment != segment_id(file) or not record.segment:
+                continue
+            if record.packed == identity:
+                return record
+            if file.raw.compression == "gz" and record.packed is None:
+                head = unpacked_head(file, record.head_size)
+                if head == (record.head, record.covered % 2**32):
+                    record.packed = identity
+                    self._changed = True
+                    return record
+        return None
+
+    def begin(self, file: LogFile) -> Record:
+        """Start a record of a file of which nothing is known."""
+        packed = (file.inode, file.size, file.mtime_ns) if file.raw.compression is not None else None
+        record = Record(segment_id(file), file.inode, "", 0, "", 0, file.mtime_ns, packed)
+        self._records = [known for known in self._records if not _same_file(known, record)]
+        self._records.append(record)
+        self._used.append(record)
+        return record
+
+    def add(self, record: Record, file: LogFile, piece: Piece) -> None:
+        """Note a piece that has been written; pieces come in the order of their bytes."""
+        record.pieces.append(piece)
+        record.covered = piece.end
+        record.mtime_ns = file.mtime_ns
+        if file.raw.compression is None:
+            record.head_size = min(_SAMPLE, piece.end) if not record.head_size else record.head_size
+            record.head = sample(file.descriptor, 0, record.head_size)
+            record.mark = sample(file.descriptor, piece.end - min(piece.end, _SAMPLE), piece.end)
+        self._changed = True
+
+    def path(self, piece: Piece) -> Path:
+        """Return where a piece lies."""
+        return self.folder / piece.name
+
+    def new_name(self, file: LogFile, start: int, end: int) -> str:
+        """Return a name for a piece; two readers that build the same one give it the same name."""
+        identity = [file.inode, file.size if file.raw.compression else 0, file.mtime_ns, start, end]
+        return f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]}.parquet"
+
+    def make_folder(self) -> None:
+        """Make the log's folder, for its owner only."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def save(self) -> None:
+        """Write the index where it changed, and drop pieces that it no longer names."""
+        if not self._changed:
+            return
+        kept = [record for record in self._records if record in self._used]
+        content = {"files": [asdict(record) for record in kept]}
+        self.make_folder()
+        write_file(self._index, json.dumps(content).encode())
+        named = {piece.name for record in kept for piece in record.pieces}
+        for old in self.folder.glob("*.parquet"):
+            if old.name not in named and not old.name.startswith("hot-") and _age(old) > 3600:
+                old.unlink(missing_ok=True)
+        self._changed = False
+
+    def forget(self) -> None:
+        """Drop all that is known of the log: something in it was damaged."""
+        self._index.unlink(missing_ok=True)
+        self._records, self._used = [], []
+
+
+def _same_file(known: Record, other: Record) -> bool:
+    return known.inode == other.inode or (known.segment == other.segment != "")
+
+
+def _age(path: Path) -> float:
+    import time
+
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _record(item: Mapping[str, Any]) -> Record:
+    pieces = [
+        Piece(
+            **{
+                **piece,
+                "parsed": Parsed.from_json(piece["parsed"]),
+                "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
+            }
+        )
+        for piece in item["pieces"]
+    ]
+    packed = tuple(item["packed"]) if item["packed"] else None
+    return Record(**{**item, "packed": packed, "pieces": pieces})
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put a file into its place whole, for its owner only."""
+    handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def bound_size(folder: Path, used: Iterable[Path]) -> None:
+    """Drop the logs that were not asked about for longest, until the cache is within its bounds.
+
+    Args:
+        folder: The cache's folder; the environment variable `LLM_LOGGING_CACHE_MAX` sets its bytes.
+        used: Folders of logs that stay.
+    """
+    limit = int(os.environ.get(ENV_LIMIT) or DEFAULT_LIMIT)
+    keep = set(used)
+    sizes = [(_last_use(log), _size(log), log) for log in _log_folders(folder)]
+    total = sum(size for _, size, _ in sizes)
+    for _, size, log in sorted(sizes, key=lambda item: item[0]):
+        if total <= limit:
+            return
+        if log not in keep:
+            shutil.rmtree(log, ignore_errors=True)
+            total -= size
+
+
+def _log_folders(folder: Path) -> Iterator[Path]:
+    for tag in folder.iterdir() if folder.is_dir() else ():
+        if tag.is_dir():
+            yield from (log for log in tag.iterdir() if log.is_dir())
+
+
+def _last_use(log: Path) -> float:
+    try:
+        return log.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(log: Path) -> int:
+    total = 0
+    for file in log.iterdir():
+        try:
+            total += file.stat().st_size
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,223 @@
+"""The entry as columns: made from the entry models, so there is no second list of fields.
+
+A column is a leaf of `LLMRequestLogEntry`, named by its path with `_` for the dot (`usage.prompt_tokens` is
+`usage_prompt_tokens`). Values arrive as text, are read by their kind, and what does not fit its field becomes NULL
+and is counted, so one bad value costs a line nothing else.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from ..schema import LLMRequestLogEntry
+
+__all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_struct"]
+
+# What a segment's cache does not hold: long, or of another value in every line, and no figure needs it.
+NOT_HELD: Final = frozenset(
+    {
+        "attributes", "cost.source", "error.message", "finish_reasons", "id", "messages_included", "output_format_hint",
+        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms", "timestamp_end",
+        "touched_entities", "touched_files", "trace_id", "usage.raw", "usage.total_tokens",
+    }
+)  # fmt: skip
+
+# Folding only asks whether these are the same, so 128 bits of them are held instead of their text.
+KEYS: Final = {"response_key": "provider_response_id", "group_key": "request_group"}
+
+# How people name fields: groups of DESIGN's list, and leaves by their last name where that is clear.
+ALIASES: Final = {
+    "project": "project_id",
+    "chat": "chat_id",
+    "user": "user_id",
+    "tag": "tags",
+    "error": "error.code",
+}
+
+_LARGEST_AMOUNT: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One leaf of the entry.
+
+    Attributes:
+        path: Its place in the line, `usage.prompt_tokens`.
+        kind: `text`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
+        least: The least a count may be.
+        most: The most a count may be.
+        origin: The place in the line that a key is made from.
+    """
+
+    path: str
+    kind: str
+    least: int = 0
+    most: int = 2**53
+    origin: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in SQL."""
+        return self.path.replace(".", "_")
+
+    @property
+    def sql_type(self) -> str:
+        """The SQL type of its values."""
+        return {
+            "count": "BIGINT",
+            "ms": "DOUBLE",
+            "time": "TIMESTAMP",
+            "amount": "DECIMAL(38, 24)",
+            "bool": "BOOLEAN",
+            "list": "VARCHAR[]",
+            "key": "UUID",
+        }.get(self.kind, "VARCHAR")
+
+    @property
+    def source(self) -> str:
+        """Where a parsed line has it, as SQL."""
+        return "raw." + ".".join(f'"{part}"' for part in (self.origin or self.path).split("."))
+
+    def read(self, text: str) -> str:
+        """Return SQL that reads the kind from text; NULL where the text is not one."""
+        number = f"TRY_CAST({text} AS DOUBLE)"
+        match self.kind:
+            case "count":
+                fits = f"{number} BETWEEN {self.least} AND {self.most} AND floor({number}) = {number}"
+                return f"CASE WHEN {fits} THEN {number}::BIGINT END"
+            case "ms":
+                return f"CASE WHEN {number} >= 0 AND isfinite({number}) THEN {number} END"
+            case "time":
+                return utc_time(text)
+            case "amount":
+                amount = f"TRY_CAST({text} AS DECIMAL(38, 24))"
+                return f"CASE WHEN abs({amount}) <= {_LARGEST_AMOUNT} THEN {amount} END"
+            case "bool":
+                return f"TRY_CAST({text} AS BOOLEAN)"
+            case "list":
+                return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
+            case "key":
+                return f"md5_number({text})::UUID"
+            case _:
+                return text
+
+
+def utc_time(text: str) -> str:
+    """Return SQL that reads ISO 8601 text as UTC, a naive time as UTC; NULL where it is not one.
+
+    A plain cast to TIMESTAMP is faster but drops an offset, so it serves only what ends in `Z`.
+    """
+    return (
+        f"CASE WHEN suffix({text}, 'Z') THEN TRY_CAST({text} AS TIMESTAMP) "
+        f"ELSE TRY_CAST({text} AS TIMESTAMPTZ)::TIMESTAMP END"
+    )
+
+
+def _unwrap(annotation: Any) -> tuple[Any, list[Any]]:
+    """Return the type inside Optional and Annotated, and the metadata met on the way."""
+    metadata: list[Any] = []
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin is typing.Annotated:
+            annotation, *more = typing.get_args(annotation)
+            metadata.extend(more)
+        elif origin in {typing.Union, types.UnionType}:
+            annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
+        else:
+            return annotation, metadata
+
+
+def _bounds(metadata: list[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in metadata:
+        for part in (item, *getattr(item, "metadata", ())):
+            if getattr(part, "ge", None) is not None:
+                found["least"] = part.ge
+            if getattr(part, "le", None) is not None:
+                found["most"] = part.le
+    return found
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
+    found: list[Column] = []
+    for name, field in model.model_fields.items():
+        if name in LLMRequestLogEntry.CONTENT_FIELDS:
+            continue
+        path = f"{prefix}{name}"
+        kind, metadata = _unwrap(field.annotation)
+        bounds = _bounds([*metadata, *field.metadata])
+        origin = typing.get_origin(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found.extend(_leaves(kind, f"{path}."))
+        elif kind is int:
+            found.append(Column(path, "count", bounds.get("least", 0), bounds.get("most", 2**53)))
+        elif kind is datetime:
+            found.append(Column(path, "time"))
+        elif origin in {list, dict}:
+            found.append(Column(path, "list" if origin is list else "json"))
+        else:
+            known = {float: "ms", Decimal: "amount", bool: "bool"}
+            found.append(Column(path, known.get(kind, "text")))
+    return found
+
+
+@cache
+def columns() -> dict[str, Column]:
+    """Return every column of the entry, by path, in the order of the schema."""
+    return {column.path: column for column in _leaves(LLMRequestLogEntry, "")}
+
+
+@cache
+def held_columns() -> tuple[Column, ...]:
+    """Return the columns that every reading of a line takes, and a segment's cache holds."""
+    held = tuple(column for column in columns().values() if column.path not in NOT_HELD)
+    return (*held, *(Column(name, "key", origin=origin) for name, origin in KEYS.items()))
+
+
+def find_column(name: str) -> Column | None:
+    """Find a column by its path, by how people name it, or by its last name where only one has it.
+
+    Args:
+        name: `usage.prompt_tokens`, `prompt_tokens`, `project`, `attributes.tenant` ...
+
+    Returns:
+        None where the entry has no such field. A column of an attribute has the path `attributes.<name>`.
+    """
+    known = columns()
+    path = ALIASES.get(name, name)
+    if path in known:
+        return known[path]
+    if path.startswith("attributes.") and len(path) > len("attributes."):
+        return Column(path, "attribute")
+    named = [column for column in known.values() if column.path.rsplit(".", 1)[-1] == path]
+    return named[0] if len(named) == 1 else None
+
+
+def raw_struct(paths: list[str]) -> dict[str, str]:
+    """Return the types with which DuckDB is to read these paths from lines: all of them text.
+
+    Text keeps apart what a typed reading would blur: it turns 7.9 tokens into 8 and a wrong type into NULL.
+    """
+    top: dict[str, list[str] | None] = {}
+    for path in paths:
+        head, _, leaf = path.partition(".")
+        if leaf:
+            parts = top.setdefault(head, [])
+            if parts is not None:
+                parts.append(leaf)
+        else:
+            top[head] = None
+    return {head: "VARCHAR" if parts is None else _text_struct(parts) for head, parts in top.items()}
+
+
+def _text_struct(parts: list[str]) -> str:
+    inner = ", ".join(f'"{part}" VARCHAR' for part in parts)
+    return f"STRUCT({inner})"

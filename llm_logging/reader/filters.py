@@ -1,0 +1,171 @@
+"""Step 3, filter: `field op value` as SQL with bound parameters; nothing of the text reaches the SQL.
+
+Both sides are compared as what the field is: counts and durations as numbers, times as moments (a bare day, week,
+month or year as its first moment, with `=` as all of it), lists by whether they hold the value, text as text.
+An absent field is equal to nothing but the empty value, and different from everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from ..errors import ErrorCode, ValidationError
+from ..question import MOMENT_FORMS, StatsOptions, moment_kind
+from .columns import Column, find_column
+from .period import resolve_period
+
+__all__ = ["Condition", "parse_filters", "unknown_field"]
+
+_FILTER: Final = re.compile(
+    r"\s*(?P<field>[^\s=!<>~]+)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*", re.DOTALL
+)
+_TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A filter, ready to be asked.
+
+    Attributes:
+        column: What it is about.
+        sql: A condition with `?` for each parameter.
+        parameters: Their values.
+    """
+
+    column: Column
+    sql: str
+    parameters: tuple[Any, ...]
+
+
+def _refuse(text: str, expected: str) -> ValidationError:
+    message = f"where: expected {expected}, got {text!r:.200}"
+    return ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
+
+
+def unknown_field(option: str, name: str) -> ValidationError:
+    """Return the error for a name that no entry has."""
+    message = (
+        f"{option}: expected a field of the entry (model, provider, project, chat, user, status, usage.prompt_tokens, "
+        f"error.code ...), attributes.<name> or tag, got {name!r:.120}"
+    )
+    return ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
+
+
+def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
+    """Read the filters of a question.
+
+    Args:
+        options: Their `where` and time zone count.
+        now: Aware; what `7d` counts from.
+
+    Raises:
+        ValidationError: `INVALID_OPTIONS`, for a filter that is none, a field that no entry has, or a value that its
+            field cannot have.
+    """
+    conditions = []
+    for text in options.where:
+        match = _FILTER.fullmatch(text)
+        if match is None:
+            raise _refuse(text, "`field op value` with one of = != < <= > >= ~ !~")
+        column = find_column(match["field"])
+        if column is None or column.kind == "json":
+            raise unknown_field("where", match["field"])
+        conditions.append(_condition(column, match["op"], match["value"], text, options, now))
+    return conditions
+
+
+def _condition(
+    column: Column, op: str, value: str, text: str, options: StatsOptions, now: datetime
+) -> Condition:
+    name = f'"{column.name}"'
+    if value == "" and op in {"=", "!="}:
+        return Condition(column, f"{name} IS {'NOT ' if op == '!=' else ''}NULL", ())
+    if op in {"~", "!~"}:
+        return _pattern(column, name, op, value)
+    if column.kind == "list":
+        if op not in {"=", "!="}:
+            raise _refuse(text, f"one of = != ~ !~ for the list {column.path}")
+        held = f"coalesce(list_contains({name}, ?), false)"
+        return Condition(column, held if op == "=" else f"NOT {held}", (value,))
+    if column.kind == "time":
+        return _time(column, name, op, value, text, options, now)
+    if column.kind == "attribute":
+        return _attribute(column, name, op, value)
+    wanted = _value(column, value, text)
+    if op == "!=":
+        return Condition(column, f"{name} IS DISTINCT FROM ?", (wanted,))
+    return Condition(column, f"{name} {op} ?", (wanted,))
+
+
+def _pattern(column: Column, name: str, op: str, value: str) -> Condition:
+    # Only * and ? are special to people; a bracket is a bracket.
+    pattern = re.sub(r"\[", "[[]", value)
+    if column.kind == "list":
+        fits = f"len(list_filter(coalesce({name}, []), lambda x: x GLOB ?)) > 0"
+    else:
+        fits = f"coalesce({name}::VARCHAR GLOB ?, false)"
+    return Condition(column, fits if op == "~" else f"NOT ({fits})", (pattern,))
+
+
+def _attribute(column: Column, name: str, op: str, value: str) -> Condition:
+    number = _number(value)
+    if op in {"=", "!="}:
+        # 5 and 5.0 are one value, and so are true and true: as text first, then as numbers.
+        same = f"({name} = ?)" if number is None else f"({name} = ? OR TRY_CAST({name} AS DOUBLE) = ?)"
+        bound = (value,) if number is None else (value, float(number))
+        return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({same}, false)", bound)
+    if number is None:
+        return Condition(column, f"{name} {op} ?", (value,))
+    return Condition(column, f"TRY_CAST({name} AS DOUBLE) {op} ?", (float(number),))
+
+
+def _number(value: str) -> Decimal | None:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _value(column: Column, value: str, text: str) -> Any:
+    if column.kind in {"count", "ms", "amount"}:
+        number = _number(value)
+        if number is None:
+            raise _refuse(text, f"a number for {column.path}")
+        return number if column.kind == "amount" else float(number)
+    if column.kind == "bool":
+        if value.lower() not in _TRUE:
+            raise _refuse(text, f"true or false for {column.path}")
+        return _TRUE[value.lower()]
+    return value
+
+
+def _time(
+    column: Column, name: str, op: str, value: str, text: str, options: StatsOptions, now: datetime
+) -> Condition:
+    kind = moment_kind(value)
+    if kind is None:
+        raise _refuse(text, f"{MOMENT_FORMS} for {column.path}")
+    whole = options.model_copy(update={"from_date": value, "to_date": value})
+    period = resolve_period(whole, now)
+    assert period.start is not None
+    assert period.end is not None
+    first = period.start.replace(tzinfo=None)
+    after = period.end.replace(tzinfo=None)
+    if after <= first:
+        after = first + timedelta(microseconds=1)
+    conditions: dict[str, tuple[str, Sequence[datetime]]] = {
+        "=": (f"({name} >= ? AND {name} < ?)", (first, after)),
+        "!=": (f"coalesce({name} < ? OR {name} >= ?, true)", (first, after)),
+        "<": (f"{name} < ?", (first,)),
+        "<=": (f"{name} < ?", (after,)),
+        ">": (f"{name} >= ?", (after,)),
+        ">=": (f"{name} >= ?", (first,)),
+    }
+    sql, bound = conditions[op]
+    return Condition(column, sql, tuple(bound))

@@ -1,0 +1,222 @@
+"""Step 2, fold: lines become requests, requests seen twice become one, calls get their last attempt.
+
+The law. Of the lines of one id, final ones rank above pending ones; of each writer's lines in one log the one with the
+highest `seq` speaks for it, and among writers the one whose speaker is latest wins; a line without writer or `seq`
+speaks for itself. Each field of the entry comes from the highest line that has it (`usage`, `timings`, `error` and
+`cost` as wholes); the start is the earliest. The same law folds requests that two instrumentations saw: same
+provider, project, `provider_response_id` and attempt.
+
+A call is its `request_group` in its project, else the request itself; it counts where its last finished attempt is:
+the highest `attempt`, then the latest start.
+
+Only rows whose id, response id or group occurs more than once take the long way; they are called hot. A piece of a
+log is folded when it is made: where all lines of an id are one writer's and the winner has every field that any of
+them has, the winner (with the earliest start) stands for them, and no line elsewhere can tell the difference. Other
+lines stay as they are and are hot in every answer.
+"""
+
+# ruff: noqa: S608  names come from the columns of the schema, values are bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .columns import Column, held_columns
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["CANCELLED", "FINISHED", "HOT", "Folded", "find_hot", "fold_lines", "fold_piece"]
+
+CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
+FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
+
+# Rows of these keys meet others; a NULL key meets nobody.
+HOT: Final = {"hot_ids": "key", "hot_doubles": "response_key", "hot_calls": "group_key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """How many rows joined others.
+
+    Attributes:
+        lines: Lines that joined another of the same id.
+        duplicates: Requests that joined another of the same response.
+    """
+
+    lines: int
+    duplicates: int
+
+
+def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folded:
+    """Fold the view `lines` into the view `requests`.
+
+    Args:
+        db: Where `lines` is: the columns of a parsed line and `filename`; `hot_ids`, `hot_doubles` and `hot_calls`, the
+            keys that occur more than once in it; and `file_logs`, which says to which log a file belongs.
+        extra: Columns beside the held ones.
+
+    Returns:
+        How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by.
+    """
+    hot = _is_hot(db)
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
+        f"FROM (SELECT * FROM lines WHERE {hot}) AS l LEFT JOIN file_logs USING (filename)"
+    )
+    names = ", ".join(_names(extra))
+    hot_lines = _one(db, "SELECT count(*) FROM hot_lines")
+    if not hot_lines:
+        db.execute(
+            f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call FROM lines"
+        )
+        return Folded(0, 0)
+    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', extra)}")
+    requests = _one(db, "SELECT count(*) FROM hot_by_id")
+    same = "struct_pack(p := provider, q := project_id, r := response_key, a := coalesce(attempt, 1))"
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE hot_twice AS SELECT {same} AS fold_key, * FROM hot_by_id "
+        f"WHERE response_key IS NOT NULL QUALIFY count(*) OVER (PARTITION BY {same}) > 1"
+    )
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE hot_requests AS "
+        f"SELECT * FROM hot_by_id WHERE key NOT IN (SELECT key FROM hot_twice) "
+        f"UNION ALL BY NAME ({_fold_sql('hot_twice', extra)})"
+    )
+    final = _one(db, "SELECT count(*) FROM hot_requests")
+    _mark_calls(db)
+    db.execute(
+        f"CREATE OR REPLACE TEMP VIEW requests AS "
+        f"SELECT {names}, {FINISHED} AS last_of_call FROM lines WHERE NOT ({hot}) "
+        f"UNION ALL SELECT {names}, last_of_call FROM hot_called"
+    )
+    return Folded(lines=hot_lines - requests, duplicates=requests - final)
+
+
+def find_hot(db: DuckDBPyConnection, source: str = "lines") -> None:
+    """Make the tables of the keys that occur more than once in `source`."""
+    for table, key in HOT.items():
+        db.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {key} AS key FROM {source} "
+            f"WHERE {key} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+        )
+
+
+def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
+    """Fold the requests of a piece as far as that loses nothing; see the module.
+
+    Args:
+        db: Where `source` is: a parsed file.
+        source: Its table.
+        target: The table to make, of the held columns.
+
+    Returns:
+        How many lines joined others.
+    """
+    names = ", ".join(_names(()))
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key FROM {source} WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
+    )
+    if not _one(db, "SELECT count(*) FROM many"):
+        db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
+        return 0
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
+        "WHERE kind = 1 AND key IN (SELECT key FROM many)"
+    )
+    db.execute(f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', ())}")
+    # The winner is the line with the folded row's number; it must lack nothing that the folded row has.
+    same = " AND ".join(
+        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(()) if "timestamp_start" not in name
+    )
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many_pure AS SELECT f.key FROM many_folded AS f "
+        f"JOIN many_lines AS w ON w.key = f.key AND w.writer_id = f.writer_id AND w.seq = f.seq AND {same} "
+        "WHERE f.key IN (SELECT key FROM many_lines GROUP BY key HAVING count(DISTINCT writer_id) = 1 "
+        "AND count(writer_id) = count(*) AND count(DISTINCT seq) = count(*)) GROUP BY f.key"
+    )
+    db.execute(
+        f"CREATE OR REPLACE TEMP VIEW {target} AS "
+        f"SELECT {names} FROM {source} WHERE kind = 1 AND key NOT IN (SELECT key FROM many_pure) "
+        f"UNION ALL SELECT {names} FROM many_folded WHERE key IN (SELECT key FROM many_pure)"
+    )
+    joined = "SELECT count(*) - count(DISTINCT key) FROM many_lines WHERE key IN (SELECT key FROM many_pure)"
+    return _one(db, joined)
+
+
+def _names(extra: Sequence[Column]) -> list[str]:
+    fixed = ["key", "line_time", "writer_id", "seq"]
+    return [*fixed, *(f'"{column.name}"' for column in (*held_columns(), *extra))]
+
+
+def _one(db: DuckDBPyConnection, sql: str) -> int:
+    row = db.execute(sql).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _is_hot(db: DuckDBPyConnection) -> str:
+    """Return SQL that says whether a row is hot; no more than the hot keys that there are."""
+    conditions = [
+        f"coalesce({key} IN (SELECT key FROM {table}), false)"
+        for table, key in HOT.items()
+        if _one(db, f"SELECT count(*) FROM {table}")
+    ]
+    return " OR ".join(conditions) or "false"
+
+
+def _fold_sql(source: str, extra: Sequence[Column]) -> str:
+    """Return SQL that folds the rows of one `fold_key`; see the law in the module's docstring."""
+    groups: dict[str, list[Column]] = {}
+    for column in (*held_columns(), *extra):
+        head = column.path.split(".")[0]
+        grouped = "." in column.path and column.kind != "attribute"
+        groups.setdefault(head if grouped else column.path, []).append(column)
+    winners = ("key", "log_no", "line_time", "writer_id", "seq")
+    picked = [f"arg_min_null({name}, rank) AS {name}" for name in winners]
+    unpacked = list(winners)
+    for name, members in groups.items():
+        if name == "timestamp_start":
+            picked.append("min(timestamp_start) AS timestamp_start")
+            unpacked.append("timestamp_start")
+        elif len(members) == 1:
+            single = f'"{members[0].name}"'
+            picked.append(f"arg_min({single}, rank) AS {single}")
+            unpacked.append(single)
+        else:
+            pack = ", ".join(f'"{member.name}" := "{member.name}"' for member in members)
+            present = " OR ".join(f'"{member.name}" IS NOT NULL' for member in members)
+            picked.append(f"arg_min(struct_pack({pack}), rank) FILTER (WHERE {present}) AS g_{name}")
+            unpacked += [f'g_{name}."{member.name}" AS "{member.name}"' for member in members]
+    return f"""
+        WITH spoken AS (
+            SELECT *, status <> 'pending' AS final,
+                CASE WHEN writer_id IS NULL OR seq IS NULL THEN line_time
+                     ELSE first_value(line_time) OVER (
+                        PARTITION BY fold_key, status <> 'pending', log_no, writer_id
+                        ORDER BY seq DESC NULLS LAST, line_time DESC) END AS spoken_at
+            FROM {source}
+        ), ranked AS (
+            SELECT *, row_number() OVER (
+                PARTITION BY fold_key
+                ORDER BY final DESC, spoken_at DESC NULLS LAST, writer_id DESC NULLS LAST, log_no DESC NULLS LAST,
+                    seq DESC NULLS LAST, line_time DESC NULLS LAST, status DESC, key DESC
+            ) AS rank FROM spoken
+        ), picked AS (
+            SELECT {", ".join(picked)} FROM ranked GROUP BY fold_key
+        )
+        SELECT {", ".join(unpacked)} FROM picked
+    """
+
+
+def _mark_calls(db: DuckDBPyConnection) -> None:
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE hot_called AS
+        SELECT *, {FINISHED} AND (group_key IS NULL OR row_number() OVER (
+            PARTITION BY group_key, project_id, {FINISHED}
+            ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1) AS last_of_call
+        FROM hot_requests
+        """
+    )

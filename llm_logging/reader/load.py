@@ -1,0 +1,357 @@
+"""From open files to the view `lines`: pieces from the cache, pieces made now, and the lines that are in no piece.
+
+A sealed segment becomes a piece as a whole. An active file becomes one up to its last whole line, once enough has
+been appended; what follows is parsed for this answer only. Without a cache, and for columns that pieces do not hold,
+every line is parsed for this answer only.
+"""
+
+# ruff: noqa: S608  names come from the columns of the schema, values are bound
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .cache import Piece, Record, SegmentCache, bound_size, cache_folder
+from .columns import Column, held_columns
+from .fold import fold_piece
+from .hot import hot_keys, parquet
+from .parse import Parsed, RawFile, line_columns, parse_file
+from .quality import Numbers, numbers_in
+from .source import Log, LogFile
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Loaded", "Progress", "load_lines"]
+
+Progress = Callable[[int, int], None]
+# An active file is worth a piece when this much has been appended; larger spans are cut to bound memory.
+_WORTH: Final = 2**20
+_LARGEST: Final = 128 * 2**20
+_MANY_PIECES: Final = 16
+_WORKERS: Final = min(2, os.cpu_count() or 1)
+
+
+@dataclass
+class Loaded:
+    """What became of the files beside their rows.
+
+    Attributes:
+        parsed: By file name, what its lines were.
+        numbers: Which lines are there.
+        joined: Lines folded within pieces.
+        unreadable: Files that could not be read to their end, and why.
+        cached: Whether anything came from the cache.
+    """
+
+    parsed: list[tuple[str, Parsed]] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
+    joined: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    cached: bool = False
+
+    def note(
+        self, log_no: int, name: str, parsed: Parsed, spans: Sequence[tuple[str, int, int, int]]
+    ) -> None:
+        """Add what a span of a file held."""
+        self.parsed.append((name, parsed))
+        for writer, first, last, again in spans:
+            self.numbers.add(log_no, writer, [(first, last)])
+            self.numbers.repeated += again
+        if parsed.error is not None:
+            self.unreadable[name] = parsed.error
+
+
+@dataclass
+class _Span:
+    """Bytes of a file that are in no piece yet."""
+
+    file: LogFile
+    log_no: int
+    start: int
+    end: int
+    cache: SegmentCache | None = None
+    record: Record | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Say whether it is all of a file that does not grow, so that it needs no copy."""
+        sealed = self.file.segment is None or not self.file.segment.active
+        return self.start == 0 and self.end == self.file.size and sealed
+
+
+@dataclass
+class Loader:
+    """Loads the lines of one answer.
+
+    Args:
+        db: Where the view is made.
+        logs: All logs, whose places are their numbers.
+        extra: Columns beside the held ones.
+        folder: The cache's folder; None: no cache.
+        progress: Called with bytes done and bytes in all.
+    """
+
+    db: DuckDBPyConnection
+    logs: Sequence[Log]
+    extra: Sequence[Column]
+    folder: Path | None
+    progress: Progress | None
+    loaded: Loaded = field(default_factory=Loaded)
+    ready: list[tuple[int, Path]] = field(default_factory=list)
+    caches: dict[int, SegmentCache] = field(default_factory=dict)
+
+    def load(self, files: Sequence[LogFile]) -> Loaded:
+        """Make the view `lines` and the tables of hot keys."""
+        numbers = {log: number for number, log in enumerate(self.logs)}
+        build: list[_Span] = []
+        tails: list[_Span] = []
+        for file in files:
+            self._plan(file, numbers[file.log], build, tails)
+        total = sum(span.end - span.start for span in (*build, *tails))
+        done = 0
+        for span in self._build(build):
+            done += span.end - span.start
+            if self.progress is not None:
+                self.progress(done, total)
+        self._parse_tails(tails, done, total)
+        self._save()
+        self._make_view()
+        return self.loaded
+
+    def _cache_of(self, file: LogFile, log_no: int) -> SegmentCache | None:
+        if self.folder is None or self.extra or file.log.active is None:
+            return None
+        if log_no not in self.caches:
+            self.caches[log_no] = SegmentCache(self.folder, str(file.log.active.resolve()))
+        return self.caches[log_no]
+
+    def _plan(self, file: LogFile, log_no: int, build: list[_Span], tails: list[_Span]) -> None:
+        cache = self._cache_of(file, log_no)
+        record = cache.find(file) if cache is not None else None
+        sealed = file.segment is None or not file.segment.active
+        if cache is not None and record is not None and sealed and len(record.pieces) > _MANY_PIECES:
+            record = None
+        covered = 0
+        if record is not None and cache is not None:
+            self.loaded.cached = True
+            for piece in record.pieces:
+                self.ready.append((log_no, cache.path(piece)))
+                self.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans)
+                self.loaded.joined += piece.joined
+            covered = record.covered
+        if file.raw.compression is not None:
+            if record is None:
+                spans = [_Span(file, log_no, 0, file.size)]
+                self._claim(spans, cache, None, build, tails)
+            return
+        whole = file.size if sealed else _last_line_end(file, covered)
+        worth = cache is not None and (sealed or whole - covered >= _WORTH)
+        start = covered
+        if worth and whole > covered:
+            self._claim(list(_cut(file, log_no, covered, whole)), cache, record, build, tails)
+            start = whole
+        if file.size > start:
+            tails.extend(_cut(file, log_no, start, file.size))
+
+    def _claim(
+        self,
+        spans: list[_Span],
+        cache: SegmentCache | None,
+        record: Record | None,
+        build: list[_Span],
+        tails: list[_Span],
+    ) -> None:
+        if cache is None:
+            tails.extend(spans)
+            return
+        try:
+            cache.make_folder()
+        except OSError:
+            # The cache cannot be written; the answer does not need it.
+            tails.extend(spans)
+            return
+        known = record if record is not None else cache.begin(spans[0].file)
+        for span in spans:
+            span.cache, span.record = cache, known
+        build.extend(spans)
+
+    def _build(self, spans: Sequence[_Span]) -> Iterator[_Span]:
+        """Make pieces, several at once, and note them in the order of their bytes."""
+        if not spans:
+            return
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            made = pool.map(lambda span: _make_piece(self.db.cursor(), span), spans)
+            for span, piece in zip(spans, made, strict=True):
+                assert span.cache is not None
+                assert span.record is not None
+                span.cache.add(span.record, span.file, piece)
+                self.ready.append((span.log_no, span.cache.path(piece)))
+                self.loaded.note(span.log_no, span.file.raw.name, piece.parsed, piece.spans)
+                self.loaded.joined += piece.joined
+                yield span
+
+    def _parse_tails(self, tails: Sequence[_Span], done: int, total: int) -> None:
+        kinds = {column.name: column.sql_type for column in (*held_columns(), *self.extra)}
+        fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **kinds}.items())
+        self.db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({columns}, filename VARCHAR)")
+        names = ", ".join(f'"{name}"' for name in line_columns(self.extra) if name != "bad")
+        for span in tails:
+            with _readable(span) as raw:
+                parsed = parse_file(self.db, raw, "piece", extra=self.extra)
+            self.db.execute(
+                f"INSERT INTO tail BY NAME SELECT {names}, ? AS filename FROM piece WHERE kind = 1",
+                [f"log:{span.log_no}"],
+            )
+            self.loaded.note(span.log_no, raw.name, parsed, numbers_in(self.db, "piece"))
+            done += span.end - span.start
+            if self.progress is not None:
+                self.progress(done, total)
+        self.db.execute("DROP TABLE IF EXISTS piece")
+
+    def _save(self) -> None:
+        for cache in self.caches.values():
+            try:
+                cache.save()
+            except OSError:
+                continue
+        if self.folder is not None and self.caches:
+            try:
+                bound_size(self.folder, [cache.folder for cache in self.caches.values()])
+            except (OSError, ValueError):
+                return
+
+    def _make_view(self) -> None:
+        db = self.db
+        paths = [path for _, path in self.ready]
+        names = ", ".join(f'"{name}"' for name in line_columns(self.extra) if name != "bad")
+        parts = [f"SELECT {names}, filename FROM {parquet(paths)}"] if paths else []
+        row = db.execute("SELECT count(*) FROM tail").fetchone()
+        has_tail = bool(row and row[0])
+        if has_tail or not parts:
+            parts.append(f"SELECT {names}, filename FROM tail")
+        db.execute(f"CREATE OR REPLACE TEMP VIEW lines AS {' UNION ALL '.join(parts)}")
+        db.execute("CREATE OR REPLACE TEMP TABLE file_logs (filename VARCHAR, log_no INTEGER)")
+        known = [(str(path), number) for number, path in self.ready]
+        known += [(f"log:{number}", number) for number in range(len(self.logs))]
+        values = ", ".join(["(?, ?)"] * len(known))
+        if known:
+            db.execute(f"INSERT INTO file_logs VALUES {values}", [item for pair in known for item in pair])
+        folder = next(iter(self.caches.values())).folder.parent if self.caches else None
+        hot_keys(db, paths, "tail" if has_tail else None, folder)
+
+    def forget(self) -> None:
+        """Drop the records of these logs: something that they name was damaged."""
+        for cache in self.caches.values():
+            cache.forget()
+
+
+def load_lines(
+    db: DuckDBPyConnection,
+    files: Sequence[LogFile],
+    logs: Sequence[Log],
+    *,
+    extra: Sequence[Column] = (),
+    cache_dir: str | os.PathLike[str] | None = None,
+    use_cache: bool = True,
+    progress: Progress | None = None,
+) -> tuple[Loaded, Loader]:
+    """Make the view `lines` of open files, and the tables of hot keys that `fold` needs.
+
+    Args:
+        db: Where they are made.
+        files: Open; see `source.open_logs`.
+        logs: Their logs, in the order of their numbers.
+        extra: Columns beside the held ones; with any, every line is parsed.
+        cache_dir: See `cache.cache_folder`.
+        use_cache: Whether pieces are made and taken.
+        progress: Called with bytes done and bytes in all.
+    """
+    folder = cache_folder(cache_dir) if use_cache else None
+    loader = Loader(db, logs, extra, folder, progress)
+    return loader.load(files), loader
+
+
+def _cut(file: LogFile, log_no: int, start: int, end: int) -> Iterator[_Span]:
+    """Cut bytes into spans that end where lines do."""
+    if file.raw.compression is not None or end - start <= 2 * _LARGEST:
+        yield _Span(file, log_no, start, end)
+        return
+    while start < end:
+        cut = min(end, start + _LARGEST)
+        if cut < end:
+            cut = _line_end_after(file, cut, end)
+        yield _Span(file, log_no, start, cut)
+        start = cut
+
+
+def _line_end_after(file: LogFile, position: int, end: int) -> int:
+    while position < end:
+        block = os.pread(file.descriptor, 1 << 20, position)
+        found = block.find(b"\n")
+        if found >= 0 or not block:
+            return position + found + 1 if found >= 0 else end
+        position += len(block)
+    return end
+
+
+def _last_line_end(file: LogFile, start: int) -> int:
+    """Return the end of the last whole line of a file that grows; `start` where there is none after it."""
+    position = file.size
+    while position > start:
+        low = max(start, position - (1 << 16))
+        found = os.pread(file.descriptor, position - low, low).rfind(b"\n")
+        if found >= 0:
+            return low + found + 1
+        position = low
+    return start
+
+
+@contextmanager
+def _readable(span: _Span) -> Iterator[RawFile]:
+    """Give the parser a file of exactly the span's bytes; only a part of a file is copied."""
+    file = span.file
+    if span.whole or file.raw.compression is not None:
+        yield file.raw
+        return
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
+        position = span.start
+        while position < span.end:
+            block = os.pread(file.descriptor, min(1 << 22, span.end - position), position)
+            if not block:
+                break
+            copy.write(block)
+            position += len(block)
+        copy.flush()
+        yield RawFile(Path(copy.name), file.raw.name)
+
+
+def _make_piece(db: DuckDBPyConnection, span: _Span) -> Piece:
+    """Parse a span and write it as a piece."""
+    assert span.cache is not None
+    with _readable(span) as raw:
+        parsed = parse_file(db, raw, "piece")
+    joined = fold_piece(db, "piece", "piece_rows")
+    name = span.cache.new_name(span.file, span.start, span.end)
+    path = span.cache.folder / name
+    temporary = path.with_name(f".{name}.{os.getpid()}")
+    db.execute(
+        f"COPY (SELECT * FROM piece_rows) TO '{str(temporary).replace(chr(39), chr(39) * 2)}' "
+        "(FORMAT parquet, COMPRESSION snappy)"
+    )
+    temporary.chmod(0o600)
+    temporary.replace(path)
+    spans = tuple(numbers_in(db, "piece"))
+    db.close()
+    end = span.end
+    if span.file.raw.compression == "gz":
+        end = int.from_bytes(os.pread(span.file.descriptor, 4, span.file.size - 4), "little")
+    return Piece(name, span.start, end, parsed, spans, joined)

@@ -1,0 +1,176 @@
+"""Rates of the user's own: a TOML file that goes before the price list.
+
+    [[rates]]
+    provider = "openai"            # optional; * and ? stand for anything
+    model = "gpt-4o*"
+    from = 2026-01-01              # optional: the first day, UTC
+    until = 2026-07-01             # optional: the first day that no longer counts
+    service_tier = "flex"          # optional
+    input = "2.50"                 # dollars a million tokens; text keeps it exact, numbers are read as decimals
+    output = "10"
+    cache_read = "1.25"            # what is not stated costs what `input` or `output` does
+    cache_write = "3.125"
+    cache_write_1h = "5"
+    audio_input = "40"
+    audio_output = "80"
+    reasoning = "10"
+    request = "0.01"               # dollars a request, beside its tokens
+    tiers = [{ over = 200_000, input = "5", output = "15" }]   # all tokens of a prompt longer than that
+
+Of several entries that fit a request the last one counts.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+
+__all__ = ["ENV_PRICES", "Override", "find_overrides", "read_overrides"]
+
+ENV_PRICES: Final = "LLM_LOGGING_PRICES"
+RATES: Final = (
+    "input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "reasoning",
+    "request",
+)  # fmt: skip
+_MATCHING: Final = ("provider", "model", "from", "until", "service_tier", "tiers")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One entry of the file.
+
+    Attributes:
+        provider: A pattern; None fits every provider, also an unknown one.
+        model: A pattern.
+        since: Aware UTC; None: since ever.
+        until: Aware UTC, no longer included; None: for ever.
+        service_tier: None fits every tier.
+        steps: Rates by the number of prompt tokens over which they hold, the first over -1.
+    """
+
+    provider: str | None
+    model: str
+    since: datetime | None
+    until: datetime | None
+    service_tier: str | None
+    steps: tuple[tuple[int, Mapping[str, Decimal]], ...] = field(hash=False)
+
+    def fits(self, provider: str, model: str, service_tier: str) -> bool:
+        """Say whether the entry is about requests of this kind, at some time."""
+        return (
+            (self.provider is None or fnmatch.fnmatchcase(provider.lower(), self.provider.lower()))
+            and fnmatch.fnmatchcase(model.lower(), self.model.lower())
+            and (self.service_tier is None or self.service_tier == service_tier)
+        )
+
+    def active(self, moment: datetime) -> bool:
+        """Say whether the entry counts at a moment."""
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
+
+    def rates(self, prompt_tokens: int) -> Mapping[str, Decimal]:
+        """Return the dollars a million tokens, by kind, of a prompt this long."""
+        return next(rates for over, rates in reversed(self.steps) if prompt_tokens > over)
+
+
+def find_overrides(given: str | os.PathLike[str] | None) -> Path | None:
+    """Return the file of the user's rates.
+
+    Args:
+        given: The file; None takes the environment variable `LLM_LOGGING_PRICES`, then `llm_logging/prices.toml` in
+            the user's configuration folder where that exists.
+    """
+    chosen = given if given is not None else os.environ.get(ENV_PRICES)
+    if chosen:
+        return Path(chosen)
+    folder = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
+    usual = Path(folder) / "llm_logging" / "prices.toml"
+    return usual if usual.is_file() else None
+
+
+def read_overrides(path: Path) -> list[Override]:
+    """Read the file; see the module.
+
+    Raises:
+        ConfigurationError: It cannot be read, or an entry is not as it should be; the message names which and how.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: expected a TOML file of rates, got {error}") from None
+    entries = content.get("rates")
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ConfigurationError(f"{path}: expected [[rates]] entries, got {sorted(content)}")
+    return [_entry(entry, f"{path}: rates[{number}]") for number, entry in enumerate(entries)]
+
+
+def _entry(entry: Mapping[str, Any], where: str) -> Override:
+    unknown = sorted(entry.keys() - {*RATES, *_MATCHING})
+    if unknown:
+        raise ConfigurationError(
+            f"{where}: expected keys of {', '.join((*_MATCHING, *RATES))}, got {unknown}"
+        )
+    if not isinstance(entry.get("model"), str) or not entry["model"]:
+        raise ConfigurationError(f"{where}.model: expected a model's name, got {entry.get('model')!r}")
+    for name in ("provider", "service_tier"):
+        if not isinstance(entry.get(name, ""), str):
+            raise ConfigurationError(f"{where}.{name}: expected text, got {entry[name]!r}")
+    first = _rates(entry, where)
+    if "input" not in first or "output" not in first:
+        raise ConfigurationError(f"{where}: expected input and output, got {sorted(first)}")
+    steps: list[tuple[int, Mapping[str, Decimal]]] = [(-1, first)]
+    for number, tier in enumerate(entry.get("tiers", ())):
+        over = tier.get("over") if isinstance(tier, Mapping) else None
+        place = f"{where}.tiers[{number}]"
+        if type(over) is not int or over <= steps[-1][0]:
+            raise ConfigurationError(f"{place}.over: expected more tokens than the tier before, got {over!r}")
+        steps.append((over, {**first, **_rates({k: v for k, v in tier.items() if k != "over"}, place)}))
+    return Override(
+        provider=entry.get("provider"),
+        model=entry["model"],
+        since=_day(entry.get("from"), f"{where}.from"),
+        until=_day(entry.get("until"), f"{where}.until"),
+        service_tier=entry.get("service_tier"),
+        steps=tuple(steps),
+    )
+
+
+def _rates(entry: Mapping[str, Any], where: str) -> dict[str, Decimal]:
+    found = {}
+    for name, value in entry.items():
+        if name in _MATCHING:
+            continue
+        try:
+            rate = Decimal(value) if not isinstance(value, bool) else Decimal("nan")
+        except (InvalidOperation, TypeError, ValueError):
+            rate = Decimal("nan")
+        exponent = rate.as_tuple().exponent
+        if name not in RATES or not isinstance(exponent, int) or rate < 0 or exponent < -18:
+            raise ConfigurationError(
+                f"{where}.{name}: expected dollars of 0 or more with at most 18 decimals, got {value!r}"
+            )
+        found[name] = rate
+    return found
+
+
+def _day(value: Any, where: str) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    raise ConfigurationError(f"{where}: expected a date such as 2026-01-01, got {value!r}")

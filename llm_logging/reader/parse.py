@@ -1,0 +1,249 @@
+"""Step 1, parse: lines of JSON become typed rows, one a line.
+
+Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
+reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
+columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, and `bad`, true where a
+value was unusable.
+"""
+
+# ruff: noqa: S608  names come from the columns of the schema, values are bound
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from .columns import Column, held_columns, raw_struct, utc_time
+from .salvage import STATUSES, salvage_lines
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Parsed", "RawFile", "line_columns", "parse_file"]
+
+# What tells a line of the older flat shape, whose figures stand at the top.
+_FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
+_ENVELOPE: Final = ("timestamp", "event_type", "writer.id", "writer.seq")
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file of lines to parse.
+
+    Attributes:
+        path: Where DuckDB reads it.
+        name: What it is called in answers.
+        compression: None, `gz` or `zst`.
+        growing: Whether a last line without its newline is one that is still being written.
+    """
+
+    path: Path
+    name: str
+    compression: str | None = None
+    growing: bool = False
+
+
+@dataclass
+class Parsed:
+    """What became of a file's lines beside the rows.
+
+    Attributes:
+        lines: How many lines there were.
+        others: Well-formed lines of other kinds.
+        skipped: Lines that could not be used, by reason.
+        invalid: Values that could not be used, by field.
+        error: Why the file could not be read to its end.
+    """
+
+    lines: int = 0
+    others: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    invalid: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Parsed:
+        """Read what `dataclasses.asdict` made of one."""
+        counts = {name: Counter(value[name]) for name in ("skipped", "invalid")}
+        return cls(lines=value["lines"], others=value["others"], error=value["error"], **counts)
+
+
+def line_columns(extra: Sequence[Column] = ()) -> list[str]:
+    """Name the columns of a parsed line, in order."""
+    held = [column.name for column in (*held_columns(), *extra)]
+    return ["key", "line_time", "writer_id", "seq", "bad", *held]
+
+
+def _read_json(extra: Sequence[Column], compression: str | None) -> str:
+    paths = [*_ENVELOPE, "id", *_FLAT_SIGNS, *(column.origin or column.path for column in held_columns())]
+    paths += [column.path for column in extra if column.kind != "attribute"]
+    structure = raw_struct(list(dict.fromkeys(paths)))
+    if any(column.kind == "attribute" for column in extra):
+        structure["attributes"] = "JSON"
+    types = ", ".join(f"'{name}': '{kind}'" for name, kind in structure.items())
+    unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[compression]
+    return (
+        f"read_json(?, format='newline_delimited', columns={{{types}}}, ignore_errors=true, "
+        f"compression='{unpack}')"
+    )
+
+
+def _attribute(column: Column) -> str:
+    name = column.path.removeprefix("attributes.")
+    whole = "/" + name.replace("~", "~0").replace("/", "~1")
+    nested = whole.replace(".", "/")
+    text = [f"raw.attributes->>'{pointer.replace(chr(39), chr(39) * 2)}'" for pointer in (whole, nested)]
+    return text[0] if whole == nested else f"coalesce({', '.join(text)})"
+
+
+def _projection(extra: Sequence[Column]) -> str:
+    """Return the select list that turns text into typed values and marks what did not fit."""
+    chosen = [*held_columns(), *extra]
+    values = [
+        f'{_attribute(column) if column.kind == "attribute" else column.read(column.source)} AS "{column.name}"'
+        for column in chosen
+    ]
+    bad = " OR ".join(f"({condition})" for condition in _misfits(extra).values())
+    start = next(place for place, column in enumerate(chosen) if column.path == "timestamp_start")
+    values[start] = (
+        f'coalesce({utc_time("raw.timestamp_start")}, {utc_time("raw.timestamp")}) AS "timestamp_start"'
+    )
+    key = "coalesce(TRY_CAST(raw.id AS UUID), md5(raw.id)::UUID) AS key"
+    return ", ".join(
+        [
+            key,
+            f"{utc_time('raw.timestamp')} AS line_time",
+            "raw.writer.id AS writer_id",
+            "TRY_CAST(raw.writer.seq AS BIGINT) AS seq",
+            f"({bad}) AS bad",
+            *values,
+        ]
+    )
+
+
+def _misfits(extra: Sequence[Column]) -> dict[str, str]:
+    """Return for each field that can be wrong the SQL that says it is there and unusable."""
+    return {
+        column.path: f"{column.source} IS NOT NULL AND ({column.read(column.source)}) IS NULL"
+        for column in (*held_columns(), *extra)
+        if column.kind not in {"text", "json", "attribute", "key"}
+    }
+
+
+def _kind() -> str:
+    """Return SQL that sorts lines: 1 a request, 2 another kind of line, 0 one that needs a closer look."""
+    statuses = ", ".join(f"'{status}'" for status in STATUSES)
+    flat = " OR ".join(f'raw."{name}" IS NOT NULL' for name in _FLAT_SIGNS)
+    return (
+        "CASE WHEN raw.event_type IS NULL THEN 0 WHEN raw.event_type <> 'llm_request' THEN 2 "
+        f"WHEN raw.id IS NULL OR raw.status IS NULL OR raw.status NOT IN ({statuses}) OR {flat} THEN 0 ELSE 1 END"
+    )
+
+
+def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Sequence[Column] = ()) -> Parsed:
+    """Parse a file into a new temporary table, one row a line that is a request or another kind of line.
+
+    Args:
+        db: Where the table is made; its `kind` is 1 for requests and 2 for other lines.
+        raw: The file.
+        table: The table's name.
+        extra: Columns beside the held ones.
+    """
+    import duckdb
+
+    try:
+        found = _load(db, raw.path, raw.compression, table, extra)
+    except duckdb.Error:
+        # Damaged compression, or a line beyond what the parser takes: looked at line by line below.
+        found = _Loaded(0, 0, 1, 0)
+    if found.odd:
+        return _salvage(db, raw, table, extra)
+    report = Parsed(lines=found.lines, others=found.others)
+    if found.bad:
+        report.invalid.update(_invalid(db, raw.path, raw.compression, extra))
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """How many lines a table has, of which kinds; `bad` ones have unusable values."""
+
+    lines: int
+    others: int
+    odd: int
+    bad: int
+
+
+def _load(
+    db: DuckDBPyConnection, path: Path, compression: str | None, table: str, extra: Sequence[Column]
+) -> _Loaded:
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_kind()} AS kind, {_projection(extra)} "
+        f"FROM {_read_json(extra, compression)} AS raw",
+        [str(path)],
+    )
+    row = db.execute(
+        "SELECT count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0), "
+        f"count(*) FILTER (WHERE kind = 1 AND bad) FROM {table}"
+    ).fetchone()
+    return _Loaded(*row) if row is not None else _Loaded(0, 0, 0, 0)
+
+
+def _invalid(
+    db: DuckDBPyConnection, path: Path, compression: str | None, extra: Sequence[Column]
+) -> dict[str, int]:
+    """Count unusable values by field; a second reading, which only files that have some cost."""
+    misfits = _misfits(extra)
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in misfits.values())
+    row = db.execute(
+        f"SELECT {counts} FROM {_read_json(extra, compression)} AS raw WHERE {_kind()} = 1", [str(path)]
+    ).fetchone()
+    return {name: count for name, count in zip(misfits, row or (), strict=True) if count}
+
+
+def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> Parsed:
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
+        with open_lines(raw.path, raw.compression) as lines:
+            found = salvage_lines(lines, copy.file, name=raw.name)
+        copy.flush()
+        loaded = _load(db, Path(copy.name), None, table, extra)
+        report = Parsed(lines=found.lines, others=loaded.others, skipped=found.skipped, error=found.error)
+        if loaded.bad:
+            report.invalid.update(_invalid(db, Path(copy.name), None, extra))
+    if loaded.odd:
+        db.execute(f"DELETE FROM {table} WHERE kind = 0")
+        report.skipped["not_json"] += loaded.odd
+    report.invalid.update(found.repaired)
+    return report
+
+
+def open_lines(path: Path, compression: str | None) -> Any:
+    """Open a file of lines as uncompressed bytes."""
+    if compression == "gz":
+        return gzip.open(path, "rb")
+    if compression == "zst":
+        return _open_zstd(path)
+    return path.open("rb")
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    from ..errors import ConfigurationError, ErrorCode
+
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
+    except ImportError:
+        try:
+            from backports import zstd  # type: ignore[import-not-found, no-redef, unused-ignore]
+        except ImportError:
+            raise ConfigurationError(
+                f"reading {path} line by line needs zstd: pip install 'llm-logging[zstd]'",
+                code=ErrorCode.MISSING_DEPENDENCY,
+            ) from None
+    opened: BinaryIO = io.BufferedReader(zstd.open(path, "rb"))
+    return opened

@@ -1,0 +1,122 @@
+"""Which rate was used for which requests: the receipt behind every cost."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from ..figures import PriceReport, PriceUse
+from ..question import StatsOptions, StatsScope
+from .aggregate import amount_of, money_text
+from .pricing import FAR, Rate, list_version
+from .stats import Answer, Reading, answer
+
+__all__ = ["get_prices"]
+
+
+def get_prices(
+    scope: StatsScope | None = None, options: StatsOptions | None = None, **reading: Any
+) -> PriceReport:
+    """Say which rates the costs of a scope come from, their source and its version.
+
+    Args:
+        scope: Which requests; None: all.
+        options: Period and filters; groups do not matter.
+        **reading: `root`, `files` and the other keywords of `get_stats`.
+
+    Returns:
+        One use a rate, the dearest first, then what is unpriced.
+
+    Raises:
+        What `get_stats` raises.
+    """
+    with ExitStack() as stack:
+        made = answer(
+            scope if scope is not None else StatsScope(),
+            options if options is not None else StatsOptions(),
+            Reading(**reading),
+            stack,
+        )
+        return PriceReport(
+            version=list_version(),
+            overrides=str(made.overrides) if made.overrides is not None else None,
+            uses=_uses(made),
+        )
+
+
+def _uses(made: Answer) -> list[PriceUse]:
+    rows = made.db.execute(
+        """
+        SELECT price_provider, price_model, price_tier, rate_no, currency,
+            CASE WHEN reported IS NOT NULL THEN 'reported' WHEN unpriced THEN 'unpriced' ELSE 'listed' END AS way,
+            count(*), sum(reported), sum(estimated), min(started), max(started)
+        FROM priced WHERE has_usage OR reported IS NOT NULL GROUP BY ALL
+        """
+    ).fetchall()
+    merged: dict[tuple[Any, ...], PriceUse] = {}
+    costs: dict[tuple[Any, ...], Decimal] = {}
+    for provider, model, tier, rate_no, currency, way, count, reported, estimated, first, last in rows:
+        rate = made.costs.rates[rate_no] if rate_no is not None else None
+        cost = reported if way == "reported" else amount_of(estimated, made.costs.scale)
+        # Rates that differ only in which kinds of token a request has are one rate to people.
+        shown = (rate.day_from, rate.prompt_from, *rate.listed.items()) if rate is not None else ()
+        key = (provider, model, tier, way, currency, *shown)
+        use = merged.setdefault(key, _use(provider, model, tier, way, currency, rate))
+        use.requests += count
+        use.first_request = _earlier(use.first_request, first)
+        use.last_request = _later(use.last_request, last)
+        if cost is not None:
+            costs[key] = costs.get(key, Decimal(0)) + cost
+    for key, use in merged.items():
+        use.cost = money_text(costs.get(key))
+    return [
+        use
+        for key, use in sorted(
+            merged.items(),
+            key=lambda item: (item[1].source == "unpriced", -costs.get(item[0], Decimal(0)), str(item[0])),
+        )
+    ]
+
+
+def _use(provider: str, model: str, tier: str, way: str, currency: str, rate: Rate | None) -> PriceUse:
+    source = way if way != "listed" else rate.source if rate is not None else "genai-prices"
+    return PriceUse(
+        provider=provider or None,
+        model=model or None,
+        priced_as=rate.priced_as if rate is not None else None,
+        source=source,
+        rates=dict(rate.listed) if rate is not None else {},
+        service_tier=tier or None,
+        input_tier=max(rate.prompt_from - 1, 0) if rate is not None else 0,
+        valid=_valid(rate) if rate is not None else None,
+        currency=currency if way == "reported" else "USD",
+    )
+
+
+def _valid(rate: Rate) -> str:
+    day = 86_400_000_000
+    parts = []
+    if (rate.day_from, rate.day_until) != (0, day):
+        parts.append(f"{_clock(rate.day_from)}-{_clock(rate.day_until)} UTC")
+    if rate.prompt_until != FAR:
+        parts.append(f"prompts up to {rate.prompt_until} tokens")
+    if rate.prompt_from > 0:
+        parts.append(f"prompts over {rate.prompt_from - 1} tokens")
+    return ", ".join(parts) or "always"
+
+
+def _clock(micros: int) -> str:
+    minutes = micros // 60_000_000
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _earlier(known: datetime | None, other: datetime | None) -> datetime | None:
+    moment = other.replace(tzinfo=UTC) if other is not None else None
+    return moment if known is None or (moment is not None and moment < known) else known
+
+
+def _later(known: datetime | None, other: datetime | None) -> datetime | None:
+    moment = other.replace(tzinfo=UTC) if other is not None else None
+    return moment if known is None or (moment is not None and moment > known) else known

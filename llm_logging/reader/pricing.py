@@ -1,0 +1,412 @@
+"""Rates by provider, model, date and tier: resolved once for each kind of request, joined in SQL.
+
+A price is linear in a request's tokens as long as its kind is the same: provider, model, service tier, moment between
+two changes of the list, step of the prompt's length, and which kinds of token it has at all. So a rate is nine
+numbers (one a request, one for each kind of token), found by asking genai-prices for the price of a request and of
+its neighbours with one token more; the sum over requests is then exactly the sum of its answers. A request whose
+counts contradict each other (more cached than prompt tokens) has no such rate and is asked for one by one.
+
+Money is `Decimal`, in SQL whole numbers with a common number of decimals. Sources: the user's own file
+(`overrides`), then genai-prices (https://github.com/pydantic/genai-prices).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import Any, Final, NamedTuple
+
+from .overrides import Override
+
+__all__ = ["KINDS", "Product", "Rate", "Usage", "odd_price", "resolve_rates", "update_prices"]
+
+# The kinds of token that a price can depend on, as the columns of requests name them.
+KINDS: Final = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_prompt_tokens",
+    "audio_completion_tokens",
+    "reasoning_tokens",
+)
+# Which of them a request may lack; the bits of a pattern, in this order.
+OPTIONAL: Final = KINDS[2:]
+_PROVIDER_NAMES: Final = {
+    # OpenTelemetry's gen_ai.provider.name for providers that the price list calls otherwise.
+    "aws.bedrock": "aws",
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "gcp.vertex_ai": "google",
+    "gemini": "google",
+    "mistral_ai": "mistral",
+    "vertex": "google",
+    "vertex_ai": "google",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+}
+_MILLION: Final = Decimal(1_000_000)
+_DAY: Final = 86_400_000_000
+FAR: Final = 2**62
+
+Usage = Mapping[str, int | None]
+
+
+class Product(NamedTuple):
+    """A kind of request that may have a price of its own."""
+
+    provider: str
+    model: str
+    service_tier: str
+    pattern: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What requests of one kind cost, and when and for which prompts that holds.
+
+    Attributes:
+        product: Of which requests.
+        since: Aware UTC.
+        until: Aware UTC, no longer included.
+        day_from: The time of day from which it holds, in microseconds, UTC.
+        day_until: The time of day until which it holds.
+        prompt_from: The shortest prompt, in tokens.
+        prompt_until: The longest prompt.
+        request: Dollars a request.
+        tokens: Dollars a token, by `KINDS`; those of cached tokens are what they differ from ordinary ones.
+        source: `override` or `genai-prices`.
+        priced_as: Provider and model in the list.
+        listed: What the list says: dollars a million tokens, by its own names.
+    """
+
+    product: Product
+    since: datetime
+    until: datetime
+    day_from: int
+    day_until: int
+    prompt_from: int
+    prompt_until: int
+    request: Decimal
+    tokens: tuple[Decimal, ...]
+    source: str
+    priced_as: str
+    listed: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A model in the price list, and at which moments and prompt lengths its price may change."""
+
+    priced_as: str
+    price: Callable[[Usage, datetime], Decimal]
+    listed: Callable[[datetime, int], Mapping[str, str]]
+    dates: tuple[datetime, ...]
+    times: tuple[int, ...]
+    steps: Callable[[datetime], tuple[int, ...]]
+
+
+def _context(service_tier: str) -> dict[str, str] | None:
+    if not service_tier:
+        return None
+    # Providers report a batch as a service tier; the list calls it a way of processing.
+    return {"service_tier": service_tier, **({"processing": "batch"} if service_tier == "batch" else {})}
+
+
+def _list_usage(usage: Usage) -> dict[str, int]:
+    names = {
+        "prompt_tokens": "input_tokens",
+        "completion_tokens": "output_tokens",
+        "cache_read_tokens": "cache_read_tokens",
+        "cache_write_tokens": "cache_write_tokens",
+        "cache_write_1h_tokens": "cache_write_1h_tokens",
+        "audio_prompt_tokens": "input_audio_tokens",
+        "audio_completion_tokens": "output_audio_tokens",
+        "reasoning_tokens": "output_reasoning_tokens",
+    }
+    return {names[kind]: count for kind, count in usage.items() if count is not None}
+
+
+def _find(provider: str, model: str) -> tuple[Any, Any] | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    snapshot = get_snapshot()
+    for name in dict.fromkeys((provider or None, _PROVIDER_NAMES.get(provider.lower(), provider) or None)):
+        try:
+            return snapshot.find_provider_model(model, None, name, None)
+        except LookupError:
+            continue
+    return None
+
+
+def _listing(product: Product) -> _Listing | None:
+    """Look a product up in genai-prices; None where it is not listed."""
+    from genai_prices import Usage as ListUsage
+    from genai_prices import types
+
+    found = _find(product.provider, product.model)
+    if found is None:
+        return None
+    provider, model = found
+    context = _context(product.service_tier)
+    conditions = [] if isinstance(model.prices, types.ModelPrice) else [p.constraint for p in model.prices]
+    conditions += [variant.constraint for variant in model.price_variants or ()]
+    dates: set[datetime] = set()
+    times: set[int] = set()
+    for condition in conditions:
+        if isinstance(condition, types.StartDateConstraint):
+            day = condition.start_date
+            dates.add(datetime(day.year, day.month, day.day, tzinfo=UTC))
+        elif isinstance(condition, types.TimeOfDateConstraint):
+            times.update(_time_of_day(moment) for moment in (condition.start_time, condition.end_time))
+
+    def resolved(moment: datetime) -> Any:
+        own = any(model is listed for listed in provider.models)
+        return model.get_prices(moment, context if own else None)
+
+    def price(usage: Usage, moment: datetime) -> Decimal:
+        answer = model.calc_price(
+            ListUsage(**_list_usage(usage)),
+            provider,
+            genai_request_timestamp=moment,
+            price_context=context,
+        )
+        total: Decimal = answer.total_price
+        return total
+
+    def steps(moment: datetime) -> tuple[int, ...]:
+        tiered = [p for p in resolved(moment).__dict__.values() if isinstance(p, types.TieredPrices)]
+        return tuple(sorted({tier.start for tiers in tiered for tier in tiers.tiers}))
+
+    def listed(moment: datetime, prompt: int) -> Mapping[str, str]:
+        names = {}
+        for key, value in resolved(moment).__dict__.items():
+            if value is None:
+                continue
+            rate = value
+            if isinstance(value, types.TieredPrices):
+                over = [tier.price for tier in value.tiers if prompt > tier.start]
+                rate = over[-1] if over else value.base
+            names[key.removesuffix("_mtok")] = format(rate, "f")
+        return names
+
+    return _Listing(
+        priced_as=f"{provider.id}/{model.id}",
+        price=price,
+        listed=listed,
+        dates=tuple(sorted(dates)),
+        times=tuple(sorted(times)),
+        steps=steps,
+    )
+
+
+def _time_of_day(moment: Any) -> int:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    at = datetime(1970, 1, 1, aware.hour, aware.minute, aware.second, aware.microsecond, tzinfo=aware.tzinfo)
+    return ((at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)) % _DAY
+
+
+def _own_price(rates: Mapping[str, Decimal], usage: Usage) -> Decimal:
+    """Price a request by the user's own rates."""
+    count = {kind: usage.get(kind) or 0 for kind in KINDS}
+    input_rate, output_rate = rates["input"], rates["output"]
+    write = rates.get("cache_write", input_rate)
+    parts = [
+        (count["prompt_tokens"], input_rate),
+        (count["cache_read_tokens"], rates.get("cache_read", input_rate) - input_rate),
+        (count["cache_write_tokens"], write - input_rate),
+        (count["cache_write_1h_tokens"], rates.get("cache_write_1h", write) - write),
+        (count["audio_prompt_tokens"], rates.get("audio_input", input_rate) - input_rate),
+        (count["completion_tokens"], output_rate),
+        (count["audio_completion_tokens"], rates.get("audio_output", output_rate) - output_rate),
+        (count["reasoning_tokens"], rates.get("reasoning", output_rate) - output_rate),
+    ]
+    with localcontext() as context:
+        context.prec = 60
+        tokens = sum((number * rate for number, rate in parts), Decimal(0)) / _MILLION
+        return tokens + rates.get("request", Decimal(0))
+
+
+def _own_listing(override: Override) -> _Listing:
+    def listed(_moment: datetime, prompt: int) -> Mapping[str, str]:
+        return {name: format(rate, "f") for name, rate in override.rates(prompt).items()}
+
+    return _Listing(
+        priced_as=f"{override.provider or '*'}/{override.model}",
+        price=lambda usage, _moment: _own_price(override.rates(usage.get("prompt_tokens") or 0), usage),
+        listed=listed,
+        dates=(),
+        times=(),
+        steps=lambda _moment: tuple(over for over, _ in override.steps if over >= 0),
+    )
+
+
+def _sample(pattern: int, prompt_over: int) -> dict[str, int]:
+    """Return the counts of a request of a pattern that leaves room for one token more of each of its kinds."""
+    sizes = {
+        "cache_read_tokens": 2,
+        "cache_write_tokens": 6,
+        "cache_write_1h_tokens": 2,
+        "audio_prompt_tokens": 2,
+        "audio_completion_tokens": 2,
+        "reasoning_tokens": 2,
+    }
+    counts = {"prompt_tokens": max(prompt_over, 0) + 24, "completion_tokens": 24}
+    for bit, kind in enumerate(OPTIONAL):
+        if pattern >> bit & 1:
+            counts[kind] = sizes[kind]
+    return counts
+
+
+def _slopes(
+    price: Callable[[Usage], Decimal], pattern: int, prompt_over: int
+) -> tuple[Decimal, tuple[Decimal, ...]] | None:
+    """Return what a request costs at all and what each token of it costs; None where the list has no answer."""
+    base = _sample(pattern, prompt_over)
+    with localcontext() as context:
+        context.prec = 60
+        try:
+            at_base = price(base)
+            slopes = [
+                price({**base, kind: base[kind] + 1}) - at_base if kind in base else Decimal(0)
+                for kind in KINDS
+            ]
+        except (ValueError, TypeError):
+            # The list cannot price this combination of kinds, cached audio say.
+            return None
+        constant = at_base - sum(
+            (base.get(kind, 0) * slope for kind, slope in zip(KINDS, slopes, strict=True)), Decimal(0)
+        )
+        return constant, tuple(slopes)
+
+
+def resolve_rates(
+    products: Iterable[tuple[Product, datetime, datetime]], overrides: Sequence[Override]
+) -> list[Rate]:
+    """Find the rates of the kinds of request that there are.
+
+    Args:
+        products: Each with the first and the last moment of its requests, aware UTC.
+        overrides: The user's own rates.
+
+    Returns:
+        Rates that do not overlap; a kind that has none is unpriced.
+    """
+    found: list[Rate] = []
+    listings: dict[tuple[str, str, str], _Listing | None] = {}
+    for product, first, last in products:
+        kind = product[:3]
+        if kind not in listings:
+            listings[kind] = _listing(product)
+        own = [override for override in overrides if override.fits(*kind)]
+        found.extend(_rates_of(product, first, last, listings[kind], own))
+    return found
+
+
+def _rates_of(
+    product: Product, first: datetime, last: datetime, listing: _Listing | None, own: Sequence[Override]
+) -> Iterable[Rate]:
+    edges = {edge for override in own for edge in (override.since, override.until) if edge is not None}
+    edges.update(listing.dates if listing is not None else ())
+    inner = sorted(edge for edge in edges if first < edge <= last)
+    after = last + timedelta(microseconds=1)
+    for since, until in zip([first, *inner], [*inner, after], strict=True):
+        ours = next((override for override in reversed(own) if override.active(since)), None)
+        chosen = _own_listing(ours) if ours is not None else listing
+        if chosen is None:
+            continue
+        source = "override" if ours is not None else "genai-prices"
+        for day_from, day_until in _spans([0, *(time for time in chosen.times if time), _DAY]):
+            midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
+            moment = midnight + timedelta(microseconds=day_from)
+            starts = chosen.steps(moment)
+            for over, most in _spans([-1, *starts, FAR]):
+                priced = _slopes(lambda usage: chosen.price(usage, moment), product.pattern, over)  # noqa: B023  called at once
+                if priced is None:
+                    continue
+                yield Rate(
+                    product=product,
+                    since=since,
+                    until=until,
+                    day_from=day_from,
+                    day_until=day_until,
+                    prompt_from=over + 1,
+                    prompt_until=most,
+                    request=priced[0],
+                    tokens=priced[1],
+                    source=source,
+                    priced_as=chosen.priced_as,
+                    listed=chosen.listed(moment, over + 1),
+                )
+
+
+def _spans(edges: Sequence[int]) -> list[tuple[int, int]]:
+    return list(itertools.pairwise(edges))
+
+
+def odd_price(
+    product: Product, moment: datetime, usage: Usage, overrides: Sequence[Override]
+) -> Decimal | None:
+    """Price one request whose counts contradict each other; None where the list refuses it.
+
+    Args:
+        product: Its kind; the pattern does not matter.
+        moment: When it started, aware UTC.
+        usage: Its tokens; None for what is not known.
+        overrides: The user's own rates.
+    """
+    fitting = [override for override in overrides if override.fits(*product[:3]) and override.active(moment)]
+    listing = _own_listing(fitting[-1]) if fitting else _listing(product)
+    if listing is None:
+        return None
+    try:
+        price = listing.price(usage, moment)
+    except (ValueError, TypeError):
+        return None
+    return price if price >= 0 else None
+
+
+def decimals_of(rates: Iterable[Rate]) -> int:
+    """Return with how many decimals a dollar all rates are whole numbers."""
+    most = 6
+    for rate in rates:
+        for value in (rate.request, *rate.tokens):
+            exponent = value.normalize().as_tuple().exponent
+            most = max(most, -exponent if isinstance(exponent, int) else 0)
+    return most
+
+
+def merged(rates: Sequence[Rate]) -> list[Rate]:
+    """Join rates that follow each other in time and cost the same."""
+    joined: list[Rate] = []
+    for rate in rates:
+        last = joined[-1] if joined else None
+        if last is not None and replace(rate, since=last.since) == replace(last, until=rate.until):
+            joined[-1] = replace(last, until=rate.until)
+        else:
+            joined.append(rate)
+    return joined
+
+
+def list_version() -> str | None:
+    """Return the version of the installed price list; None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("genai-prices")
+    except PackageNotFoundError:
+        return None
+
+
+def update_prices() -> None:
+    """Fetch the newest price list over the network, for this process; nothing else here uses the network."""
+    from genai_prices import UpdatePrices
+
+    with UpdatePrices() as update:
+        update.wait()

@@ -1,0 +1,239 @@
+"""Reading what the fast parser cannot: broken, binary and foreign lines, one by one.
+
+Every line ends up in exactly one place: rewritten as a line that the fast parser takes, or counted under the reason
+for which it cannot be used. What is clear in a line is kept: a byte order mark, NUL bytes around it, wrong UTF-8 in
+its text, a lone surrogate, a missing status, the older flat shape, a container runtime's wrapping, two lines run
+together by a lost newline. Of duplicate keys the first counts, as it does in the fast parser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import IO, Any, Final
+
+from ..clock import format_time
+from ..schema import LLMRequestLogEntry, derive_status, normalise_entry
+
+__all__ = ["STATUSES", "Salvage", "salvage_lines"]
+
+STATUSES: Final = ("pending", "success", "error", "timeout")
+ENVELOPE: Final = frozenset({"v", "timestamp", "level", "logger", "message", "event_type", "writer"})
+FLAT_EVIDENCE: Final = frozenset(
+    {"request_id", "usage", "prompt_tokens", "completion_tokens", "total_tokens", "latency_ms", "timings"}
+)
+MAX_LINE: Final = 256 * 2**20
+# What the fast parser takes, and which fields of a longer line no figure needs.
+_LONGEST_PARSED: Final = 8 * 2**20
+_LONG_FIELDS: Final = frozenset(
+    {"attributes", "messages_included", "touched_files", "touched_entities", "message"}
+)
+_CRI: Final = re.compile(rb"\S+ (?:stdout|stderr) [FP] (?=\{)")
+
+
+def _whole(text: str) -> int | float:
+    return int(text) if len(text) < 100 else float("inf")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(reversed(pairs)), parse_int=_whole)
+
+
+@dataclass
+class Salvage:
+    """What became of the lines.
+
+    Attributes:
+        lines: How many lines there were; blank ones are none.
+        skipped: How many could not be used, by reason.
+        repaired: How many were used although something was wrong, by what it was.
+        error: Why reading ended early; None where it did not.
+    """
+
+    lines: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
+
+
+class _UnusableError(Exception):
+    """A line that cannot be used; its text is the reason."""
+
+
+def salvage_lines(source: IO[bytes], target: IO[bytes], *, name: str) -> Salvage:
+    """Copy what can be used of a log, in the shape that the fast parser takes.
+
+    Args:
+        source: The log's bytes, uncompressed.
+        target: Where the usable lines go.
+        name: What tells this log from others; lines without an id are told apart by it and their number.
+
+    Returns:
+        How many lines were used and why others were not.
+    """
+    report = Salvage()
+    for number, raw in enumerate(_lines(source, report)):
+        line = raw.strip(b"\r\n \t")
+        if not line:
+            continue
+        report.lines += 1
+        try:
+            found = list(_objects(line, report))
+        except _UnusableError as reason:
+            report.skipped[str(reason)] += 1
+            continue
+        report.lines += len(found) - 1
+        for position, value in enumerate(found):
+            identity = f"{name}:{number}:{position}"
+            usable = _usable(value, identity, report)
+            if usable is None:
+                continue
+            target.write(_written(usable) + b"\n")
+    return report
+
+
+def _written(line: dict[str, Any]) -> bytes:
+    # A lone surrogate is legal in JSON and nowhere else: it becomes a question mark.
+    text = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    if len(text) <= _LONGEST_PARSED:
+        return text
+    short = {key: value for key, value in line.items() if key not in _LONG_FIELDS}
+    return json.dumps(short, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _lines(source: IO[bytes], report: Salvage) -> Iterator[bytes]:
+    first = True
+    while True:
+        try:
+            line = source.readline(MAX_LINE)
+        except (OSError, EOFError, ValueError) as error:
+            # A truncated or damaged compressed file: what came before is whole.
+            report.error = f"{type(error).__name__}: {error}"
+            return
+        if not line:
+            return
+        if first:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+            first = False
+        if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+            report.lines += 1
+            report.skipped["too_long"] += 1
+            _drop_rest(source)
+            continue
+        yield line
+
+
+def _drop_rest(source: IO[bytes]) -> None:
+    while (more := source.readline(MAX_LINE)) and not more.endswith(b"\n"):
+        continue
+
+
+def _objects(line: bytes, report: Salvage) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a line; a line holds one, or more where newlines between them were lost."""
+    stripped = line.strip(b"\x00")
+    if not stripped:
+        raise _UnusableError("nul_bytes")
+    if len(stripped) != len(line):
+        report.repaired["nul_bytes"] += 1
+    stripped = _CRI.sub(b"", stripped, count=1) if stripped[:1].isdigit() else stripped
+    try:
+        text = stripped.decode("utf-8")
+    except UnicodeDecodeError:
+        if not stripped.startswith(b"{"):
+            raise _UnusableError("binary") from None
+        text = stripped.decode("utf-8", "replace")
+        report.repaired["bad_utf8"] += 1
+    position = 0
+    found = 0
+    while position < len(text):
+        value, position = _decode(text, position)
+        if not isinstance(value, dict):
+            raise _UnusableError("not_an_object")
+        found += 1
+        while position < len(text) and text[position] in " \t\r\x00":
+            position += 1
+        yield value
+    if found > 1:
+        report.repaired["joined_lines"] += 1
+
+
+def _decode(text: str, position: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, position)
+    except RecursionError:
+        raise _UnusableError("too_deep") from None
+    except ValueError:
+        if "\x00" in text or not text.isprintable():
+            raise _UnusableError("binary") from None
+        if text.startswith("{") and not text.endswith("}"):
+            raise _UnusableError("torn") from None
+        raise _UnusableError("not_json") from None
+
+
+def _usable(value: dict[str, Any], identity: str, report: Salvage) -> dict[str, Any] | None:
+    """Return a line for the fast parser; None where it has been counted as of no use."""
+    inner = value.get("log")
+    if isinstance(inner, str) and "stream" in value and inner.startswith("{"):
+        # Docker's json-file driver wraps each line of a container in an object of its own.
+        try:
+            unwrapped, _ = _decode(inner, 0)
+        except _UnusableError as reason:
+            report.skipped[str(reason)] += 1
+            return None
+        value = unwrapped if isinstance(unwrapped, dict) else value
+    nested = value.get("llm_request")
+    if isinstance(nested, dict):
+        outer = {key: item for key, item in value.items() if key in ENVELOPE}
+        ids: dict[str, Any] = {
+            key: value[key] for key in ("project_id", "chat_id", "user_id") if key in value
+        }
+        value = {**outer, **ids, **nested, "event_type": "llm_request"}
+    event_type = value.get("event_type")
+    if event_type is None:
+        if "model" not in value or not FLAT_EVIDENCE & value.keys():
+            report.skipped["other_program"] += 1
+            return None
+    elif event_type != "llm_request":
+        kept: dict[str, Any] = {
+            key: value[key] for key in ("event_type", "writer", "timestamp") if key in value
+        }
+        return {**kept, "event_type": str(event_type)}
+    return _request(value, identity, report)
+
+
+def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str, Any]:
+    envelope = {key: item for key, item in value.items() if key in ENVELOPE and item is not None}
+    fields = {key: item for key, item in value.items() if key not in ENVELOPE}
+    line_id = fields.get("id") or fields.pop("request_id", None)
+    if "status" in fields and fields["status"] not in STATUSES:
+        report.repaired["status"] += 1
+        del fields["status"]
+    entry = normalise_entry(fields)
+    if "response" not in entry and "status" not in fields:
+        entry["status"] = derive_status(entry)
+    # Text of any length may stand here; figures need none of it.
+    for name in LLMRequestLogEntry.CONTENT_FIELDS:
+        entry.pop(name, None)
+    entry["id"] = str(line_id) if line_id is not None else hashlib.md5(identity.encode()).hexdigest()  # noqa: S324  not for secrecy
+    for name in ("timestamp", "timestamp_start", "timestamp_end"):
+        holder: dict[str, Any] = envelope if name == "timestamp" else entry
+        if isinstance(holder.get(name), (int, float)):
+            holder[name] = _from_epoch(holder[name])
+    if not isinstance(envelope.get("writer"), Mapping):
+        envelope.pop("writer", None)
+    return {**envelope, "event_type": "llm_request", **entry}
+
+
+def _from_epoch(seconds: float) -> str | None:
+    """Read seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size."""
+    try:
+        for unit in (1, 1e3, 1e6, 1e9):
+            if abs(seconds) / unit < 1e11:
+                return format_time(datetime.fromtimestamp(seconds / unit, UTC))
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None

@@ -1,0 +1,237 @@
+"""Which files a question reads: the request logs of its scope, or the files that were named.
+
+Files are opened before they are read and listed again after: a rotation or a compression in between shows as a
+different listing, and the listing starts over. What is open stays readable, so nothing is missed and nothing is read
+twice.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from ..errors import ErrorCode, FileSystemError, NotFoundError
+from ..files.layout import Layout, LogKind
+from ..files.segments import Segment, list_segments, parse_segment_name
+from ..question import StatsScope
+from .parse import RawFile
+
+__all__ = ["Files", "Log", "LogFile", "open_logs", "scope_logs"]
+
+Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
+
+_RETRIES: Final = 100
+_BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log: an active file and what was rotated out of it.
+
+    Attributes:
+        name: What it is called in answers: its path under the root, or as it was named.
+        active: Its active file; None where files were named, which are then `paths`.
+        paths: The files themselves.
+    """
+
+    name: str
+    active: Path | None = None
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One open file of a log.
+
+    Attributes:
+        raw: What the parser reads.
+        log: Which log it belongs to.
+        segment: Its place in the log; None where files were named.
+        descriptor: It is open here, so it can neither vanish nor be replaced.
+        size: In bytes, when it was opened.
+        mtime_ns: When it was last changed, then.
+        inode: Which file it is.
+    """
+
+    raw: RawFile
+    log: Log
+    segment: Segment | None
+    descriptor: int
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
+    """List the request logs of a scope.
+
+    Raises:
+        NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
+    """
+    if not layout.root.is_dir():
+        raise NotFoundError(
+            f"{layout.root}: expected the folder of the logs, found none; configure an LLMFileHandler with this root, "
+            "or name another by root= or LLM_LOGGING_ROOT",
+            code=ErrorCode.ROOT_NOT_FOUND,
+        )
+    if scope.project_id is not None:
+        folders = [layout.project_dir(scope.project_id)]
+        if not folders[0].is_dir():
+            raise NotFoundError(
+                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]})",
+                code=ErrorCode.PROJECT_NOT_FOUND,
+            )
+    else:
+        projects = layout.projects_dir
+        folders = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
+    logs = [folder / "logs" / f"{LogKind.REQUESTS.value}.jsonl" for folder in folders]
+    return [Log(active.relative_to(layout.root).as_posix(), active) for active in logs]
+
+
+def named_logs(files: Files, stack: ExitStack) -> list[Log]:
+    """List the logs among files that were named; rotated segments of one log belong together.
+
+    Args:
+        files: Paths, patterns with `*`, folders, or open streams of lines.
+        stack: Closes what had to be copied.
+
+    Raises:
+        FileSystemError: `LOG_READ_ERROR`, where a name fits no file.
+    """
+    if isinstance(files, (str, os.PathLike)) or hasattr(files, "read"):
+        files = [files]  # type: ignore[list-item]  # a stream is a name of itself
+    grouped: dict[str, dict[Path, Path]] = {}
+    for given in files:
+        if isinstance(given, (str, os.PathLike)):
+            for path in _expanded(os.fspath(given)):
+                segment = parse_segment_name(path)
+                name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
+                grouped.setdefault(name, {})[path.resolve()] = path
+        else:
+            copy = _copied(given, stack)
+            grouped.setdefault(getattr(given, "name", None) or "<stream>", {})[copy] = copy
+    return [Log(str(name), None, tuple(paths.values())) for name, paths in grouped.items()]
+
+
+def _expanded(name: str) -> Iterator[Path]:
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(item for item in path.iterdir() if item.is_file() and ".jsonl" in item.name)
+    elif path.exists():
+        found = [path]
+    else:
+        found = sorted(Path(item) for item in glob.glob(name, recursive=True) if Path(item).is_file())  # noqa: PTH207  patterns may be absolute
+    if not found:
+        raise FileSystemError(
+            f"{name}: expected a file, a folder or a pattern that fits some, found nothing",
+            code=ErrorCode.LOG_READ_ERROR,
+            filename=name,
+        )
+    yield from found
+
+
+def _copied(stream: IO[Any], stack: ExitStack) -> Path:
+    copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
+    first = stream.read(1 << 20)
+    while first:
+        copy.write(first.encode("utf-8", "surrogatepass") if isinstance(first, str) else first)
+        first = stream.read(1 << 20)
+    copy.flush()
+    return Path(copy.name)
+
+
+def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
+    """Open every file of the logs, each log as it is at one moment.
+
+    Args:
+        logs: See `scope_logs` and `named_logs`.
+        stack: Closes them.
+
+    Raises:
+        FileSystemError: `LOG_READ_ERROR`.
+    """
+    _allow_descriptors()
+    opened: list[LogFile] = []
+    for log in logs:
+        if log.active is None:
+            opened.extend(_open_file(path, log, parse_segment_name(path), stack) for path in log.paths)
+        else:
+            opened.extend(_open_active(log, log.active, stack))
+    return opened
+
+
+def _allow_descriptors() -> None:
+    """Let this process hold as many files open as the system allows it; a long history has many segments."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+        except (ValueError, OSError):
+            return
+
+
+def _open_active(log: Log, active: Path, stack: ExitStack) -> list[LogFile]:
+    for _ in range(_RETRIES):
+        with ExitStack() as attempt:
+            segments = list_segments(active)
+            try:
+                files = [_open_file(segment.path, log, segment, attempt) for segment in segments]
+            except FileSystemError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    continue
+                raise
+            if _same_files(files, list_segments(active)):
+                stack.push(attempt.pop_all())
+                return files
+    raise FileSystemError(
+        f"{active}: expected a listing that stays the same while its files are opened, it changed {_RETRIES} times",
+        code=ErrorCode.LOG_READ_ERROR,
+        filename=str(active),
+    )
+
+
+def _same_files(files: Sequence[LogFile], segments: Sequence[Segment]) -> bool:
+    if [file.segment for file in files] != list(segments):
+        return False
+    last = files[-1] if files else None
+    if last is None or last.segment is None or not last.segment.active:
+        return True
+    try:
+        return last.segment.path.stat().st_ino == last.inode
+    except FileNotFoundError:
+        return False
+
+
+def _open_file(path: Path, log: Log, segment: Segment | None, stack: ExitStack) -> LogFile:
+    try:
+        handle = stack.enter_context(path.open("rb"))
+    except OSError as error:
+        raise FileSystemError(
+            f"reading {path}: {error.strerror}",
+            code=ErrorCode.LOG_READ_ERROR,
+            errno=error.errno,
+            filename=str(path),
+        ) from error
+    status = os.fstat(handle.fileno())
+    compression = {".gz": "gz", ".zst": "zst"}.get(path.suffix)
+    readable = Path(f"/proc/self/fd/{handle.fileno()}") if _BY_DESCRIPTOR else path
+    return LogFile(
+        raw=RawFile(readable, str(path), compression),
+        log=log,
+        segment=segment,
+        descriptor=handle.fileno(),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+    )

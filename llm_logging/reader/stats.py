@@ -1,0 +1,505 @@
+"""The reader's public functions: figures of a scope, two periods compared, prices in use.
+
+Needs the extra `stats` (`pip install 'llm-logging[stats]'`). Nothing here writes into the logs, and nothing is
+aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what DESIGN.md says in words.
+"""
+
+# ruff: noqa: S608  names come from our own columns, values are bound
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from ..clock import clock
+from ..errors import ConfigurationError, ErrorCode, FileSystemError, NotFoundError
+from ..figures import (
+    ChatMetrics,
+    Figures,
+    GlobalMetrics,
+    Period,
+    ProjectMetrics,
+    Quality,
+    Stats,
+    StatsRow,
+)
+from ..files.layout import Layout, LogKind
+from ..files.segments import list_segments
+from ..question import StatsOptions, StatsScope
+from .aggregate import aggregate_sql, figures_of
+from .costs import Costs, other_costs, price_asked
+from .fold import Folded, fold_lines
+from .load import Loaded, Loader, Progress, load_lines
+from .overrides import Override, find_overrides, read_overrides
+from .period import bucket_label, buckets_between, resolve_period
+from .quality import judge
+from .query import Question, ask, make_question, spread_lists
+from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
+
+_MEMORY: Final = "400MB"
+
+
+def connect() -> DuckDBPyConnection:
+    """Open a database in memory.
+
+    Raises:
+        ConfigurationError: `MISSING_DEPENDENCY`, where duckdb is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigurationError(
+            "statistics need duckdb: pip install 'llm-logging[stats]'", code=ErrorCode.MISSING_DEPENDENCY
+        ) from None
+    db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
+    # A naive time in a line is UTC, whatever zone this machine is in.
+    db.execute("SET GLOBAL TimeZone = 'UTC'")
+    return db
+
+
+@dataclass
+class Answer:
+    """What is behind an answer, in the database it was made in.
+
+    Attributes:
+        db: Holds `requests`, `asked` and `priced`.
+        question: What was asked.
+        logs: Which logs were read.
+        root: Where they lie; None where files were named.
+    """
+
+    db: DuckDBPyConnection
+    question: Question
+    logs: list[Log]
+    root: Path | None
+    loaded: Loaded = field(default_factory=Loaded)
+    folded: Folded = field(default_factory=lambda: Folded(0, 0))
+    costs: Costs = field(default_factory=lambda: Costs(6))
+    overrides: Path | None = None
+    loader: Loader = field(init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where a question's lines come from.
+
+    Attributes:
+        root: The folder of the logs; see `resolve_root`.
+        files: Files to read instead.
+        cache: Whether parsed segments are kept, and taken where they are.
+        cache_dir: Where; None: the user's cache folder.
+        prices: The user's own rates; see `overrides`.
+        now: Aware; what `7d` and orphaned requests count from. None: now.
+        progress: Called with bytes done and bytes in all while lines are parsed.
+    """
+
+    root: str | os.PathLike[str] | None = None
+    files: Files | None = None
+    cache: bool = True
+    cache_dir: str | os.PathLike[str] | None = None
+    prices: str | os.PathLike[str] | None = None
+    now: datetime | None = None
+    progress: Progress | None = None
+
+
+def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
+    """Read, fold, filter and price the requests of a question."""
+    now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
+    question = make_question(scope, options, resolve_period(options, now), now)
+    layout = Layout(reading.root)
+    root = layout.root if reading.files is None else None
+    logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
+    overrides = find_overrides(reading.prices)
+    own = read_overrides(overrides) if overrides is not None else []
+    db = connect()
+    stack.callback(db.close)
+    made = Answer(db, question, logs, root, overrides=overrides)
+    files = open_logs(logs, stack)
+    try:
+        _compute(made, files, reading, own, use_cache=reading.cache)
+    except duckdb_error():
+        if not reading.cache:
+            raise
+        # A piece of the cache vanished or is damaged: the lines themselves have the answer.
+        made.loader.forget()
+        _compute(made, files, reading, own, use_cache=False)
+    _check_scope(made, layout)
+    return made
+
+
+def _compute(
+    made: Answer, files: list[LogFile], reading: Reading, own: list[Override], *, use_cache: bool
+) -> None:
+    db, question = made.db, made.question
+    made.loaded, made.loader = load_lines(
+        db,
+        files,
+        made.logs,
+        extra=question.extra,
+        cache_dir=reading.cache_dir,
+        use_cache=use_cache,
+        progress=reading.progress,
+    )
+    _check_strict(made)
+    made.folded = fold_lines(db, extra=question.extra)
+    ask(db, "requests", question)
+    made.costs = price_asked(db, own)
+
+
+def duckdb_error() -> type[Exception]:
+    """Return DuckDB's error, once it is known to be installed."""
+    import duckdb
+
+    return duckdb.Error
+
+
+def _check_strict(made: Answer) -> None:
+    if not made.question.options.strict:
+        return
+    for name, parsed in made.loaded.parsed:
+        found = parsed.skipped + parsed.invalid
+        reasons = [f"{count} x {reason}" for reason, count in found.items()]
+        reasons += [parsed.error] if parsed.error else []
+        if reasons:
+            raise FileSystemError(
+                f"{name}: expected only whole lines with usable values, got {', '.join(reasons)}",
+                code=ErrorCode.LOG_PARSE_ERROR,
+                filename=name,
+            )
+
+
+def _check_scope(made: Answer, layout: Layout) -> None:
+    """Refuse a project or a chat of which nothing is there."""
+    scope, db = made.question.scope, made.db
+    if scope.type == "global" or (scope.type == "project" and made.root is not None):
+        return
+    column = "chat_id" if scope.type == "chat" else "project_id"
+    named = scope.chat_id if scope.type == "chat" else scope.project_id
+    where = "project_id = ? AND chat_id = ?" if scope.type == "chat" else "project_id = ?"
+    bound = [scope.project_id, scope.chat_id] if scope.type == "chat" else [scope.project_id]
+    if db.execute(f"SELECT 1 FROM requests WHERE {where} LIMIT 1", bound).fetchone() is not None:
+        return
+    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, layout):
+        return
+    code = ErrorCode.CHAT_NOT_FOUND if scope.type == "chat" else ErrorCode.PROJECT_NOT_FOUND
+    place = str(made.root) if made.root is not None else "the files"
+    raise NotFoundError(
+        f"{column} {named!r}: expected a line or a file of it in {place}, found none", code=code
+    )
+
+
+def _chat_is_logged(scope: StatsScope, layout: Layout) -> bool:
+    if list_segments(layout.path(LogKind.CHAT, scope.project_id, scope.chat_id)):
+        return True
+    events = [
+        Log("events", layout.path(LogKind.EVENTS, scope.project_id)),
+    ]
+    with ExitStack() as stack:
+        return any(_names_chat(file, scope.chat_id) for file in open_logs(events, stack))
+
+
+def _names_chat(file: LogFile, chat_id: str | None) -> bool:
+    import json
+
+    from .parse import open_lines
+
+    needle = json.dumps(chat_id).encode()
+    with open_lines(file.raw.path, file.raw.compression) as lines:
+        for line in lines:
+            if needle not in line:
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict) and value.get("chat_id") == chat_id:
+                return True
+    return False
+
+
+def get_stats(
+    scope: StatsScope | None = None,
+    options: StatsOptions | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    files: Files | None = None,
+    cache: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+    prices: str | os.PathLike[str] | None = None,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+) -> Stats:
+    """Compute the figures of a scope from its log files.
+
+    Args:
+        scope: Which requests; None: all.
+        options: Period, groups, filters; None: everything, in UTC.
+        root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        files: JSON-lines files to read instead: a path, a pattern, a folder, an open stream, or several of them.
+        cache: Whether parsed segments are kept in the cache folder, and taken from there.
+        cache_dir: The cache folder; None: `llm_logging` in the user's cache folder.
+        prices: A TOML file of the user's own rates; None: see `overrides.find_overrides`.
+        now: Aware; what `7d` and orphaned requests count from. None: now.
+        progress: Called with bytes done and bytes in all while lines are parsed.
+
+    Returns:
+        Summary, breakdown, figures by model, and how far they can be trusted.
+
+    Raises:
+        ValidationError: A scope, a group or a filter that is none.
+        NotFoundError: A root, a project or a chat of which nothing is there.
+        FileSystemError: `LOG_READ_ERROR`; with `strict` also `LOG_PARSE_ERROR`.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates that is wrong.
+    """
+    reading = Reading(root, files, cache, cache_dir, prices, now, progress)
+    with ExitStack() as stack:
+        made = answer(
+            scope if scope is not None else StatsScope(),
+            options if options is not None else StatsOptions(),
+            reading,
+            stack,
+        )
+        return _stats_of(made)
+
+
+def _stats_of(made: Answer) -> Stats:
+    question = made.question
+    groups = tuple(group.sql for group in question.groups)
+    spread = spread_lists(question, "priced")
+    summary: dict[str, Any] = {}
+    models: dict[str, Figures] = {}
+    breakdown: list[StatsRow] = []
+    # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
+    together: list[tuple[str, ...]] = [(), ("model",), *([groups] if groups and spread == "priced" else [])]
+    answers = _aggregate(made, "priced", together)
+    if groups and spread != "priced":
+        answers += _aggregate(made, spread, [groups])
+    for by, key, fields in answers:
+        if by == ():
+            summary = fields
+        elif by == ("model",):
+            models[str(key[0] or "")] = Figures(**fields)
+        else:
+            breakdown.append(StatsRow(**fields, group=_labels(question, key)))
+    figures = Figures(**summary)
+    ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
+    return Stats(
+        scope=question.scope,
+        period=question.period,
+        group_by=list(question.options.group_by),
+        summary=figures,
+        breakdown=_ordered(question, breakdown, figures),
+        models=dict(ordered),
+        quality=_quality(made, figures),
+    )
+
+
+def _aggregate(
+    made: Answer, source: str, sets: list[tuple[str, ...]]
+) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+    """Return every group of every grouping: what it is grouped by, its values, its figures."""
+    columns = list(dict.fromkeys(name for one in sets for name in one))
+    cursor = made.db.execute(aggregate_sql(source, columns, sets))
+    names = [column[0] for column in cursor.description or ()]
+    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    others = {one: other_costs(made.db, source, one) for one in sets}
+    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
+    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
+    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
+    answers = []
+    for row in rows:
+        by = by_bits[row["grouping"]]
+        key = tuple(row[name] for name in by)
+        answers.append((by, key, figures_of(row, scale=made.costs.scale, others=others[by].get(key, {}))))
+    return answers
+
+
+def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
+    zone = ZoneInfo(question.options.time_zone)
+    return {
+        group.name: bucket_label(group.unit, value, zone) if group.unit is not None else value
+        for group, value in zip(question.groups, key, strict=True)
+    }
+
+
+def _order_key(row: StatsRow) -> tuple[tuple[bool, str], ...]:
+    return tuple((value is None, value or "") for value in row.group.values())
+
+
+def _ordered(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
+    if question.options.fill_gaps:
+        rows = rows + _gaps(question, rows, summary)
+    return sorted(rows, key=_order_key)
+
+
+def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
+    """Return rows of zeros for the periods, in every combination of the other groups, that have none."""
+    units = [group for group in question.groups if group.unit is not None]
+    if not units:
+        return []
+    first, last = _filled_range(question.period, summary, question.now)
+    if first is None or last is None:
+        return []
+    zone = ZoneInfo(question.options.time_zone)
+    finest = min(units, key=lambda group: ("hour", "day", "week", "month").index(group.unit or ""))
+    assert finest.unit is not None
+    there = {tuple(row.group.items()) for row in rows}
+    rest = {
+        tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
+        for row in rows
+    } or {()}
+    added = []
+    for bucket in buckets_between(finest.unit, first, last, zone):
+        times = {
+            group.name: bucket_label(group.unit, _coarser(bucket, group.unit, zone), zone)
+            for group in units
+            if group.unit is not None
+        }
+        for other in sorted(rest, key=str):
+            values = {**times, **dict(other)}
+            labels = {group.name: values[group.name] for group in question.groups}
+            if tuple(labels.items()) not in there:
+                there.add(tuple(labels.items()))
+                added.append(StatsRow(group=labels))
+    return added
+
+
+def _coarser(bucket: Any, unit: str | None, zone: ZoneInfo) -> Any:
+    if isinstance(bucket, datetime) and unit != "hour":
+        return bucket.replace(tzinfo=UTC).astimezone(zone).date()
+    return bucket
+
+
+def _filled_range(period: Period, summary: Figures, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return the first and last moment whose buckets are to be there."""
+    first = period.start if period.start is not None else summary.first_request
+    last = summary.last_request
+    if period.end is not None:
+        ended = min(period.end, max(now, summary.last_request or now))
+        last = ended - (ended - ended.replace(microsecond=0) or ended.resolution)
+    return first, last
+
+
+def _quality(made: Answer, figures: Figures) -> Quality:
+    quality = judge(
+        [parsed for _, parsed in made.loaded.parsed],
+        made.loaded.numbers,
+        names=[log.name for log in made.logs],
+        root=made.root,
+        unreadable=made.loaded.unreadable,
+        figures=figures,
+    )
+    unpriced = made.db.execute(
+        "SELECT coalesce(nullif(price_provider, '') || '/', '') || price_model, count(*) FROM priced "
+        "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    joined = made.folded.lines + made.loaded.joined
+    quality.folded_lines = max(0, joined - quality.repeated_lines)
+    quality.duplicate_requests = made.folded.duplicates
+    quality.unpriced_models = dict(unpriced)
+    if made.costs.refused:
+        quality.errors[ErrorCode.METRICS_CALCULATION_ERROR.value] = made.costs.refused
+    return quality
+
+
+def _of_models(stats: Stats) -> dict[str, Any]:
+    return {
+        "models_used": sorted(model for model in stats.models if model),
+        "average_response_time_ms": stats.summary.average_latency_ms,
+    }
+
+
+def _count_distinct(stats: Stats) -> int:
+    return len([row for row in stats.breakdown if any(row.group.values())])
+
+
+def get_project_metrics(project_id: str, **reading: Any) -> ProjectMetrics:
+    """Compute the figures of one project.
+
+    Args:
+        project_id: The project.
+        **reading: `root`, `files` and the other keywords of `get_stats`.
+
+    Raises:
+        ValidationError: `INVALID_PROJECT_ID`.
+        NotFoundError: `PROJECT_NOT_FOUND`.
+    """
+    stats = get_stats(
+        StatsScope(type="project", project_id=project_id), StatsOptions(group_by="chat"), **reading
+    )
+    fields = stats.summary.model_dump()
+    return ProjectMetrics(
+        **fields, **_of_models(stats), project_id=project_id, chat_count=_count_distinct(stats)
+    )
+
+
+def get_chat_metrics(project_id: str, chat_id: str, **reading: Any) -> ChatMetrics:
+    """Compute the figures of one chat, with its messages counted from the chat's file.
+
+    Args:
+        project_id: The project.
+        chat_id: The chat.
+        **reading: `root`, `files` and the other keywords of `get_stats`.
+
+    Raises:
+        ValidationError: `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
+        NotFoundError: `PROJECT_NOT_FOUND` or `CHAT_NOT_FOUND`.
+    """
+    scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
+    stats = get_stats(scope, **reading)
+    messages = 0 if reading.get("files") is not None else _message_count(scope, Layout(reading.get("root")))
+    return ChatMetrics(
+        **stats.summary.model_dump(),
+        **_of_models(stats),
+        project_id=project_id,
+        chat_id=chat_id,
+        message_count=messages,
+    )
+
+
+def get_global_metrics(**reading: Any) -> GlobalMetrics:
+    """Compute the figures of all projects under a root.
+
+    Args:
+        **reading: `root`, `files` and the other keywords of `get_stats`.
+
+    Raises:
+        NotFoundError: `ROOT_NOT_FOUND`.
+    """
+    stats = get_stats(StatsScope(type="global"), StatsOptions(group_by="project"), **reading)
+    return GlobalMetrics(
+        **stats.summary.model_dump(), **_of_models(stats), project_count=_count_distinct(stats)
+    )
+
+
+def _message_count(scope: StatsScope, layout: Layout) -> int:
+    """Count the messages of a chat: one an id, however many lines tell of it."""
+    chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
+    with ExitStack() as stack:
+        files = open_logs([chat], stack)
+        if not files:
+            return 0
+        db = connect()
+        stack.callback(db.close)
+        db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
+        for file in files:
+            unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[file.raw.compression]
+            db.execute(
+                "INSERT INTO messages SELECT id FROM read_json(?, format='newline_delimited', ignore_errors=true, "
+                "columns={'id': 'VARCHAR', 'event_type': 'VARCHAR', 'role': 'VARCHAR'}, "
+                f"compression='{unpack}') WHERE coalesce(event_type, 'chat_message') = 'chat_message' "
+                "AND id IS NOT NULL AND role IS NOT NULL",
+                [str(file.raw.path)],
+            )
+        row = db.execute("SELECT count(DISTINCT id) FROM messages").fetchone()
+    return int(row[0]) if row else 0

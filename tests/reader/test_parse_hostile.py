@@ -1,0 +1,227 @@
+"""Broken, binary and foreign lines: counted by reason, never a crash, and the good lines around them count."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+
+import pytest
+
+from llm_logging.errors import ErrorCode, FileSystemError
+from llm_logging.figures import StatsOptions
+from llm_logging.reader.stats import get_stats
+
+AT = "2026-01-15T10:00:00.000000Z"
+
+
+def request(number, **fields):
+    return {
+        "v": 1, "timestamp": AT, "level": "INFO", "logger": "app", "message": "", "event_type": "llm_request",
+        "writer": {"id": "w", "seq": number}, "id": f"00000000-0000-4000-8000-{number:012d}", "project_id": "shop",
+        "chat_id": "c", "model": "gpt-4o", "provider": "openai", "status": "success", "timestamp_start": AT,
+        "timings": {"latency_ms": 100.5}, "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        **fields,
+    }  # fmt: skip
+
+
+def raw(number, **fields):
+    return json.dumps(request(number, **fields)).encode()
+
+
+def read(tmp_path, data, **options):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(data)
+    return get_stats(None, StatsOptions(**options), files=path, cache=False)
+
+
+BROKEN = {
+    "torn": (raw(2)[:80], "torn"),
+    "binary": (b"\x00\x01\xff\xfe\x80", "binary"),
+    "nul inside": (raw(2).replace(b"shop", b"sh\x00p"), "binary"),
+    "nuls only": (b"\x00" * 4096, "nul_bytes"),
+    "text": (b"INFO: started server", "not_json"),
+    "array": (b"[1, 2, 3]", "not_an_object"),
+    "number": (b"5", "not_an_object"),
+    "other program": (b'{"msg": "listening", "port": 80}', "other_program"),
+    "single quotes": (b"{'id': 'x'}", "not_json"),
+    "huge digits": (b'{"n": ' + b"9" * 10_000 + b"}", "other_program"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_broken_line_is_counted_under_its_reason(name, place, tmp_path):
+    line, reason = BROKEN[name]
+    good = [raw(1), raw(3)]
+    good.insert({"first": 0, "middle": 1, "last": 2}[place], line)
+    stats = read(tmp_path, b"\n".join(good) + (b"\n" if place != "last" else b""))
+    assert stats.summary.total_requests == 2
+    assert stats.summary.total_tokens == 30
+    assert stats.quality.skipped == {reason: 1}
+    assert stats.quality.skipped_lines == 1
+    assert stats.quality.lines == 3
+
+
+USED = {
+    "byte order mark": (b"\xef\xbb\xbf" + raw(1) + b"\n" + raw(2) + b"\n", None),
+    "CRLF": (raw(1) + b"\r\n" + raw(2) + b"\r\n", None),
+    "no newline at the end": (raw(1) + b"\n" + raw(2), None),
+    "blank lines": (b"\n\n" + raw(1) + b"\n  \n" + raw(2) + b"\n\n", None),
+    "bad UTF-8": (raw(1) + b"\n" + raw(2, message="AB").replace(b"AB", b"\xff\xfe") + b"\n", "bad_utf8"),
+    "lone surrogate": (raw(1) + b"\n" + raw(2, message="AB").replace(b"AB", b"\\ud800") + b"\n", None),
+    "joined lines": (raw(1) + raw(2) + b"\n", "joined_lines"),
+    "NULs before": (raw(1) + b"\n\x00\x00\x00" + raw(2) + b"\n", "nul_bytes"),
+    "deep nesting": (
+        raw(1) + b"\n" + raw(2)[:-1] + b', "attributes": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n",
+        None,
+    ),
+    "long line": (raw(1) + b"\n" + raw(2, attributes={"x": "y" * 30_000_000}) + b"\n", None),
+    "container's wrapping": (
+        raw(1)
+        + b"\n"
+        + json.dumps({"log": raw(2).decode() + "\n", "stream": "stdout", "time": AT}).encode()
+        + b"\n",
+        None,
+    ),
+    "CRI prefix": (raw(1) + b"\n2026-01-15T10:00:00.1Z stdout F " + raw(2) + b"\n", None),
+}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_what_is_clear_in_an_odd_line_is_used(name, tmp_path):
+    data, repaired = USED[name]
+    stats = read(tmp_path, data)
+    assert stats.summary.total_requests == 2
+    assert stats.summary.prompt_tokens == 20
+    assert stats.quality.skipped == {}
+    assert stats.quality.invalid_fields == ({repaired: 1} if repaired else {})
+
+
+BAD_FIELDS = {
+    "text tokens": (
+        {"usage": {"prompt_tokens": "many", "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "part of a token": (
+        {"usage": {"prompt_tokens": 7.9, "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "negative tokens": (
+        {"usage": {"prompt_tokens": -3, "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "boolean tokens": (
+        {"usage": {"prompt_tokens": True, "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "beyond 64 bits": (
+        {"usage": {"prompt_tokens": 10**30, "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "object tokens": ({"usage": {"prompt_tokens": {}, "completion_tokens": 5}}, "usage.prompt_tokens", 0, 5),
+    "text latency": ({"timings": {"latency_ms": "fast"}}, "timings.latency_ms", 10, 5),
+    "infinite latency": ({"timings": {"latency_ms": float("inf")}}, "timings.latency_ms", 10, 5),
+    "http status": ({"http_status": 9999}, "http_status", 10, 5),
+    "attempt": ({"attempt": 0}, "attempt", 10, 5),
+    "start": ({"timestamp_start": "yesterday"}, "timestamp_start", 10, 5),
+    "amount": ({"cost": {"amount": "a lot"}}, "cost.amount", 10, 5),
+    "status": ({"status": "done"}, "status", 10, 5),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FIELDS)
+def test_one_bad_field_costs_a_line_nothing_else(name, tmp_path):
+    fields, path, prompt, completion = BAD_FIELDS[name]
+    stats = read(tmp_path, raw(1, **fields) + b"\n")
+    assert stats.summary.successful_requests == 1
+    assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
+    assert stats.quality.invalid_fields == {path: 1}
+    assert stats.quality.skipped == {}
+
+
+def test_usage_of_another_type_leaves_the_request(tmp_path):
+    stats = read(tmp_path, raw(1, usage="none") + b"\n" + raw(2, usage=[1]) + b"\n")
+    assert stats.summary.total_requests == stats.summary.requests_without_usage == 2
+
+
+def test_the_first_of_duplicate_keys_counts_on_every_way(tmp_path):
+    line = raw(1).replace(b'"usage"', b'"usage": {"prompt_tokens": 1}, "usage"')
+    assert read(tmp_path, line + b"\n").summary.prompt_tokens == 1
+    assert read(tmp_path, line + b"\nnot json\n").summary.prompt_tokens == 1
+
+
+def test_a_truncated_gzip_gives_what_can_be_read(tmp_path):
+    path = tmp_path / "log.jsonl.gz"
+    whole = gzip.compress(b"".join(raw(n + 1) + b"\n" for n in range(2000)))
+    path.write_bytes(whole[: len(whole) // 2])
+    stats = get_stats(files=path, cache=False)
+    assert 100 < stats.summary.total_requests < 2000
+    assert str(path) in stats.quality.unreadable_files
+    assert not stats.quality.complete
+
+
+def test_strict_fails_with_the_file_and_the_reason(tmp_path):
+    with pytest.raises(FileSystemError, match=r"log\.jsonl.*1 x torn") as caught:
+        read(tmp_path, raw(1) + b"\n" + raw(2)[:50] + b"\n", strict=True)
+    assert caught.value.code is ErrorCode.LOG_PARSE_ERROR
+
+
+def test_lines_of_the_older_flat_shape_count(tmp_path):
+    flat = {
+        "request_id": "req_1", "project_id": "shop", "chat_id": "c", "model": "gpt-4o", "prompt_tokens": 100,
+        "completion_tokens": 50, "total_tokens": 150, "latency_ms": 800, "timestamp_start": AT,
+    }  # fmt: skip
+    failed = {**flat, "request_id": "req_2", "error_code": "rate_limited", "status": "error"}
+    enveloped = {
+        **flat,
+        "event_type": "llm_request",
+        "request_id": "req_3",
+        "timestamp": AT,
+        "timestamp_start": None,
+    }
+    again = {**flat, "latency_ms": 900, "timestamp": "2026-01-15T10:00:09Z"}
+    lines = [flat, failed, enveloped, again]
+    stats = read(tmp_path, b"".join(json.dumps(line).encode() + b"\n" for line in lines), group_by="day")
+    assert stats.summary.total_requests == 3
+    assert stats.summary.total_tokens == 450
+    assert stats.summary.error_codes == {"rate_limited": 1}
+    assert stats.summary.latency_ms.n == 3
+    assert stats.quality.folded_lines == 1
+    assert [row.group for row in stats.breakdown] == [{"day": "2026-01-15"}]
+
+
+def test_lines_of_a_plain_json_formatter_count(tmp_path):
+    line = {"message": "answered", "llm_request": {"model": "gpt-4o", "usage": {"prompt_tokens": 3}}}
+    stats = read(tmp_path, json.dumps(line).encode() + b"\n" + json.dumps(line).encode() + b"\n")
+    assert stats.summary.successful_requests == 2
+    assert stats.summary.prompt_tokens == 6
+
+
+def test_a_stream_is_read_like_a_file():
+    data = raw(1) + b"\n" + raw(2) + b"\nnoise\n"
+    for stream in (io.BytesIO(data), io.StringIO(data.decode())):
+        stats = get_stats(files=stream, cache=False)
+        assert stats.summary.total_requests == 2
+        assert stats.quality.skipped == {"not_json": 1}
+
+
+def test_a_line_of_100_megabytes_is_no_matter(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with path.open("wb") as file:
+        file.write(raw(1) + b"\n" + raw(2)[:-1] + b', "attributes": {"x": "')
+        for _ in range(100):
+            file.write(b"y" * 1_000_000)
+        file.write(b'"}}\n' + raw(3) + b"\n")
+    stats = get_stats(files=path, cache=False)
+    assert stats.summary.total_requests == 3

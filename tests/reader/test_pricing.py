@@ -1,0 +1,205 @@
+"""Prices: the sum over requests is exactly the sum of genai-prices' own answers."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import genai_prices
+import pytest
+from genai_prices.data_snapshot import get_snapshot
+
+from llm_logging.errors import ConfigurationError
+from llm_logging.figures import StatsOptions
+from llm_logging.reader.stats import get_stats
+
+FIRST = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def models_of(random_):
+    """Pick models of every provider, those first whose price depends on more than tokens."""
+    listed = [(p.id, m) for p in get_snapshot().providers for m in p.models]
+    special = [
+        (p, m.id) for p, m in listed
+        if m.price_variants or not isinstance(m.prices, genai_prices.types.ModelPrice) or "Tiered" in repr(m.prices)
+        or "audio" in repr(m.prices)
+    ]  # fmt: skip
+    plain = [(p, m.id) for p, m in listed]
+    return random_.sample(special, min(150, len(special))) + random_.sample(plain, 100)
+
+
+def random_usage(random_):
+    prompt = random_.choice([0, 3, 1000, 127_999, 128_000, 128_001, 200_000, 200_001, 272_001, 1_500_000])
+    prompt += random_.randint(0, 5000) if random_.random() < 0.5 else 0
+    completion = random_.randint(0, 20_000)
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+    left = prompt
+    for name in ("cache_read_tokens", "cache_write_tokens", "audio_prompt_tokens"):
+        if random_.random() < 0.4:
+            usage[name] = random_.randint(0, left)
+            left -= usage[name]
+    if usage.get("cache_write_tokens") and random_.random() < 0.6:
+        usage["cache_write_1h_tokens"] = random_.randint(0, usage["cache_write_tokens"])
+    if random_.random() < 0.2:
+        usage["audio_completion_tokens"] = random_.randint(0, completion)
+    if random_.random() < 0.03:
+        # Counts that contradict each other: the list decides one by one.
+        usage["cache_read_tokens"] = prompt + random_.randint(0, 10)
+    return usage
+
+
+def listed_price(provider, model, tier, usage, at):
+    names = {
+        "prompt_tokens": "input_tokens", "completion_tokens": "output_tokens",
+        "audio_prompt_tokens": "input_audio_tokens", "audio_completion_tokens": "output_audio_tokens",
+    }  # fmt: skip
+    counts = {names.get(name, name): count for name, count in usage.items()}
+    try:
+        return genai_prices.calc_price(
+            genai_prices.Usage(**counts), model, provider_id=provider, genai_request_timestamp=at,
+            price_context={"service_tier": tier} if tier else None,
+        ).total_price  # fmt: skip
+    except (LookupError, ValueError):
+        return None
+
+
+def line(number, provider, model, tier, usage, at, **fields):
+    text = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    entry = {
+        "v": 1, "timestamp": text, "event_type": "llm_request", "id": f"00000000-0000-4000-8000-{number:012d}",
+        "project_id": "p", "chat_id": "c", "model": model, "provider": provider, "status": "success",
+        "timestamp_start": text, "usage": usage, "service_tier": tier, **fields,
+    }  # fmt: skip
+    return json.dumps({k: v for k, v in entry.items() if v is not None}) + "\n"
+
+
+def test_ten_thousand_random_requests_cost_what_the_list_says(tmp_path):
+    random_ = random.Random(20260115)
+    models = models_of(random_)
+    path = tmp_path / "log.jsonl"
+    expected, priced, unpriced = {}, 0, 0
+    with path.open("w") as file:
+        for number in range(10_000):
+            provider, model = random_.choice(models)
+            model = model if random_.random() < 0.98 else "no-such-model"
+            tier = random_.choice([None, None, "default", "flex", "priority", "fast", "standard"])
+            usage = random_usage(random_)
+            at = FIRST + timedelta(
+                seconds=random_.randint(0, 900 * 86_400), microseconds=random_.randint(0, 999_999)
+            )
+            file.write(line(number, provider, model, tier, usage, at))
+            price = listed_price(provider, model, tier, usage, at)
+            if price is None:
+                unpriced += 1
+            else:
+                priced += 1
+                expected[model] = expected.get(model, Decimal(0)) + price
+    stats = get_stats(files=path, cache=False)
+    assert (stats.summary.priced_requests, stats.summary.unpriced_requests) == (priced, unpriced)
+    assert unpriced > 100
+    got = {m: Decimal(f.estimated_cost) for m, f in stats.models.items() if f.priced_requests}
+    assert got == expected
+    assert Decimal(stats.summary.estimated_cost) == sum(expected.values())
+
+
+def price_one(tmp_path, *lines, **options):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(lines))
+    return get_stats(None, StatsOptions(**options), files=path, cache=False, prices=tmp_path / "prices.toml")
+
+
+TOML = """
+[[rates]]
+model = "house-*"
+input = "2"
+output = 8.5
+cache_read = "0.2"
+cache_write = "2.5"
+cache_write_1h = "4"
+request = "0.01"
+tiers = [{ over = 1000, input = "4" }]
+
+[[rates]]
+provider = "openai"
+model = "gpt-4o"
+from = 2026-02-01
+until = 2026-03-01
+input = "1"
+output = "1"
+"""
+
+
+def test_the_users_own_rates_go_first(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    january, february = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    cached = {**usage, "cache_read_tokens": 400, "cache_write_tokens": 300, "cache_write_1h_tokens": 100}
+    longer = {**usage, "prompt_tokens": 1001}
+
+    def cost(provider, model, counts, at):
+        stats = price_one(tmp_path, line(1, provider, model, None, counts, at))
+        return Decimal(stats.summary.estimated_cost), stats.summary.cache_savings
+
+    million = Decimal(1_000_000)
+    assert cost(None, "house-1", usage, january)[0] == (2000 + Decimal("850")) / million + Decimal("0.01")
+    assert cost("x", "house-1", cached, january)[0] == (
+        300 * 2 + Decimal(80) + 200 * Decimal("2.5") + 400 + 850
+    ) / million + Decimal("0.01")
+    # Reading saves 1.8 a token, writing costs 0.5 more for five minutes and 2 more for an hour.
+    assert Decimal(cost("x", "house-1", cached, january)[1]) == (400 * Decimal("1.8") - 100 - 200) / million
+    assert cost(None, "house-1", longer, january)[0] == (1001 * 4 + Decimal(850)) / million + Decimal("0.01")
+    assert cost("openai", "gpt-4o", usage, january)[0] == listed_price(
+        "openai", "gpt-4o", None, usage, january
+    )
+    assert cost("openai", "gpt-4o", usage, february)[0] == Decimal(1100) / million
+
+
+def test_what_the_provider_reported_goes_before_any_list(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    usage = {"prompt_tokens": 10, "completion_tokens": 1}
+    stats = price_one(
+        tmp_path,
+        line(1, "openai", "gpt-4o", None, usage, at, cost={"amount": "0.1", "currency": "USD"}),
+        line(2, "openai", "gpt-4o", None, usage, at, cost={"amount": 0.2}),
+        line(3, "openai", "gpt-4o", None, usage, at, cost={"amount": "5", "currency": "eur"}),
+        line(4, "openai", "gpt-4o", None, usage, at),
+        line(5, "openai", "mystery", None, usage, at),
+    )
+    figures = stats.summary
+    assert figures.reported_cost == "0.3"
+    assert figures.other_costs == {"EUR": "5"}
+    listed = listed_price("openai", "gpt-4o", None, usage, at)
+    assert Decimal(figures.estimated_cost) == listed
+    assert Decimal(figures.total_cost) == listed + Decimal("0.3")
+    assert (figures.reported_requests, figures.priced_requests, figures.unpriced_requests) == (3, 1, 1)
+    assert stats.quality.unpriced_models == {"openai/mystery": 1}
+    assert stats.models["mystery"].estimated_cost is None
+
+
+def test_the_response_model_is_what_is_priced(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    stats = price_one(tmp_path, line(1, "openai", "my-alias", None, usage, at, response_model="gpt-4o-mini"))
+    assert Decimal(stats.summary.estimated_cost) == listed_price("openai", "gpt-4o-mini", None, usage, at)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nonsense", "TOML"),
+        ("[[rates]]\ninput = 1\noutput = 1", r"rates\[0\]\.model"),
+        ('[[rates]]\nmodel = "a"\ninput = 1', "input and output"),
+        ('[[rates]]\nmodel = "a"\ninput = -1\noutput = 1', r"rates\[0\]\.input"),
+        ('[[rates]]\nmodel = "a"\ninput = 1\noutput = 1\nfree = 1', "free"),
+        ('[[rates]]\nmodel = "a"\ninput = 1\noutput = 1\nfrom = "soon"', r"rates\[0\]\.from"),
+    ],
+)
+def test_a_wrong_file_of_rates_says_what_is_wrong(text, says, tmp_path):
+    (tmp_path / "prices.toml").write_text(text)
+    (tmp_path / "log.jsonl").touch()
+    with pytest.raises(ConfigurationError, match=says):
+        price_one(tmp_path, "")
