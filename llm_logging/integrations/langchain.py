@@ -35,7 +35,7 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
 
     Args:
         log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
-        pending: Whether a line is logged when a request is sent, too.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
     """
 
@@ -44,7 +44,7 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
     raise_error = False
 
     def __init__(
-        self, log: LLMLoggerAdapter | None = None, *, pending: bool = True, content: bool | None = None
+        self, log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
     ) -> None:
         super().__init__()
         self._log = log

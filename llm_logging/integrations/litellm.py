@@ -60,12 +60,12 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
 
     Args:
         log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
-        pending: Whether a line is logged when a request is sent, too.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
     """
 
     def __init__(
-        self, log: LLMLoggerAdapter | None = None, *, pending: bool = True, content: bool | None = None
+        self, log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
     ) -> None:
         super().__init__()
         self._log = log

@@ -37,7 +37,7 @@ def sockets_that_litellm_leaves_open_go_here():
 
 @pytest.fixture
 def callback(log, monkeypatch):
-    monkeypatch.setattr(litellm, "callbacks", [LiteLLMLogger(log)])
+    monkeypatch.setattr(litellm, "callbacks", [LiteLLMLogger(log, pending=True)])
     for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback",
                  "input_callback"):  # fmt: skip
         monkeypatch.setattr(litellm, name, [])
