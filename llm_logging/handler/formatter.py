@@ -106,7 +106,7 @@ class LLMJsonFormatter(JsonFormatter):
             message, body = redacted(redactor, message, body)
             return self._assemble(record, built, message, body, writer)
         before, after = self._assemble(record, built, message, body, writer)
-        if redactor.clean((before + after).decode()):
+        if redactor.clean(before + after):
             return before, after
         message, body = redacted(redactor, message, jsonable(body))
         return self._assemble(record, built, message, body, writer)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files.compression import open_segment
-from ..files.rings import Intent, Ring, RingRecord, big_path, dead_rings, resolve_big
+from ..files.rings import Intent, Ring, RingRecord
 from ..files.segments import list_segments
+from ..files.spools import big_path, dead_rings, resolve_big
 from .rotation import AppendFile, FileOptions
 from .spool import forget_big, is_big
 

@@ -15,11 +15,12 @@ from ..question import StatsOptions, StatsScope
 from .columns import columns, held_columns
 from .costs import price_asked
 from .fold import fold_lines
+from .load import load_lines
 from .overrides import find_overrides, read_overrides
 from .period import resolve_period
 from .query import ask, make_question
 from .source import LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, _check_scope, _read, connect
+from .stats import Answer, Reading, check_scope, connect
 
 __all__ = ["ask_requests"]
 
@@ -61,10 +62,18 @@ def ask_requests(
     stack.callback(db.close)
     made = Answer(db, question, logs, layout.root if reading.files is None else None, overrides=overrides)
     opened = open_logs(logs, stack)
-    _read(made, opened, reading)
-    fold_lines(db, "lines", "requests", extra=question.extra)
+    made.loaded, made.loader = load_lines(
+        db,
+        opened,
+        logs,
+        extra=question.extra,
+        cache_dir=reading.cache_dir,
+        use_cache=reading.cache,
+        progress=reading.progress,
+    )
+    made.folded = fold_lines(db, extra=question.extra)
     ask(db, "requests", question)
     if priced:
         made.costs = price_asked(db, read_overrides(overrides) if overrides is not None else [])
-    _check_scope(made, layout)
+    check_scope(made, layout)
     return made, opened

@@ -133,7 +133,7 @@ def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Ex
         # A piece of the cache vanished or is damaged: the lines themselves have the answer.
         made.loader.forget()
         _compute(made, files, reading, own, use_cache=False)
-    _check_scope(made, layout)
+    check_scope(made, layout)
     return made
 
 
@@ -178,7 +178,7 @@ def _check_strict(made: Answer) -> None:
             )
 
 
-def _check_scope(made: Answer, layout: Layout) -> None:
+def check_scope(made: Answer, layout: Layout) -> None:
     """Refuse a project or a chat of which nothing is there."""
     scope, db = made.question.scope, made.db
     if scope.type == "global" or (scope.type == "project" and made.root is not None):
