@@ -13,14 +13,14 @@ from ..clock import clock
 from ..files.layout import Layout
 from ..question import StatsOptions, StatsScope
 from .columns import columns, held_columns
-from .costs import price_asked
+from .costs import kinds_in, price_asked
 from .fold import fold_lines
 from .load import load_lines
 from .overrides import find_overrides, read_overrides
 from .period import resolve_period
 from .query import ask, make_question
 from .source import LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, check_scope, _check_strict, connect, duckdb_error
+from .stats import Answer, Reading, _check_strict, check_scope, connect, duckdb_error
 
 __all__ = ["ask_requests"]
 
@@ -71,7 +71,8 @@ def ask_requests(
         made.loader.forget()
         _compute(made, opened, reading, use_cache=False)
     if priced:
-        made.costs = price_asked(db, read_overrides(overrides) if overrides is not None else [])
+        own = read_overrides(overrides) if overrides is not None else []
+        made.costs = price_asked(db, own, kinds_in(db, "requests"), None)
     check_scope(made, layout)
     return made, opened
 
