@@ -317,7 +317,7 @@ def bound_size(folder: Path, used: Iterable[Path]) -> None:
 def _log_folders(folder: Path) -> Iterator[Path]:
     for tag in folder.iterdir() if folder.is_dir() else ():
         if tag.is_dir():
-            yield from (log for log in tag.iterdir() if log.is_dir())
+            yield from (log for log in tag.iterdir() if log.is_dir() and log.name != "answers")
 
 
 def _last_use(log: Path) -> float:

@@ -20,11 +20,8 @@ from zoneinfo import ZoneInfo
 from ..clock import clock
 from ..errors import ConfigurationError, ErrorCode, FileSystemError, NotFoundError
 from ..figures import (
-    ChatMetrics,
     Figures,
-    GlobalMetrics,
     Period,
-    ProjectMetrics,
     Quality,
     Stats,
     StatsRow,
@@ -33,10 +30,11 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
 from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .answers import Answers
 from .cache import cache_folder
 from .costs import Costs, kinds_in, price_asked
 from .fold import Folded, fold_lines
-from .load import Loaded, Loader, Progress, load_lines
+from .load import Loaded, Loader, Progress
 from .overrides import Override, find_overrides, read_overrides
 from .period import bucket_label, buckets_between, resolve_period
 from .quality import judge
@@ -46,7 +44,7 @@ from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
+__all__ = ["Answer", "Progress", "Reading", "answer", "connect", "get_stats"]
 
 _MEMORY: Final = "400MB"
 
@@ -74,20 +72,27 @@ class Answer:
     """What is behind an answer, in the database it was made in.
 
     Attributes:
-        db: Holds `requests`, `asked` and `priced`.
         question: What was asked.
         logs: Which logs were read.
+        files: Their files, open.
         root: Where they lie; None where files were named.
+        layout: Of the root.
+        overrides: The file of the user's own rates.
+        own: What it says.
+        db: Holds `requests`, `asked` and `priced`, once they are computed.
     """
 
-    db: DuckDBPyConnection
     question: Question
     logs: list[Log]
+    files: list[LogFile]
     root: Path | None
+    layout: Layout
+    overrides: Path | None
+    own: list[Override]
+    db: DuckDBPyConnection = field(init=False)
     loaded: Loaded = field(default_factory=Loaded)
     folded: Folded = field(default_factory=lambda: Folded(0, 0))
     costs: Costs = field(default_factory=lambda: Costs(6))
-    overrides: Path | None = None
     loader: Loader = field(init=False)
 
 
@@ -114,8 +119,8 @@ class Reading:
     progress: Progress | None = None
 
 
-def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
-    """Read, fold, filter and price the requests of a question."""
+def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
+    """Check a question and open the files that it is about."""
     now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
     question = make_question(scope, options, resolve_period(options, now), now)
     layout = Layout(reading.root)
@@ -123,35 +128,36 @@ def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Ex
     logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
     overrides = find_overrides(reading.prices)
     own = read_overrides(overrides) if overrides is not None else []
-    db = connect()
-    stack.callback(db.close)
-    made = Answer(db, question, logs, root, overrides=overrides)
-    files = open_logs(logs, stack)
+    return Answer(question, logs, open_logs(logs, stack), root, layout, overrides, own)
+
+
+def compute(made: Answer, reading: Reading, stack: ExitStack) -> None:
+    """Read, fold, filter and price the requests of a question."""
+    made.db = connect()
+    stack.callback(made.db.close)
     try:
-        _compute(made, files, reading, own, use_cache=reading.cache)
+        _compute(made, reading, use_cache=reading.cache)
     except duckdb_error():
         if not reading.cache:
             raise
         # A piece of the cache vanished or is damaged: the lines themselves have the answer.
         made.loader.forget()
-        _compute(made, files, reading, own, use_cache=False)
-    _check_scope(made, layout)
+        _compute(made, reading, use_cache=False)
+    _check_scope(made)
+
+
+def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
+    """Read, fold, filter and price the requests of a question."""
+    made = begin(scope, options, reading, stack)
+    compute(made, reading, stack)
     return made
 
 
-def _compute(
-    made: Answer, files: list[LogFile], reading: Reading, own: list[Override], *, use_cache: bool
-) -> None:
+def _compute(made: Answer, reading: Reading, *, use_cache: bool) -> None:
     db, question = made.db, made.question
-    made.loaded, made.loader = load_lines(
-        db,
-        files,
-        made.logs,
-        extra=question.extra,
-        cache_dir=reading.cache_dir,
-        use_cache=use_cache,
-        progress=reading.progress,
-    )
+    folder = cache_folder(reading.cache_dir) if use_cache else None
+    made.loader = Loader(db, made.logs, question.extra, folder, reading.progress)
+    made.loaded = made.loader.load(made.files)
     _check_strict(made)
     made.folded = fold_lines(db, extra=question.extra)
     ask(db, "requests", question)
@@ -159,8 +165,7 @@ def _compute(
     if made.folded.lines or made.folded.duplicates:
         # Folding brings fields together that no line had together.
         kinds = kinds | set(kinds_in(db, "hot_called"))
-    folder = cache_folder(reading.cache_dir) if use_cache else None
-    made.costs = price_asked(db, own, kinds, folder)
+    made.costs = price_asked(db, made.own, kinds, folder)
 
 
 def duckdb_error() -> type[Exception]:
@@ -185,7 +190,7 @@ def _check_strict(made: Answer) -> None:
             )
 
 
-def _check_scope(made: Answer, layout: Layout) -> None:
+def _check_scope(made: Answer) -> None:
     """Refuse a project or a chat of which nothing is there."""
     scope, db = made.question.scope, made.db
     if scope.type == "global" or (scope.type == "project" and made.root is not None):
@@ -196,7 +201,7 @@ def _check_scope(made: Answer, layout: Layout) -> None:
     bound = [scope.project_id, scope.chat_id] if scope.type == "chat" else [scope.project_id]
     if db.execute(f"SELECT 1 FROM requests WHERE {where} LIMIT 1", bound).fetchone() is not None:
         return
-    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, layout):
+    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, made.layout):
         return
     code = ErrorCode.CHAT_NOT_FOUND if scope.type == "chat" else ErrorCode.PROJECT_NOT_FOUND
     place = str(made.root) if made.root is not None else "the files"
@@ -269,14 +274,29 @@ def get_stats(
         ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates that is wrong.
     """
     reading = Reading(root, files, cache, cache_dir, prices, now, progress)
+    scope = scope if scope is not None else StatsScope()
+    options = options if options is not None else StatsOptions()
     with ExitStack() as stack:
-        made = answer(
-            scope if scope is not None else StatsScope(),
-            options if options is not None else StatsOptions(),
-            reading,
-            stack,
-        )
-        return _stats_of(made)
+        made = begin(scope, options, reading, stack)
+        known = None
+        if cache and made.root is not None:
+            known = Answers(
+                cache_folder(cache_dir),
+                scope,
+                options,
+                made.question.period,
+                made.files,
+                made.root,
+                made.overrides,
+            )
+            found = known.find()
+            if found is not None:
+                return found
+        compute(made, reading, stack)
+        stats = _stats_of(made)
+        if known is not None:
+            known.keep(stats)
+        return stats
 
 
 def _stats_of(made: Answer) -> Stats:
@@ -440,96 +460,3 @@ def _quality(made: Answer, figures: Figures) -> Quality:
     if made.costs.refused:
         quality.errors[ErrorCode.METRICS_CALCULATION_ERROR.value] = made.costs.refused
     return quality
-
-
-def _of_models(stats: Stats) -> dict[str, Any]:
-    return {
-        "models_used": sorted(model for model in stats.models if model),
-        "average_response_time_ms": stats.summary.average_latency_ms,
-    }
-
-
-def _count_distinct(stats: Stats) -> int:
-    return len([row for row in stats.breakdown if any(row.group.values())])
-
-
-def get_project_metrics(project_id: str, **reading: Any) -> ProjectMetrics:
-    """Compute the figures of one project.
-
-    Args:
-        project_id: The project.
-        **reading: `root`, `files` and the other keywords of `get_stats`.
-
-    Raises:
-        ValidationError: `INVALID_PROJECT_ID`.
-        NotFoundError: `PROJECT_NOT_FOUND`.
-    """
-    stats = get_stats(
-        StatsScope(type="project", project_id=project_id), StatsOptions(group_by="chat"), **reading
-    )
-    fields = stats.summary.model_dump()
-    return ProjectMetrics(
-        **fields, **_of_models(stats), project_id=project_id, chat_count=_count_distinct(stats)
-    )
-
-
-def get_chat_metrics(project_id: str, chat_id: str, **reading: Any) -> ChatMetrics:
-    """Compute the figures of one chat, with its messages counted from the chat's file.
-
-    Args:
-        project_id: The project.
-        chat_id: The chat.
-        **reading: `root`, `files` and the other keywords of `get_stats`.
-
-    Raises:
-        ValidationError: `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
-        NotFoundError: `PROJECT_NOT_FOUND` or `CHAT_NOT_FOUND`.
-    """
-    scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
-    stats = get_stats(scope, **reading)
-    messages = 0 if reading.get("files") is not None else _message_count(scope, Layout(reading.get("root")))
-    return ChatMetrics(
-        **stats.summary.model_dump(),
-        **_of_models(stats),
-        project_id=project_id,
-        chat_id=chat_id,
-        message_count=messages,
-    )
-
-
-def get_global_metrics(**reading: Any) -> GlobalMetrics:
-    """Compute the figures of all projects under a root.
-
-    Args:
-        **reading: `root`, `files` and the other keywords of `get_stats`.
-
-    Raises:
-        NotFoundError: `ROOT_NOT_FOUND`.
-    """
-    stats = get_stats(StatsScope(type="global"), StatsOptions(group_by="project"), **reading)
-    return GlobalMetrics(
-        **stats.summary.model_dump(), **_of_models(stats), project_count=_count_distinct(stats)
-    )
-
-
-def _message_count(scope: StatsScope, layout: Layout) -> int:
-    """Count the messages of a chat: one an id, however many lines tell of it."""
-    chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
-    with ExitStack() as stack:
-        files = open_logs([chat], stack)
-        if not files:
-            return 0
-        db = connect()
-        stack.callback(db.close)
-        db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
-        for file in files:
-            unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[file.raw.compression]
-            db.execute(
-                "INSERT INTO messages SELECT id FROM read_json(?, format='newline_delimited', ignore_errors=true, "
-                "columns={'id': 'VARCHAR', 'event_type': 'VARCHAR', 'role': 'VARCHAR'}, "
-                f"compression='{unpack}') WHERE coalesce(event_type, 'chat_message') = 'chat_message' "
-                "AND id IS NOT NULL AND role IS NOT NULL",
-                [str(file.raw.path)],
-            )
-        row = db.execute("SELECT count(DISTINCT id) FROM messages").fetchone()
-    return int(row[0]) if row else 0
