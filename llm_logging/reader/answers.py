@@ -17,7 +17,7 @@ import pydantic
 
 from ..figures import Period, Stats
 from ..question import StatsOptions, StatsScope
-from .cache import schema_tag, write_file
+from .cache import make_private, schema_tag, write_file
 from .pricing import list_version
 from .source import LogFile
 
@@ -84,7 +84,7 @@ class Answers:
         if stats.summary.pending_requests or stats.quality.unreadable_files:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.folder)
             write_file(self._path, stats.model_dump_json(by_alias=True).encode())
             _bound(self.folder.iterdir())
         except OSError:
