@@ -1,1 +1,115 @@
-"""Python's own logging, extended for LLM calls."""
+"""Python's own logging, extended for LLM calls.
+
+Configure with `logging.config.dictConfig(llm_logging.presets.production())`, log with `logger.info` and extras or through
+`get_logger`, and read the files back with `get_stats` or the command `llm-logging stats`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import presets
+from .context import scope
+from .errors import (
+    ConfigurationError,
+    ErrorCode,
+    FileSystemError,
+    LLMLoggingError,
+    NotFoundError,
+    ValidationError,
+)
+from .figures import Figures, Stats, StatsOptions, StatsScope
+from .handler.formatter import LLMConsoleFormatter, LLMJsonFormatter
+from .handler.handler import LLMFileHandler
+from .handler.live import get_cached_stats, reset_cached_stats
+from .handler.stream import LLMStreamHandler
+from .logger.adapter import (
+    LLMLoggerAdapter,
+    alog_llm_request,
+    get_logger,
+    log_llm_request,
+)
+from .logger.usage import usage_from_response
+from .schema import (
+    ChatMessage,
+    Cost,
+    ErrorInfo,
+    LLMRequestLogEntry,
+    LogResult,
+    Timings,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from .reader.compare import compare_stats
+    from .reader.entries import get_llm_request_logs
+    from .reader.events import get_system_logs
+    from .reader.search import search_logs
+    from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
+
+__all__ = [
+    "ChatMessage",
+    "ConfigurationError",
+    "Cost",
+    "ErrorCode",
+    "ErrorInfo",
+    "Figures",
+    "FileSystemError",
+    "LLMConsoleFormatter",
+    "LLMFileHandler",
+    "LLMJsonFormatter",
+    "LLMLoggerAdapter",
+    "LLMLoggingError",
+    "LLMRequestLogEntry",
+    "LLMStreamHandler",
+    "LogResult",
+    "NotFoundError",
+    "Stats",
+    "StatsOptions",
+    "StatsScope",
+    "Timings",
+    "Usage",
+    "ValidationError",
+    "alog_llm_request",
+    "compare_stats",
+    "get_cached_stats",
+    "get_chat_metrics",
+    "get_global_metrics",
+    "get_llm_request_logs",
+    "get_logger",
+    "get_project_metrics",
+    "get_stats",
+    "get_system_logs",
+    "log_llm_request",
+    "presets",
+    "reset_cached_stats",
+    "scope",
+    "search_logs",
+    "usage_from_response",
+]
+
+# The reading side is loaded when it is first asked for: an application that only writes does not pay for it.
+_LATER = {
+    "compare_stats": "reader.compare",
+    "get_chat_metrics": "reader.stats",
+    "get_global_metrics": "reader.stats",
+    "get_llm_request_logs": "reader.entries",
+    "get_project_metrics": "reader.stats",
+    "get_stats": "reader.stats",
+    "get_system_logs": "reader.events",
+    "search_logs": "reader.search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

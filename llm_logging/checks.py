@@ -11,10 +11,11 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import pydantic
 from pydantic import BaseModel
+from pydantic_core import SchemaValidator, core_schema
 
 from .clock import clock, format_micros, format_time
 from .errors import ErrorCode, ValidationError
@@ -93,6 +94,8 @@ def forgive(
         for detail in sorted(details, key=lambda d: [str(part).zfill(9) for part in d["loc"]], reverse=True):
             for loc in _culprits(detail):
                 data = _without(data, loc, invalid)
+        if is_entry:
+            data = complete_times(data, now)
     return None, reasons
 
 
@@ -109,28 +112,42 @@ def complete_times(entry: dict[str, Any], now: datetime | None = None) -> dict[s
     latency: Any = (
         timings.get("latency_ms") if isinstance(timings, Mapping) else getattr(timings, "latency_ms", None)
     )
-    known = type(latency) in (int, float) and 0 <= latency < 1e12
-    start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
+    if isinstance(latency, timedelta):
+        latency = latency / timedelta(milliseconds=1)
+    known = type(latency) in (int, float) and 0 <= latency < _MAX_MS
+    start, end = _moment(entry.get("timestamp_start")), _moment(entry.get("timestamp_end"))
     try:
-        if start is None:
-            stop = end if end is not None else (now or clock().now())
-            if known and isinstance(stop, datetime):
-                entry["timestamp_start"] = stop - timedelta(milliseconds=latency)
+        if start is None and end is None:
+            stop = now or clock().now()
+            entry["timestamp_start"] = stop - timedelta(milliseconds=latency) if known else stop
+            if known:
                 entry["timestamp_end"] = stop
-            elif end is None:
-                entry["timestamp_start"] = stop
-        elif end is None and known:
-            begun = datetime.fromisoformat(start) if isinstance(start, str) else start
-            if isinstance(begun, datetime):
-                entry["timestamp_end"] = begun + timedelta(milliseconds=latency)
-    except (ValueError, OverflowError):
+        elif start is None and isinstance(end, datetime):
+            # Not the present: a request that is logged later did not start after its end.
+            entry["timestamp_start"] = end - timedelta(milliseconds=latency if known else 0)
+        elif end is None and known and isinstance(start, datetime):
+            entry["timestamp_end"] = start + timedelta(milliseconds=latency)
+    except OverflowError:
         pass
     return entry
+
+
+def _moment(value: Any) -> Any:
+    """Return a time given as text as a time, where it is one; whether it is right is the model's business."""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _culprits(detail: Any) -> list[tuple[Any, ...]]:
     loc = tuple(detail["loc"])
     broken = (detail.get("ctx") or {}).get("fields")
+    if detail["type"] == "missing":
+        # What lacks a part that it cannot be without goes as a whole.
+        return [loc[:-1]]
     return [(*loc, name) for name in broken] if broken else [loc]
 
 
@@ -176,6 +193,8 @@ def _reason(detail: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a whole number of {value.bit_length()} bits"
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)[:40]
     if isinstance(value, str):
@@ -186,27 +205,47 @@ def _shown(value: Any) -> str:
 
 # -- the fast path ---------------------------------------------------------------------------------------------------
 
+_MAX_TOKENS: Final = 2**53
+_MAX_TEXT: Final = 10_000
+_MAX_MS: Final = 1e12
+_TEXT: Final = core_schema.str_schema(min_length=1, max_length=_MAX_TEXT, strict=True)
 
-def _table() -> dict[str, tuple[str, Any]]:
-    """Read from the model what kind of check each field needs; what is not plain stays with the model."""
-    table: dict[str, tuple[str, Any]] = {}
-    for name, field in LLMRequestLogEntry.model_fields.items():
-        annotation = _unwrapped(field.annotation)
-        if typing.get_origin(annotation) is typing.Literal:
-            table[name] = ("choice", frozenset(typing.get_args(annotation)))
-        elif name in {"http_status", "attempt"}:
-            table[name] = (name, None)
-        elif annotation is datetime:
-            table[name] = ("time", None)
-        elif annotation is str and name != "id":
-            table[name] = ("text", None)
-        elif annotation is bool:
-            table[name] = ("bool", None)
-        elif annotation in {Usage, Timings}:
-            table[name] = (name, None)
-        elif typing.get_origin(annotation) is list and _unwrapped(typing.get_args(annotation)[0]) is str:
-            table[name] = ("texts", None)
-    return table
+
+def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
+    """Return a check for one field, as strict as the model's or stricter; None where only the model knows."""
+    annotation = _unwrapped(annotation)
+    if name == "id":
+        return None
+    if typing.get_origin(annotation) is typing.Literal:
+        return core_schema.literal_schema(list(typing.get_args(annotation)))
+    if annotation is str:
+        return _TEXT
+    if annotation is bool:
+        return core_schema.bool_schema(strict=True)
+    if annotation is datetime:
+        return core_schema.is_instance_schema(datetime)
+    if annotation is int:
+        low, high = {"http_status": (100, 599), "attempt": (1, 2**31)}.get(name, (0, _MAX_TOKENS))
+        return core_schema.int_schema(ge=low, le=high, strict=True)
+    if annotation is float:
+        return core_schema.float_schema(ge=0, lt=_MAX_MS, allow_inf_nan=False, strict=True)
+    if annotation in {Usage, Timings}:
+        return _fast_dict(annotation, extra="forbid")
+    if typing.get_origin(annotation) is list and _unwrapped(typing.get_args(annotation)[0]) is str:
+        return core_schema.list_schema(_TEXT, strict=True)
+    return None
+
+
+def _fast_dict(model: type[BaseModel], *, extra: Literal["ignore", "forbid"]) -> core_schema.CoreSchema:
+    fields = {}
+    for name, field in model.model_fields.items():
+        schema = _fast_schema(name, field.annotation)
+        if schema is not None:
+            required = field.is_required() or (
+                model is Usage and name in {"prompt_tokens", "completion_tokens"}
+            )
+            fields[name] = core_schema.typed_dict_field(schema, required=required)
+    return core_schema.typed_dict_schema(fields, extra_behavior=extra, strict=True)
 
 
 def _unwrapped(annotation: Any) -> Any:
@@ -221,11 +260,15 @@ def _unwrapped(annotation: Any) -> Any:
             return annotation
 
 
-_TABLE: Final = _table()
-_MODEL_ONLY: Final = frozenset({*LLMRequestLogEntry.model_fields, *FLAT_FIELDS, "request_id"} - _TABLE.keys())
-_TOKENS: Final = frozenset(Usage.model_fields) - {"source", "raw", "total_tokens"}
-_SOURCES: Final = frozenset({"provider", "partial", "estimated"})
-_DURATIONS: Final = frozenset(Timings.model_fields)
+# Unknown names are let be: whoever calls compares what came back with what it gave.
+_FAST: Final = SchemaValidator(_fast_dict(LLMRequestLogEntry, extra="ignore")).validate_python
+_FAST_FIELDS: Final = frozenset(
+    name
+    for name, field in LLMRequestLogEntry.model_fields.items()
+    if _fast_schema(name, field.annotation) is not None
+)
+# What is neither a checked field nor an attribute: the model's own names and those of the older flat shape.
+_MODEL_ONLY: Final = frozenset({*LLMRequestLogEntry.model_fields, *FLAT_FIELDS, "request_id"} - _FAST_FIELDS)
 _EVIDENCE: Final = (
     "usage",
     "timings",
@@ -234,139 +277,94 @@ _EVIDENCE: Final = (
     "timestamp_end",
     "http_status",
 )
-_MAX_TOKENS: Final = 2**53
-_MAX_TEXT: Final = 10_000
 
 
-def fast_entry(fields: Mapping[str, Any], now: int) -> dict[str, Any] | None:  # noqa: C901, PLR0912
+def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str, Any] | None:
     """Check a well-formed entry and return what its line holds.
 
     Args:
         fields: Field names to values; not changed.
         now: The time of the record in whole microseconds since 1970.
+        others: How many of `fields` are known to be none of the entry's, as the standard attributes of a log record; where
+            there are any, attributes of the user's own are not looked for, and None is returned.
 
     Returns:
         The same fields and values as `LLMRequestLogEntry(...).line_fields()`, values of attributes as they came, or
         None where only the model knows.
     """
-    body: dict[str, Any] = {"id": None, "timestamp_start": None}
-    attributes: dict[str, Any] | None = None
-    for name, given in fields.items():
-        rule = _TABLE.get(name)
-        if rule is None:
-            if name in _MODEL_ONLY or type(name) is not str or given is None:
-                return None
-            if attributes is None:
-                attributes = {}
-            attributes[name] = given
-            continue
-        kind, choices = rule
-        value = given
-        if kind == "text":
-            if type(value) is not str or not value or len(value) > _MAX_TEXT:
-                return None
-        elif kind == "usage":
-            value = _fast_usage(given)
-            if value is None:
-                return None
-        elif kind == "timings":
-            if not _fast_timings(value):
-                return None
-        elif kind == "texts":
-            if type(value) is not list or not _fast_texts(value):
-                return None
-        elif kind == "choice":
-            if type(value) is not str or value not in choices:
-                return None
-        elif kind == "bool":
-            if type(value) is not bool:
-                return None
-        elif kind == "http_status":
-            if type(value) is not int or not 100 <= value <= 599:
-                return None
-        elif kind == "attempt":
-            if type(value) is not int or not 1 <= value <= 2**31:
-                return None
-        elif kind == "time":
-            if type(value) is not datetime or value.tzinfo is not UTC:
-                return None
-            value = format_time(value)
-        else:
-            return None
-        body[name] = value
-    if attributes is not None:
-        body["attributes"] = attributes
-    return _finished(body, now)
-
-
-def _finished(body: dict[str, Any], now: int) -> dict[str, Any] | None:
-    if "project_id" not in body or "chat_id" not in body or "model" not in body:
+    try:
+        entry: dict[str, Any] = _FAST(fields)
+    except pydantic.ValidationError:
         return None
-    latency = body["timings"].get("latency_ms") if "timings" in body else None
-    start, end = body["timestamp_start"], body.get("timestamp_end")
+    if len(entry) + others != len(fields):
+        if others:
+            return None
+        attributes = _attributes(fields)
+        if attributes is None:
+            return None
+        entry["attributes"] = attributes
+    usage = entry.get("usage")
+    if usage is not None and not _complete_usage(usage):
+        return None
+    timings = entry.get("timings")
+    latency = timings.get("latency_ms") if timings else None
+    start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
     if start is None:
         if end is not None:
             return None
         if latency is None:
-            body["timestamp_start"] = format_micros(now)
+            entry["timestamp_start"] = format_micros(now)
         else:
-            body["timestamp_start"] = format_micros(now - round(latency * 1000))
-            body["timestamp_end"] = format_micros(now)
-    elif end is None:
-        if latency is not None:
-            return None
-    elif end < start:
-        # Both are written to the microsecond in UTC, so their text sorts as they do.
+            entry["timestamp_start"] = format_micros(now - round(latency * 1000))
+            entry["timestamp_end"] = format_micros(now)
+    elif not _written_times(entry, start, end, latency):
         return None
-    if "status" not in body:
-        if body.get("http_status", 0) >= 400:
-            body["status"] = "error"
+    if "status" not in entry:
+        if entry.get("http_status", 0) >= 400:
+            entry["status"] = "error"
         else:
-            body["status"] = "success" if any(name in body for name in _EVIDENCE) else "pending"
-    body["id"] = clock().new_id()
-    return body
+            known = any(name in entry and name in fields for name in _EVIDENCE)
+            entry["status"] = "success" if known else "pending"
+    entry["id"] = clock().new_id()
+    return entry
 
 
-def _fast_texts(value: list[Any]) -> bool:
-    return all(type(text) is str and 0 < len(text) <= _MAX_TEXT for text in value)
-
-
-def _fast_timings(value: Any) -> bool:
-    if type(value) is not dict:
+def _complete_usage(usage: dict[str, Any]) -> bool:
+    """Set the total; say whether the rules of usage hold."""
+    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
+    total = prompt + completion
+    if usage.get("total_tokens", total) != total:
         return False
-    for name, duration in value.items():
-        kind = type(duration)
-        if name not in _DURATIONS or (kind is not float and kind is not int) or not 0 <= duration < 1e15:
+    usage["total_tokens"] = total
+    if len(usage) > 3:
+        get = usage.get
+        writes = get("cache_write_tokens")
+        if get("cache_read_tokens", 0) + (writes or 0) > prompt or get("reasoning_tokens", 0) > completion:
+            return False
+        if writes is not None and get("cache_write_1h_tokens", 0) > writes:
             return False
     return True
 
 
-def _fast_usage(value: Any) -> dict[str, Any] | None:
-    if type(value) is not dict:
-        return None
-    usage: dict[str, Any] = {}
-    for name, count in value.items():
-        if name in _TOKENS:
-            if type(count) is not int or not 0 <= count <= _MAX_TOKENS:
-                return None
-        elif name == "source":
-            if count not in _SOURCES:
-                return None
-        elif name != "total_tokens":
+def _written_times(entry: dict[str, Any], start: Any, end: Any, latency: float | None) -> bool:
+    """Write start and end as a line holds them; say whether that could be done here."""
+    if type(start) is not datetime or start.tzinfo is not UTC or (end is None and latency is not None):
+        return False
+    if end is not None:
+        if type(end) is not datetime or end.tzinfo is not UTC or end < start:
+            return False
+        entry["timestamp_end"] = format_time(end)
+    entry["timestamp_start"] = format_time(start)
+    return True
+
+
+def _attributes(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is nobody's field; None where that cannot be done here."""
+    attributes = {}
+    for name, value in fields.items():
+        if name in _FAST_FIELDS:
+            continue
+        if name in _MODEL_ONLY or type(name) is not str or value is None:
             return None
-        usage[name] = count
-    get = usage.get
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if prompt is None or completion is None:
-        return None
-    total = prompt + completion
-    if get("total_tokens", total) != total:
-        return None
-    usage["total_tokens"] = total
-    if len(usage) > 3:
-        writes = get("cache_write_tokens")
-        if get("cache_read_tokens", 0) + (writes or 0) > prompt or get("reasoning_tokens", 0) > completion:
-            return None
-        if writes is not None and get("cache_write_1h_tokens", 0) > writes:
-            return None
-    return usage
+        attributes[name] = value
+    return attributes

@@ -1,17 +1,17 @@
 """Where times and ids come from, so that tests can pass in their own.
 
-Wall-clock times are aware UTC; durations come from a monotonic clock in seconds; ids are random UUIDs (version 4).
-A forked child draws from a generator of its own.
+Wall-clock times are aware UTC; durations come from a monotonic clock in seconds; ids are UUIDs.
+A forked child starts a sequence of its own.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 
 __all__ = ["Clock", "clock", "format_micros", "format_time", "using_clock"]
 
@@ -20,9 +20,7 @@ class Clock:
     """The system's clock and a source of random ids; subclass it to pass in your own."""
 
     def __init__(self) -> None:
-        # Seeded by the operating system; ids need to be unique, not unguessable, and getrandbits is five times
-        # as fast as a system call an id.
-        self._random = random.Random()  # noqa: S311
+        self.reseed()
 
     def now(self) -> datetime:
         """Return the time of day, aware UTC."""
@@ -37,14 +35,19 @@ class Clock:
         return time.perf_counter()
 
     def new_id(self) -> str:
-        """Return a fresh UUID, version 4, in lower case with hyphens."""
-        digits = f"{self._random.getrandbits(128):032x}"
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        """Return a fresh UUID in the form of version 4, in lower case with hyphens.
+
+        The first 74 bits are random for each process, the last 48 count from a random number: as unique as wholly random
+        ones, a quarter of their price, and an index of them compresses. They are names, not secrets.
+        """
+        return f"{self._id_prefix}{next(self._id_numbers) & 0xFFFFFFFFFFFF:012x}"
 
     def reseed(self) -> None:
         """Start a new sequence of ids, in a forked child."""
-        self._random = random.Random()  # noqa: S311
+        digits = os.urandom(10).hex()
+        variant = "89ab"[int(digits[15], 16) & 3]
+        self._id_prefix = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-{variant}{digits[16:19]}-"
+        self._id_numbers = count(int.from_bytes(os.urandom(6), "big"))
 
 
 _clock = Clock()
@@ -68,20 +71,21 @@ def using_clock(other: Clock) -> Iterator[Clock]:
 
 def format_time(value: datetime) -> str:
     """Write an aware time as ISO 8601 in UTC with six fractional digits and `Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 999 with three digits.
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
-_last_second: tuple[int, str] = (-1, "")
+_seconds: dict[int, str] = {}
 
 
 def format_micros(micros: int) -> str:
-    """Write whole microseconds since 1970 as `format_time` would; the text of the last second is kept."""
-    global _last_second  # noqa: PLW0603  a cache of one, replaced whole, so that threads see one or the other
-    seconds, fraction = divmod(micros, 1_000_000)
-    known, text = _last_second
-    if known != seconds:
-        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        _last_second = (seconds, text)
+    """Write whole microseconds since 1970 as `format_time` would; the text of recent seconds is kept."""
+    second, fraction = divmod(micros, 1_000_000)
+    text = _seconds.get(second)
+    if text is None:
+        if len(_seconds) > 512:
+            _seconds.clear()
+        text = _seconds[second] = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}."
     return f"{text}{fraction:06d}Z"
 
 

@@ -34,13 +34,13 @@ class scope:  # noqa: N801  a context manager, named as it is used
     Used as `with scope(project_id="shop", chat_id="c-17"):`, sync and async alike, or as a decorator.
 
     Args:
-        **context: Fields of the entry, or attributes of your own.
+        **context: Fields of the entry, or attributes of your own; None says nothing.
     """
 
     __slots__ = ("_context", "_tokens")
 
     def __init__(self, **context: Any) -> None:
-        self._context = context
+        self._context = {name: value for name, value in context.items() if value is not None}
         self._tokens: list[Token[Mapping[str, Any]]] = []
 
     def __enter__(self) -> Mapping[str, Any]:

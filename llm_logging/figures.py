@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from .question import TIME_UNITS, StatsOptions, StatsScope
-from .schema import UTCTime
+from .values import UTCTime
 
 __all__ = [
     "TIME_UNITS",
@@ -42,7 +42,11 @@ __all__ = [
 
 class _Model(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, protected_namespaces=(), ser_json_inf_nan="null"
+        defer_build=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        protected_namespaces=(),
+        ser_json_inf_nan="null",
     )
 
 

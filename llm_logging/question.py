@@ -71,7 +71,9 @@ def _reasons(error: pydantic.ValidationError) -> list[str]:
 class _Question(BaseModel):
     """A question's part: raises our own error, with a code, wherever it is made."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        defer_build=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -10,26 +10,30 @@ Names follow the OpenTelemetry semantic conventions for generative AI where thos
 
 from __future__ import annotations
 
-import math
-import re
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
+from .values import (
+    Amount,
+    Identifier,
+    JsonObject,
+    Milliseconds,
+    Tokens,
+    UTCTime,
+    UUIDText,
+    Whole,
+    is_uuid,
+)
 
 __all__ = [
     "FLAT_FIELDS",
@@ -57,69 +61,6 @@ SCHEMA_VERSION: Final = 1
 RECORD_ATTRIBUTE: Final = "llm_logging"
 MAX_CHAT_CONTENT: Final = 1_000_000
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-def _whole(value: Any) -> Any:
-    # numpy and other integer types are integers; True is not a count.
-    if type(value) is int or isinstance(value, (bool, str, bytes, float)):
-        return value
-    index = getattr(value, "__index__", None)
-    return index() if index is not None else value
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
-        return value
-    if isinstance(value, timedelta):
-        return value.total_seconds() * 1000
-    as_float = getattr(value, "__float__", None)
-    return as_float() if as_float is not None else value
-
-
-def _id_text(value: Any) -> Any:
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value
-
-
-def _uuid_text(value: Any) -> Any:
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, str) and not _UUID.fullmatch(value):
-        try:
-            return str(uuid.UUID(value))
-        except ValueError:
-            raise PydanticCustomError("uuid", "expected a UUID") from None
-    return value
-
-
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _amount(value: Any) -> Any:
-    # A binary float is read by its shortest decimal form: 0.1 dollars are 0.1 dollars.
-    return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
-
-
-Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
-Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
-Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
-UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
-UTCTime = Annotated[
-    datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
-]
-Amount = Annotated[
-    Decimal,
-    BeforeValidator(_amount),
-    Field(allow_inf_nan=False, max_digits=40),
-    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
-]
-JsonObject = dict[str, Any]
-
 
 def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
     """Return the error of a rule that spans fields; `fields` are those that have to go for the rest to stand."""
@@ -127,7 +68,9 @@ def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
 
 class Usage(_Part):
@@ -153,15 +96,18 @@ class Usage(_Part):
     @classmethod
     def _collect(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            dump = getattr(data, "model_dump", None)
-            if dump is None:
+            try:
+                data = data.model_dump(exclude_none=True)
+            except Exception:  # noqa: BLE001  not an SDK's object, or one that fails
                 return data
-            data = dump(exclude_none=True)
         fields = cls.model_fields
         unknown = {key: value for key, value in data.items() if key not in fields}
         known = {key: value for key, value in data.items() if key in fields}
         if unknown:
-            known["raw"] = {**unknown, **(known.get("raw") or {})}
+            raw = known.get("raw")
+            known["raw"] = {**unknown, **raw} if isinstance(raw, Mapping) else unknown
+            if raw is not None and not isinstance(raw, Mapping):
+                known["raw"] = {**unknown, "raw": raw}
         return known
 
     @model_validator(mode="after")
@@ -225,7 +171,11 @@ class ErrorInfo(_Part):
         if isinstance(data, str):
             return {"message": data}
         if isinstance(data, BaseException):
-            return {"type": type(data).__qualname__, "message": str(data)}
+            try:
+                text = str(data)
+            except Exception:  # noqa: BLE001  somebody's __str__
+                text = f"<unprintable {type(data).__qualname__}>"
+            return {"type": type(data).__qualname__, "message": text}
         if isinstance(data, Mapping) and isinstance(data.get("code"), int):
             return {**data, "code": str(data["code"])}
         return data
@@ -269,12 +219,14 @@ def derive_status(entry: Mapping[str, Any]) -> str:
 class LLMRequestLogEntry(BaseModel):
     """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     # identity
     id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
     request_group: Identifier | None = Field(default=None, description="Joins the attempts of one call")
-    attempt: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31, strict=True)] | None = None
+    attempt: Annotated[int, Whole, Field(ge=1, le=2**31, strict=True)] | None = None
     project_id: Identifier
     chat_id: Identifier
     user_id: Identifier | None = None
@@ -292,7 +244,7 @@ class LLMRequestLogEntry(BaseModel):
     output_format_hint: Literal["text", "markdown", "json"] | None = None
     # outcome
     status: Literal["pending", "success", "error", "timeout"] = "pending"
-    http_status: Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599, strict=True)] | None = None
+    http_status: Annotated[int, Whole, Field(ge=100, le=599, strict=True)] | None = None
     error: ErrorInfo | None = None
     # time
     timestamp_start: UTCTime = Field(default_factory=lambda: clock().now())
@@ -383,7 +335,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
             entry[key] = value
         elif group is not None:
             groups.setdefault(group, {})[name] = value
-        elif key == "request_id" and data.get("id") is None and _UUID.fullmatch(str(value).lower()):
+        elif key == "request_id" and data.get("id") is None and is_uuid(str(value).lower()):
             entry["id"] = str(value).lower()
         else:
             attributes[key] = value
@@ -402,7 +354,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
 class Event(BaseModel):
     """Anything else that was logged: `event_type` names it, its extras are `data`."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="allow", defer_build=True, ser_json_inf_nan="constants")
 
     event_type: str = "log"
     project_id: Identifier | None = None
@@ -429,7 +381,9 @@ class ChatLLMInfo(_Part):
 class ChatMessage(BaseModel):
     """One message of a chat."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     id: Identifier = Field(default_factory=lambda: clock().new_id())
     project_id: Identifier
@@ -461,7 +415,7 @@ class LogResult(BaseModel):
         timestamp: When it was logged, aware UTC.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     logged: bool

@@ -1,30 +1,29 @@
 """The spool file of one writer: a ring of lines in a shared mapping, which outlives its process.
 
-Layout, little endian: a page of header, then `capacity` bytes of records. `head` and `tail` count bytes since the ring
-was made and never run backwards; a position modulo `capacity` is a place. A record is 16 bytes of header (length of
-path and line together, CRC-32 of them, state, length of path), the path, the line, padded to 8; it never wraps: where it
-does not fit, a filler does. Its bytes are stored before its header, its header before `head` moves, so what lies below
-`head` was committed whole, and the CRC tells what was torn.
+Layout, little endian: a page of header; a table of the paths that lines are for; an index of fixed entries; then the bytes
+of the lines. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
+length of the index is its place. An entry holds the place of its line, its length, its CRC-32, its path and its state. A
+line never wraps, and consecutive lines of one file lie side by side, so that they are taken in one piece. A line and its
+entry are stored before `head` moves over them: what lies below `head` was committed whole, and the CRC tells what was
+torn all the same. A line that no ring would take lies in a file of its own beside the ring; its entry, under a path that
+begins with a mark, holds that file's name.
 
 The owner holds a POSIX lock on the file, which dies with it and is not inherited by a fork. Whoever gets that lock has
 found a dead ring: what lies between `tail` and `head`, is not marked done and is not in the file already, is to be
-written. For that, the owner notes each append before it makes it: device, inode, size of the file before, and the
-place of the first record.
+written. For that, the owner notes each append before it makes it: device, inode, size of the file before, and the first
+entry.
 
-In the owner only one thread at a time moves `head` and only one moves `tail`.
+In the owner only one thread at a time moves `head`, and only one moves `tail`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 import os
-import stat
 import struct
-import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,30 +33,38 @@ except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "DONE",
+    "BIG",
+    "Batch",
     "Intent",
     "Ring",
     "RingRecord",
-    "dead_rings",
-    "ring_folders",
-    "ring_prefix",
+    "held_here",
 ]
 
-MAGIC = b"LLMRING1"
+MAGIC = b"LLMRING2"
+BIG = b"\0big:"
 HEADER_BYTES = 4096
 MIN_CAPACITY = 1 << 16
-RECORD_HEADER = 16
 PENDING, DONE = 0, 1
-_FILLER = 0xFFFFFFFF
+_LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
+_PATHS_SHARE = 32
 
-_FIXED = struct.Struct("<8sQQQQ")  # magic, capacity, head, tail, pid
+_FIXED = struct.Struct("<8sQQQQQQ")  # magic, capacity, entries, bytes for paths, pid, head, tail
 _U64 = struct.Struct("<Q")
-_RECORD = struct.Struct("<IIHHI")  # length, crc, state, length of path, reserved
+_ENTRY = struct.Struct("<QIIIHH")  # start, length, crc, place of path, state, reserved
 _STATE = struct.Struct("<H")
-_INTENT = struct.Struct("<QQQQ")  # device, inode, size before, place of first record
-_HEAD_AT, _TAIL_AT = 16, 24
-_INTENT_FLAG_AT, _INTENT_AT = 40, 48
+_PATH = struct.Struct("<H")
+_INTENT = struct.Struct("<QQQQ")  # device, inode, size before, first entry
+_HEAD_AT, _TAIL_AT = 40, 48
+_INTENT_FLAG_AT, _INTENT_AT = 64, 72
 _WRITER_AT, _WRITER_BYTES = 128, 64
+
+
+# The rings that this process made and still holds. A forked child holds none: its parent's are locked against it too.
+_ours: set[str] = set()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ours.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,21 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class RingRecord:
-    """One committed line: where it lies in the ring, whose file it is for, and the line with its line end."""
+    """One committed line: its number in the ring, whose file it is for, and the line with its line end."""
 
-    position: int
-    end: int
+    number: int
     path: str
     line: bytes
     done: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """Lines of one file, in order: the numbers of their entries, and their bytes in one piece."""
+
+    path: bytes
+    numbers: Sequence[int]
+    data: bytes
 
 
 class Ring:
@@ -86,7 +101,7 @@ class Ring:
 
     Args:
         path: The file.
-        capacity: Bytes for records when it is made; None opens one that is there.
+        capacity: Bytes for lines when it is made; None opens one that is there.
         writer: The id of the process that writes.
 
     Raises:
@@ -95,39 +110,33 @@ class Ring:
 
     def __init__(self, path: Path, capacity: int | None = None, *, writer: str = "") -> None:
         self.path = path
-        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         made = capacity is not None
-        self._fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
+        # Made under a name that nobody looks for, so that whoever finds a ring finds it whole and locked.
+        name = path.with_name(f".{path.name}.tmp") if made else path
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        self._fd = os.open(name, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
         try:
             _lock(self._fd)
             if capacity is not None:
                 self._make(capacity, writer)
-            size = os.fstat(self._fd).st_size
-            if size < HEADER_BYTES + MIN_CAPACITY:
-                raise OSError(
-                    f"{path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
-                )
-            self.map = mmap.mmap(self._fd, size)
-            magic, stored, self.head, self.tail, self.pid = _FIXED.unpack_from(self.map, 0)
-            if magic != MAGIC or stored != size - HEADER_BYTES or not 0 <= self.head - self.tail <= stored:
-                self.map.close()
-                raise OSError(f"{path}: expected a ring, its header says otherwise")
-            self.capacity: int = stored
-            self.writer = (
-                bytes(self.map[_WRITER_AT : _WRITER_AT + _WRITER_BYTES])
-                .rstrip(b"\0")
-                .decode("ascii", "replace")
-            )
+                _ours.add(os.fspath(path))
+                name.rename(path)
+            elif os.fstat(self._fd).st_nlink == 0:
+                raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
+            self._open()
         except BaseException:
             os.close(self._fd)
             if made:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+                _ours.discard(os.fspath(path))
+                for leftover in (name, path):
+                    with contextlib.suppress(OSError):
+                        leftover.unlink()
             raise
 
     def _make(self, capacity: int, writer: str) -> None:
-        capacity = max(MIN_CAPACITY, (capacity + 4095) // 4096 * 4096)
-        size = HEADER_BYTES + capacity
+        capacity = (max(MIN_CAPACITY, capacity) + 4095) // 4096 * 4096
+        entries, paths = capacity // _LINE_BYTES, max(1 << 14, capacity // _PATHS_SHARE)
+        size = HEADER_BYTES + paths + entries * _ENTRY.size + capacity
         # Reserved now: a store into a mapping that the disk has no room for would be a SIGBUS.
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._fd, 0, size)
@@ -135,99 +144,219 @@ class Ring:
             os.ftruncate(self._fd, size)
         header = bytearray(HEADER_BYTES)
         header[_WRITER_AT : _WRITER_AT + _WRITER_BYTES] = writer.encode("ascii").ljust(_WRITER_BYTES, b"\0")
-        _FIXED.pack_into(header, 0, MAGIC, capacity, 0, 0, os.getpid())
+        _FIXED.pack_into(header, 0, MAGIC, capacity, entries, paths, os.getpid(), 0, 0)
         os.pwrite(self._fd, header, 0)
+
+    def _open(self) -> None:
+        size = os.fstat(self._fd).st_size
+        if size < HEADER_BYTES + MIN_CAPACITY:
+            raise OSError(
+                f"{self.path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
+            )
+        self.map = mmap.mmap(self._fd, size)
+        magic, capacity, entries, paths, pid, head, tail = _FIXED.unpack_from(self.map, 0)
+        wanted = HEADER_BYTES + paths + entries * _ENTRY.size + capacity
+        if magic != MAGIC or wanted != size or not 0 <= head - tail <= entries or not entries:
+            self.map.close()
+            raise OSError(f"{self.path}: expected a ring, its header says otherwise")
+        self.capacity: int = capacity
+        self.pid: int = pid
+        self.head: int = head
+        self.tail: int = tail
+        self._entries: int = entries
+        self._index_at: int = HEADER_BYTES + paths
+        self._data_at: int = self._index_at + entries * _ENTRY.size
+        self.writer = (
+            bytes(self.map[_WRITER_AT : _WRITER_AT + _WRITER_BYTES]).rstrip(b"\0").decode("ascii", "replace")
+        )
+        # The owner's own view: where the next line goes, where the oldest one begins, which paths have a place, and the
+        # first entry of the last run of lines that are of one file and lie side by side.
+        self._next = 0
+        self._oldest = 0
+        self._places: dict[bytes, int] = {}
+        self._paths_end = HEADER_BYTES
+        self._run_first = 0
+        self._run_place = -1
 
     # -- storing ------------------------------------------------------------------------------------------------------
 
     @property
     def used(self) -> int:
-        """Bytes between tail and head."""
-        return self.head - self.tail
+        """Bytes that are not free for lines."""
+        return self._next - self._oldest if self.head != self.tail else 0
 
-    def store(self, path: bytes, line: bytes) -> int:
+    @property
+    def empty(self) -> bool:
+        """Say whether every line was taken."""
+        return self.head == self.tail
+
+    def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
         """Commit one line.
 
         Args:
             path: The file that it is for.
             line: The line with its line end.
+            publish: Whether to move the head; else `publish` is called with what this returns.
 
         Returns:
-            The position of its end, or 0 where there is no room for it now.
+            The head after it, 1 and up, or 0 where there is no room for it now.
         """
-        size = len(path) + len(line)
-        whole = (RECORD_HEADER + size + 7) & ~7
-        head, capacity = self.head, self.capacity
-        place = head % capacity
-        gap = capacity - place
-        if whole > gap:
-            if head - self.tail + gap + whole > capacity:
+        place = self._places.get(path)
+        if place is None:
+            place = self._place(path)
+            if place < 0:
                 return 0
-            if gap >= RECORD_HEADER:
-                _RECORD.pack_into(self.map, HEADER_BYTES + place, _FILLER, 0, DONE, 0, 0)
-            head += gap
-            place = 0
-        elif head - self.tail + whole > capacity:
+        head, start, size = self.head, self._next, len(line)
+        gap = self.capacity - start % self.capacity
+        if size > gap:
+            start += gap
+        oldest = self._oldest if head != self.tail else start
+        if start + size - oldest > self.capacity or head - self.tail >= self._entries:
             return 0
-        at = HEADER_BYTES + place
-        start = at + RECORD_HEADER
-        middle = start + len(path)
         buffer = self.map
-        buffer[start:middle] = path
-        buffer[middle : start + size] = line
-        _RECORD.pack_into(buffer, at, size, zlib.crc32(line, zlib.crc32(path)), PENDING, len(path), 0)
-        head += whole
-        _U64.pack_into(buffer, _HEAD_AT, head)
-        self.head = head
+        at = self._data_at + start % self.capacity
+        buffer[at : at + size] = line
+        at = self._index_at + head % self._entries * _ENTRY.size
+        _ENTRY.pack_into(buffer, at, start, size, zlib.crc32(line), place, PENDING, 0)
+        if place != self._run_place or start != self._next:
+            self._run_place = place
+            self._run_first = head
+        if head == self.tail:
+            self._oldest = start
+        self._next = start + size
+        head += 1
+        if publish:
+            _U64.pack_into(buffer, _HEAD_AT, head)
+            self.head = head
         return head
+
+    def publish(self, head: int) -> None:
+        """Move the head over a line that was stored without."""
+        _U64.pack_into(self.map, _HEAD_AT, head)
+        self.head = head
+
+    def _place(self, path: bytes) -> int:
+        """Give a path a place in the table; -1 where it is full and must wait until the ring is empty."""
+        need = _PATH.size + len(path)
+        if self._paths_end + need > self._index_at:
+            if self.head != self.tail or need > self._index_at - HEADER_BYTES:
+                return -1
+            self._places.clear()
+            self._paths_end = HEADER_BYTES
+            self._run_place = -1
+        place = self._paths_end
+        self.map[place : place + need] = _PATH.pack(len(path)) + path
+        self._paths_end = place + need
+        self._places[path] = place
+        return place
 
     def fits(self, path: bytes, line: bytes) -> bool:
         """Say whether an empty ring would take the line."""
-        return RECORD_HEADER + len(path) + len(line) + 8 <= self.capacity // 2
+        return len(line) <= self.capacity // 2 and _PATH.size + len(path) <= self._index_at - HEADER_BYTES
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
-    def records(self, upto: int | None = None) -> Iterator[RingRecord]:
-        """Yield committed records from `tail` on; stop at the first that is torn.
+    def _entry(self, number: int) -> tuple[int, int, int, int, int]:
+        start, size, crc, place, state, _ = _ENTRY.unpack_from(
+            self.map, self._index_at + number % self._entries * _ENTRY.size
+        )
+        return start, size, crc, place, state
+
+    def _path_at(self, place: int) -> bytes:
+        (length,) = _PATH.unpack_from(self.map, place)
+        return self.map[place + _PATH.size : place + _PATH.size + length]
+
+    def _line(self, start: int, size: int) -> bytes:
+        at = self._data_at + start % self.capacity
+        return self.map[at : at + size]
+
+    def records(self) -> Iterator[RingRecord]:
+        """Yield committed lines from `tail` on, checked; stop at the first that is torn."""
+        for number in range(self.tail, self.head):
+            start, size, crc, place, state = self._entry(number)
+            if (
+                start % self.capacity + size > self.capacity
+                or not HEADER_BYTES <= place < self._index_at - _PATH.size
+            ):
+                return
+            line = self._line(start, size)
+            if zlib.crc32(line) != crc:
+                return
+            yield RingRecord(number, os.fsdecode(self._path_at(place)), line, state == DONE)
+
+    def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
+        """Return what is to be written, unchecked, for the owner itself.
 
         Args:
-            upto: Where to stop; the head of this moment when None.
+            limit: Bytes of lines to return at most; one line is always returned.
+            skip: Paths whose lines are left for later.
+
+        Returns:
+            One batch a file.
         """
-        position = self.tail
-        end = self.head if upto is None else upto
-        buffer, capacity = self.map, self.capacity
-        while position < end:
-            place = position % capacity
-            gap = capacity - place
-            if gap < RECORD_HEADER:
-                position += gap
-                continue
-            at = HEADER_BYTES + place
-            size, crc, state, path_size, _ = _RECORD.unpack_from(buffer, at)
-            if size == _FILLER:
-                position += gap
-                continue
-            whole = (RECORD_HEADER + size + 7) & ~7
-            if whole > gap or position + whole > end or path_size > size:
-                return
-            start = at + RECORD_HEADER
-            path = buffer[start : start + path_size]
-            line = buffer[start + path_size : start + size]
-            if zlib.crc32(line, zlib.crc32(path)) != crc:
-                return
-            yield RingRecord(
-                position, position + whole, path.decode("utf-8", "surrogateescape"), line, state == DONE
-            )
-            position += whole
+        head, tail = self.head, self.tail
+        if head == tail:
+            return []
+        start, size, _, place, state = self._entry(tail)
+        if self._run_first <= tail and not skip and state == PENDING:
+            # All of it is of one file and lies side by side.
+            last = min(head, tail + max(1, limit // max(size, 1))) - 1
+            end, length, *_ = self._entry(last)
+            while last > tail and end + length - start > limit * 2:
+                last = tail + (last - tail) // 2
+                end, length, *_ = self._entry(last)
+            return [
+                Batch(self._path_at(place), range(tail, last + 1), self._line(start, end + length - start))
+            ]
+        return self._take_mixed(tail, head, limit, skip)
 
-    def mark_done(self, position: int) -> None:
-        """Note that the record at `position` is in its file, or is given up."""
-        _STATE.pack_into(self.map, HEADER_BYTES + position % self.capacity + 8, DONE)
+    def _take_mixed(self, tail: int, head: int, limit: int, skip: Container[bytes]) -> list[Batch]:
+        found: dict[int, tuple[list[int], list[bytes]]] = {}
+        skipped: dict[int, bool] = {}
+        unpack, buffer, entries, index_at = _ENTRY.unpack_from, self.map, self._entries, self._index_at
+        capacity, data_at = self.capacity, self._data_at
+        for number in range(tail, head):
+            start, size, _, place, state, _ = unpack(buffer, index_at + number % entries * _ENTRY.size)
+            if state == DONE:
+                continue
+            group = found.get(place)
+            if group is None:
+                if place not in skipped:
+                    skipped[place] = self._path_at(place) in skip
+                if skipped[place]:
+                    continue
+                found[place] = group = ([], [])
+            at = data_at + start % capacity
+            group[0].append(number)
+            group[1].append(buffer[at : at + size])
+            limit -= size
+            if limit <= 0:
+                break
+        return [
+            Batch(self._path_at(place), numbers, b"".join(lines)) for place, (numbers, lines) in found.items()
+        ]
 
-    def release(self, upto: int) -> None:
-        """Give the room below `upto` back."""
-        self.tail = upto
-        _U64.pack_into(self.map, _TAIL_AT, upto)
+    def sizes(self, numbers: Sequence[int]) -> list[int]:
+        """Return the lengths of lines."""
+        return [self._entry(number)[1] for number in numbers]
+
+    def mark_done(self, number: int) -> None:
+        """Note that a line is in its file, or is given up."""
+        _STATE.pack_into(self.map, self._index_at + number % self._entries * _ENTRY.size + 20, DONE)
+
+    def release(self) -> None:
+        """Give back the room of the lines that are done, up to the first that is not."""
+        number, head = self.tail, self.head
+        while number < head and self._entry(number)[4] == DONE:
+            number += 1
+        self.release_to(number)
+
+    def release_to(self, number: int) -> None:
+        """Give back the room of all lines before `number`."""
+        if number < self.head:
+            self._oldest = self._entry(number)[0]
+        _U64.pack_into(self.map, _TAIL_AT, number)
+        self.tail = number
 
     @property
     def intent(self) -> Intent | None:
@@ -243,7 +372,7 @@ class Ring:
         _U64.pack_into(self.map, _INTENT_FLAG_AT, 1)
 
     def clear_intent(self) -> None:
-        """Note that what was appended is marked done."""
+        """Note that what was appended is marked done, or given back."""
         _U64.pack_into(self.map, _INTENT_FLAG_AT, 0)
 
     # -- the file -----------------------------------------------------------------------------------------------------
@@ -261,6 +390,7 @@ class Ring:
             self.map.close()
         with contextlib.suppress(OSError):
             os.close(self._fd)
+        _ours.discard(os.fspath(self.path))
 
     def abandon(self) -> None:
         """Let go in a forked child: the parent's mapping, file and lock are none of ours."""
@@ -273,50 +403,6 @@ def _lock(fd: int) -> None:
     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def ring_prefix(root: Path) -> str:
-    """Return how the names of all rings of a root begin."""
-    return hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24] + "-"
-
-
-def ring_folders(root: Path) -> Sequence[Path]:
-    """Return where rings of a root may lie, the preferred folder first."""
-    folders = [root / ".spool"]
-    if sys.platform.startswith("linux"):
-        folders.insert(0, Path(f"/dev/shm/llm_logging-{os.geteuid()}"))  # noqa: S108  made 0700 and checked before use
-    return folders
-
-
-def trusted(folder: Path) -> bool:
-    """Say whether a folder is ours alone: nobody else could have planted a ring in it."""
-    try:
-        info = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
-
-
-def dead_rings(root: Path, *, own: str = "", folders: Sequence[Path] | None = None) -> Iterator[Ring]:
-    """Yield the rings of a root whose owners are gone, locked by us now; the caller closes each.
-
-    Args:
-        root: Whose rings.
-        own: The id of this process's writer, whose rings are never touched.
-        folders: Where to look; `ring_folders(root)` when None.
-    """
-    prefix = ring_prefix(root)
-    for folder in folders if folders is not None else ring_folders(root):
-        if not trusted(folder):
-            continue
-        try:
-            names = sorted(entry.name for entry in os.scandir(folder) if entry.name.startswith(prefix))
-        except OSError:
-            continue
-        for name in names:
-            # Opening and closing a ring of our own would drop its lock: POSIX locks belong to the process.
-            if not name.endswith(".ring") or (own and f"-{own}-" in name):
-                continue
-            try:
-                ring = Ring(folder / name)
-            except OSError:
-                continue
-            yield ring
+def held_here(path: Path) -> bool:
+    """Say whether this process made a ring and still holds it. Opening it once more, and closing that, would drop its lock."""
+    return os.fspath(path) in _ours

@@ -12,6 +12,8 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
@@ -21,7 +23,7 @@ from .call import LLMCall
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
 from .pending import pending_requests
 
-__all__ = ["LLMLoggerAdapter", "get_logger"]
+__all__ = ["LLMLoggerAdapter", "alog_llm_request", "get_logger", "log_llm_request"]
 
 DEFAULT_LOGGER = "llm"
 
@@ -35,8 +37,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, logger: logging.Logger, context: Mapping[str, Any] | None = None) -> None:
-        super().__init__(logger, dict(context or {}))
-        self.context: dict[str, Any] = dict(context or {})
+        self.context: dict[str, Any] = {k: v for k, v in (context or {}).items() if v is not None}
+        super().__init__(logger, self.context)
 
     def bind(self, **context: Any) -> LLMLoggerAdapter:
         """Return another adapter of the same logger that binds these fields too; the newer win."""
@@ -49,6 +51,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Put the call's extras and the bound context on the record, under one attribute."""
         fields = kwargs.get("extra") or {}
+        if not isinstance(fields, Mapping):
+            fields = {"extra": fields}
         kwargs["extra"] = {RECORD_ATTRIBUTE: RecordPayload(None, fields, context=self._merged())}
         return msg, kwargs
 
@@ -77,10 +81,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             ConfigurationError: No LLMFileHandler is within reach of the logger.
         """
         ack = Ack()
-        result = self._account(self._checked(entry), ack)
-        if ack.taken:
-            ack.wait(timeout)
-        return result
+        checked = self._checked(entry)
+        record = self._account(checked, ack)
+        ack.wait(timeout)
+        return _result(checked.id, ack, record)
 
     async def alog_llm_request(
         self,
@@ -90,10 +94,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     ) -> LogResult:
         """Log one request without blocking the event loop; see `log_llm_request`."""
         ack = AsyncAck()
-        result = self._account(self._checked(entry), ack)
-        if ack.taken:
-            await ack.wait_async(timeout)
-        return result
+        checked = self._checked(entry)
+        record = self._account(checked, ack)
+        await ack.wait_async(timeout)
+        return _result(checked.id, ack, record)
 
     def log_llm_request_start(
         self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
@@ -117,7 +121,11 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
                 code=ErrorCode.INVALID_STATE,
             )
         pending_requests.open(checked)
-        return self._finish_call(checked, timeout)
+        try:
+            return self._finish_call(checked, timeout)
+        except BaseException:
+            pending_requests.forget(checked.id)
+            raise
 
     def log_llm_request_complete(
         self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Any
@@ -158,8 +166,12 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         return self._end(request_id, {"status": status, "error": error, **fields}, timeout)
 
     def _end(self, request_id: str, fields: dict[str, Any], timeout: float) -> LogResult:
+        request_id = str(request_id).lower()
         started = pending_requests.claim(request_id)
         try:
+            timings = fields.get("timings")
+            if isinstance(timings, Mapping):
+                fields["timings"] = {**started.get("timings", {}), **timings}
             entry = self._checked({"id": request_id, **started, **fields}, status="success")
             if entry.status == "pending":
                 raise ValidationError(
@@ -174,32 +186,23 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     def _finish_call(self, entry: LLMRequestLogEntry, timeout: float) -> LogResult:
         ack = Ack()
-        result = self._account(entry, ack)
-        if ack.taken:
-            ack.wait(timeout)
-        return result
+        record = self._account(entry, ack)
+        ack.wait(timeout)
+        return _result(entry.id, ack, record)
 
     def _checked(
         self, entry: LLMRequestLogEntry | Mapping[str, Any], *, status: str | None = None
     ) -> LLMRequestLogEntry:
         defaults = sink_defaults(require_sinks(self.logger))
-        if isinstance(entry, LLMRequestLogEntry):
-            return entry
-        if not isinstance(entry, Mapping):
-            raise ValidationError(
-                f"entry: expected an LLMRequestLogEntry or a mapping of its fields, got {type(entry).__name__}"
-            )
-        own = {key: value for key, value in entry.items() if value is not None}
+        own = _given(LLMRequestLogEntry, entry)
         if status is not None:
             own.setdefault("status", status)
         return validate(LLMRequestLogEntry, {**defaults, **self._merged(), **own})
 
-    def _account(self, entry: LLMRequestLogEntry, ack: Ack) -> LogResult:
+    def _account(self, entry: LLMRequestLogEntry, ack: Ack) -> logging.LogRecord | None:
         level = logging.ERROR if entry.status in {"error", "timeout"} else logging.INFO
         payload = RecordPayload("llm_request", {}, entry=entry, ack=ack)
-        record = dispatch(self.logger, level, f"{entry.model} {entry.status}", payload)
-        created = clock().created(record.created) if record is not None else clock().now().timestamp()
-        return LogResult(id=entry.id, logged=ack.taken, timestamp=datetime.fromtimestamp(created, UTC))
+        return dispatch(self.logger, level, f"{entry.model} {entry.status}", payload)
 
     def request(
         self,
@@ -276,7 +279,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         """
         fields: dict[str, Any] = {"event_type": "error", **data}
         if isinstance(error, BaseException):
-            text = message if message is not None else str(error) or type(error).__qualname__
+            text = message if message is not None else _text_of(error)
             own_code = getattr(error, "code", None)
             fields["error_code"] = code or (
                 str(own_code) if own_code is not None else type(error).__qualname__
@@ -337,17 +340,41 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             ConfigurationError: No LLMFileHandler is within reach of the logger.
         """
         defaults = sink_defaults(require_sinks(self.logger))
-        if not isinstance(message, ChatMessage):
-            bound = {**defaults, **self._merged()}
-            known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
-            message = validate(ChatMessage, {**known, **message})
+        bound = {**defaults, **self._merged()}
+        known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
+        checked = validate(ChatMessage, {**known, **_given(ChatMessage, message)})
         ack = Ack()
-        payload = RecordPayload("chat_message", {}, entry=message, ack=ack)
-        record = dispatch(self.logger, logging.INFO, f"{message.role} message", payload)
-        if ack.taken:
-            ack.wait(timeout)
-        created = clock().created(record.created) if record is not None else clock().now().timestamp()
-        return LogResult(id=message.id, logged=ack.taken, timestamp=datetime.fromtimestamp(created, UTC))
+        payload = RecordPayload("chat_message", {}, entry=checked, ack=ack)
+        record = dispatch(self.logger, logging.INFO, f"{checked.role} message", payload)
+        ack.wait(timeout)
+        return _result(checked.id, ack, record)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__qualname__
+    except Exception:  # noqa: BLE001  somebody's __str__
+        return type(error).__qualname__
+
+
+def _given(model: type[BaseModel], entry: Any) -> dict[str, Any]:
+    """Return the fields that an entry holds; a model may have been changed since it was checked."""
+    if isinstance(entry, model):
+        entry = dict(entry)
+    if not isinstance(entry, Mapping):
+        raise ValidationError(
+            f"entry: expected {model.__name__} or a mapping of its fields, got {type(entry).__name__}"
+        )
+    return {
+        key: _given(type(value), value) if isinstance(value, BaseModel) else value
+        for key, value in entry.items()
+        if value is not None
+    }
+
+
+def _result(entry_id: str, ack: Ack, record: logging.LogRecord | None) -> LogResult:
+    created = clock().created(record.created) if record is not None else clock().now().timestamp()
+    return LogResult(id=entry_id, logged=ack.taken, timestamp=datetime.fromtimestamp(created, UTC))
 
 
 def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
@@ -358,3 +385,19 @@ def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
         **context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
     """
     return LLMLoggerAdapter(logging.getLogger(name if name is not None else DEFAULT_LOGGER), context)
+
+
+def log_llm_request(
+    entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+) -> LogResult:
+    """Log one request on the default logger; see `LLMLoggerAdapter.log_llm_request`."""
+    return get_logger().log_llm_request(entry, timeout=timeout)
+
+
+async def alog_llm_request(
+    entry: LLMRequestLogEntry | Mapping[str, Any],
+    *,
+    timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
+) -> LogResult:
+    """Log one request on the default logger without blocking the event loop."""
+    return await get_logger().alog_llm_request(entry, timeout=timeout)

@@ -7,12 +7,15 @@ The user's filters, on the logger and on handlers, still decide. No wait is with
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
+import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
@@ -20,6 +23,8 @@ from ..schema import RECORD_ATTRIBUTE, RecordPayload
 __all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "dispatch", "require_sinks", "sink_defaults"]
 
 WAIT_SECONDS = 10.0
+_LOOK_SECONDS = 0.002
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120  as a frame has it
 
 
 class Ack:
@@ -28,7 +33,7 @@ class Ack:
     Implements `schema.Acknowledgement`.
     """
 
-    __slots__ = ("_condition", "_error", "_expected", "_open", "_written")
+    __slots__ = ("_condition", "_error", "_expected", "_open", "_promised", "_queues", "_written")
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.Lock())
@@ -36,11 +41,26 @@ class Ack:
         self._open = 0
         self._written = 0
         self._error: OSError | None = None
+        self._promised = 0
+        self._queues: list[Callable[[], bool]] = []
 
     @property
     def taken(self) -> bool:
         """Say whether any handler took the record."""
         return self._expected > 0
+
+    def passed_on(self, sinks: int, drained: Callable[[], bool]) -> None:
+        """Note that the record is in a queue before some of its sinks.
+
+        Args:
+            sinks: How many sinks are within reach, behind queues and not.
+            drained: Says whether the queue holds nothing more.
+        """
+        self._promised = sinks
+        self._queues.append(drained)
+
+    def _on_its_way(self) -> bool:
+        return self._expected < self._promised and not all(drained() for drained in self._queues)
 
     def expect(self) -> None:
         """Note that one more handler has taken the record."""
@@ -68,8 +88,11 @@ class Ack:
         Raises:
             FileSystemError: A handler failed, or did not answer in time.
         """
+        deadline = time.monotonic() + seconds
+        while self._on_its_way() and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
         with self._condition:
-            answered = self._condition.wait_for(lambda: self._open == 0, seconds)
+            answered = self._condition.wait_for(lambda: self._open == 0, deadline - time.monotonic())
         self._judge(answered, seconds)
 
     def _judge(self, answered: bool, seconds: float) -> None:
@@ -89,6 +112,8 @@ class AsyncAck(Ack):
     __slots__ = ("_event", "_loop")
 
     def __init__(self) -> None:
+        import asyncio
+
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
@@ -109,13 +134,18 @@ class AsyncAck(Ack):
 
     async def wait_async(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until no handler still owes an answer; see `Ack.wait`."""
-        answered = True
-        if self._open:
-            try:
-                await asyncio.wait_for(self._event.wait(), seconds)
-            except TimeoutError:
-                answered = self._open == 0
-        self._judge(answered, seconds)
+        import asyncio
+
+        deadline = time.monotonic() + seconds
+        while self._on_its_way() and time.monotonic() < deadline:  # noqa: ASYNC110  no queue tells when it is drained
+            await asyncio.sleep(_LOOK_SECONDS)
+        while self._open and (left := deadline - time.monotonic()) > 0:
+            # One handler may have answered before the next one took the record.
+            self._event.clear()
+            if self._open:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._event.wait(), left)
+        self._judge(self._open == 0, seconds)
 
 
 def _as_file_system_error(error: OSError) -> FileSystemError:
@@ -149,9 +179,14 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
     """
     sinks = [sink for handler in _handlers(logger) for sink in _sinks_behind(handler)]
     if not sinks:
+        queued = any(hasattr(handler, "queue") for handler in _handlers(logger))
+        hint = (
+            "a QueueHandler leads to one only if its attribute `listener` says so"
+            if queued
+            else ("configure one with logging.config.dictConfig(llm_logging.presets.production())")
+        )
         raise ConfigurationError(
-            f"logger {logger.name!r}: expected an LLMFileHandler on it or on a logger above it, found none; configure one "
-            "with logging.config.dictConfig(llm_logging.presets.production())"
+            f"logger {logger.name!r}: expected an LLMFileHandler on it or on a logger above it, found none; {hint}"
         )
     return sinks
 
@@ -184,18 +219,9 @@ def dispatch(
     Returns:
         The record, or None where a filter of the logger dropped it.
     """
-    frame = sys._getframe(2)  # noqa: SLF001  what logging's own findCaller does, without its walk
-    code = frame.f_code
+    file, line, function = _caller()
     record = logger.makeRecord(
-        logger.name,
-        level,
-        code.co_filename,
-        frame.f_lineno,
-        message,
-        (),
-        exc_info,
-        code.co_name,
-        {RECORD_ATTRIBUTE: payload},
+        logger.name, level, file, line, message, (), exc_info, function, {RECORD_ATTRIBUTE: payload}
     )
     if logger.disabled:
         return None
@@ -204,7 +230,33 @@ def dispatch(
         return None
     # From Python 3.12 a filter may put another record in the place of this one.
     kept = outcome if isinstance(outcome, logging.LogRecord) else record
-    for handler in _handlers(logger):
-        if level >= handler.level or _sinks_behind(handler):
+    handlers = list(_handlers(logger))
+    for handler in handlers:
+        behind = _sinks_behind(handler)
+        if level >= handler.level or behind:
             handler.handle(kept)
+            if behind and payload.ack is not None and behind[0] is not handler:
+                _pass_on(handler, payload.ack, handlers)
     return kept
+
+
+def _pass_on(handler: Any, ack: Any, handlers: list[logging.Handler]) -> None:
+    """See to it that a record somebody waits for gets through a handler that keeps records for a while."""
+    if getattr(handler, "target", None) is not None:
+        handler.flush()
+        return
+    queue: Any = getattr(handler, "queue", None)
+    if hasattr(queue, "unfinished_tasks"):
+        # Others' queues cannot answer: they lead to another process, or do not count.
+        sinks = sum(len(_sinks_behind(other)) for other in handlers)
+        ack.passed_on(sinks, lambda: not queue.unfinished_tasks)
+
+
+def _caller() -> tuple[str, int, str]:
+    """Return file, line and function of the code that called into this package."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  what logging's own findCaller does
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return "(unknown file)", 0, "(unknown function)"
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name

@@ -18,6 +18,10 @@ from ..schema import LLMRequestLogEntry
 __all__ = ["PendingRequests", "pending_requests"]
 
 
+# Their line has them; the final one need not say them again.
+_PENDING_ONLY = frozenset({"status", "messages"})
+
+
 class PendingRequests:
     """Remember started requests by id.
 
@@ -41,7 +45,9 @@ class PendingRequests:
         Raises:
             ValidationError: One with this id was started or finished here.
         """
-        fields = entry.model_dump(exclude_none=True, exclude={"status", "messages"})
+        fields = {key: value for key, value in entry if value is not None and key not in _PENDING_ONLY}
+        if entry.timings is not None:
+            fields["timings"] = entry.timings.model_dump(exclude_none=True)
         fields["_began"] = clock().monotonic()
         with self._lock:
             if entry.id in self._started or entry.id in self._final:
@@ -51,6 +57,11 @@ class PendingRequests:
             self._started[entry.id] = fields
             if len(self._started) > self._limit:
                 self._started.popitem(last=False)
+
+    def forget(self, request_id: str) -> None:
+        """Forget a request whose start could not be logged."""
+        with self._lock:
+            self._started.pop(request_id, None)
 
     def claim(self, request_id: str) -> dict[str, Any]:
         """Take what is known of a started request, whose end is being logged.

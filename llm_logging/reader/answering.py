@@ -117,18 +117,18 @@ def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Exi
     return Answer(question, logs, open_logs(logs, stack), root, layout, overrides, own)
 
 
-def compute(made: Answer, reading: Reading, stack: ExitStack) -> None:
-    """Read, fold, filter and price the requests of a question."""
+def compute(made: Answer, reading: Reading, stack: ExitStack, *, priced: bool = True) -> None:
+    """Read, fold, filter and, unless told not to, price the requests of a question."""
     made.db = connect()
     stack.callback(made.db.close)
     try:
-        _compute(made, reading, use_cache=reading.cache)
+        _compute(made, reading, use_cache=reading.cache, priced=priced)
     except duckdb_error():
         if not reading.cache:
             raise
         # A piece of the cache vanished or is damaged: the lines themselves have the answer.
         made.loader.forget()
-        _compute(made, reading, use_cache=False)
+        _compute(made, reading, use_cache=False, priced=priced)
     _check_scope(made)
 
 
@@ -139,7 +139,7 @@ def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Ex
     return made
 
 
-def _compute(made: Answer, reading: Reading, *, use_cache: bool) -> None:
+def _compute(made: Answer, reading: Reading, *, use_cache: bool, priced: bool) -> None:
     db, question = made.db, made.question
     folder = cache_folder(reading.cache_dir) if use_cache else None
     made.loader = Loader(db, made.logs, question.extra, folder, reading.progress)
@@ -147,6 +147,8 @@ def _compute(made: Answer, reading: Reading, *, use_cache: bool) -> None:
     _check_strict(made)
     made.folded = fold_lines(db, extra=question.extra)
     ask(db, "requests", question)
+    if not priced:
+        return
     kinds = made.loaded.kinds
     if made.folded.lines or made.folded.duplicates:
         # Folding brings fields together that no line had together.

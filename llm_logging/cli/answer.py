@@ -1,0 +1,151 @@
+"""Showing the answer to a question: sorted, cut, in the form that was asked for, once or again and again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import ErrorCode, ValidationError
+from ..figures import Figures, Stats, StatsRow
+from ..question import TIME_UNITS
+from . import options as opt
+from .question import Question
+from .render import Look, as_csv, as_json, as_markdown, as_table, flat
+from .terminal import use_colour, width
+
+__all__ = ["Shown", "arranged", "show", "watch"]
+
+_SHORT: Final = {
+    "requests": "total_requests",
+    "tokens": "total_tokens",
+    "cost": "total_cost",
+    "failed": "failed_requests",
+    "errors": "failed_requests",
+    "calls": "total_calls",
+    "prompt": "prompt_tokens",
+    "completion": "completion_tokens",
+    "latency": "average_latency_ms",
+    "name": "group",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How an answer is shown.
+
+    Attributes:
+        form: Table, JSON, CSV or Markdown.
+        sort: A figure (largest first), a group's name, or None for the order of the groups.
+        reverse: The other way round.
+        limit: At most so many rows; None and 0: all.
+        camel: JSON names in camelCase.
+        percentiles: All percentiles of every measure.
+    """
+
+    form: opt.TableFormat = opt.TableFormat.TABLE
+    sort: str | None = None
+    reverse: bool = False
+    limit: int | None = None
+    camel: bool = False
+    percentiles: bool = False
+
+    def check(self, groups: tuple[str, ...]) -> None:
+        """Refuse a `sort` that names nothing, before a long reading."""
+        if self.sort is None:
+            return
+        known = flat(Figures())
+        if _SHORT.get(self.sort, self.sort) not in known and self.sort not in {*groups, "name"}:
+            raise ValidationError(
+                f"--sort: expected a group's name or a figure ({', '.join(_SHORT)}, {', '.join(known)}), "
+                f"got {self.sort!r}",
+                code=ErrorCode.INVALID_OPTIONS,
+            )
+
+
+def arranged(stats: Stats, shown: Shown) -> tuple[Stats, int]:
+    """Sort and cut the rows of an answer.
+
+    Returns:
+        The answer with the rows to show, and how many are left out. Of times the newest stay.
+    """
+    rows = list(stats.breakdown)
+    if not stats.group_by:
+        rows = [_named(name, figures) for name, figures in stats.models.items()]
+    if shown.sort is not None:
+        rows = _sorted(rows, shown.sort)
+    if shown.reverse:
+        rows.reverse()
+    limit = shown.limit or len(rows)
+    hidden = max(len(rows) - limit, 0)
+    by_time = shown.sort is None and bool(stats.group_by) and stats.group_by[0] in TIME_UNITS
+    rows = rows[hidden:] if by_time and not shown.reverse else rows[: len(rows) - hidden]
+    if stats.group_by:
+        return stats.model_copy(update={"breakdown": rows}), hidden
+    chosen = {str(row.group["model"]): stats.models[str(row.group["model"])] for row in rows}
+    return stats.model_copy(update={"models": chosen}), hidden
+
+
+def _named(model: str, figures: Figures) -> StatsRow:
+    return StatsRow.model_construct(**{**dict(figures), "group": {"model": model}})
+
+
+def _sorted(rows: list[StatsRow], sort: str) -> list[StatsRow]:
+    if rows and (sort in rows[0].group or sort == "name"):
+
+        def by_name(row: StatsRow) -> tuple[tuple[bool, str], ...]:
+            values = row.group.values() if sort == "name" else [row.group[sort]]
+            return tuple((value is None, value or "") for value in values)
+
+        return sorted(rows, key=by_name)
+    name = _SHORT.get(sort, sort)
+
+    def by_figure(row: StatsRow) -> tuple[bool, Any]:
+        value = flat(row).get(name)
+        text = isinstance(value, str)
+        return value is None, (value if text else 0 if value is None else -value)
+
+    return sorted(rows, key=by_figure)
+
+
+def text_of(stats: Stats, shown: Shown, *, line: bool = False) -> str:
+    """Return an answer as text."""
+    arranged_stats, hidden = arranged(stats, shown)
+    look = Look(width=width(), colour=use_colour(), percentiles=shown.percentiles, hidden_rows=hidden)
+    match shown.form:
+        case opt.TableFormat.JSON:
+            return as_json(arranged_stats, camel=shown.camel, indent=None if line else 2)
+        case opt.TableFormat.CSV:
+            return as_csv(arranged_stats)
+        case opt.TableFormat.MARKDOWN:
+            return as_markdown(arranged_stats, look)
+        case _:
+            return as_table(arranged_stats, look)
+
+
+def show(question: Question, shown: Shown) -> None:
+    """Ask once and print the answer."""
+    shown.check(question.options().group_by)
+    stats = question.ask()
+    opt.write(text_of(stats, shown))
+    if not stats.quality.lines and question.files is None:
+        where = opt.existing_root(question.root)
+        opt.note(f"nothing is logged under {where} yet.\n\n{opt.BEGIN}")
+
+
+def watch(question: Question, shown: Shown, *, interval: float) -> None:
+    """Ask again and again until interrupted; a terminal shows the newest answer only.
+
+    Args:
+        question: What is asked each time; relative times move on.
+        shown: How answers are shown; JSON is one line each.
+        interval: Seconds between an answer and the next question.
+    """
+    shown.check(question.options().group_by)
+    in_place = sys.stdout.isatty() and shown.form is opt.TableFormat.TABLE
+    while True:
+        text = text_of(question.ask(), shown, line=True)
+        # Home, then erase behind the new text: no flicker, and nothing of a longer answer stays.
+        opt.write("\x1b[H\x1b[2J" + text if in_place else text)
+        time.sleep(interval)

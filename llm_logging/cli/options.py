@@ -1,0 +1,240 @@
+"""The options that several commands share, each said once, and what they mean together."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from ..clock import clock
+from ..errors import ErrorCode, NotFoundError
+from ..files.layout import resolve_root
+from .times import Edge, parse_time, zone
+
+__all__ = [
+    "BEGIN",
+    "AsJson",
+    "Chat",
+    "Files",
+    "Project",
+    "Root",
+    "Since",
+    "TableFormat",
+    "Tz",
+    "Until",
+    "Where",
+    "existing_root",
+    "note",
+    "time_range",
+    "when",
+    "write",
+]
+
+PANEL: Final = "Which requests"
+LOOK: Final = "How it looks"
+
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root", "-r", metavar="DIR", help="Folder of the logs; else $LLM_LOGGING_ROOT, else ./llm_logs.",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+Project = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="ID", help="Only this project.", rich_help_panel=PANEL),
+]
+Chat = Annotated[
+    str | None,
+    typer.Option(
+        "--chat", "-c", metavar="ID", help="Only this chat; needs --project.", rich_help_panel=PANEL
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", "-s", metavar="TIME", rich_help_panel=PANEL,
+        help="From this time on: 2h, 7d, today, 2026-01-15, 2026-W03, 2026-01, 2026-01-15T10:30Z.",
+    ),
+]  # fmt: skip
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", "-u", metavar="TIME", rich_help_panel=PANEL,
+        help="Up to this time; a day, week or month includes itself.",
+    ),
+]  # fmt: skip
+Tz = Annotated[
+    str,
+    typer.Option(
+        "--tz", metavar="ZONE", help="Whose days they are: UTC, Europe/Berlin, local.", rich_help_panel=PANEL
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", "-w", metavar="FILTER", rich_help_panel=PANEL,
+        help="Only requests of which this holds, e.g. status=error, model~gpt-4*, latency_ms>2000, "
+        "attributes.tenant=acme. May be repeated: all must hold.",
+    ),
+]  # fmt: skip
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--files", "-f", metavar="FILE...", rich_help_panel=PANEL,
+        help="Read these JSON-lines files instead of a root: paths or globs, - for standard input.",
+    ),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.", rich_help_panel=LOOK)]
+
+
+Paths = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE", help="More files, as --files.", show_default=False)
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Fail on the first line that cannot be used.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir", metavar="DIR", help="Keep parsed segments here instead of the user's cache folder.",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+Prices = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="A TOML file of your own rates.", rich_help_panel=PANEL),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Read every line again.", rich_help_panel=PANEL, show_default=False),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
+        help="One row for each: hour, day, week, month, model, provider, project, chat, user, status, "
+        "request_type, any field, attributes.NAME or tag; several with commas.",
+    ),
+]  # fmt: skip
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        "--sort", metavar="FIGURE", rich_help_panel=LOOK,
+        help="Largest first by requests, tokens, cost, error_rate, latency_ms.p95 ...; or by a group's name.",
+    ),
+]  # fmt: skip
+Reverse = Annotated[
+    bool, typer.Option("--reverse", help="The other way round.", rich_help_panel=LOOK, show_default=False)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", "-n", min=0, metavar="N", help="At most so many rows, of times the newest; 0: all.",
+        rich_help_panel=LOOK,
+    ),
+]  # fmt: skip
+FillGaps = Annotated[
+    bool,
+    typer.Option(
+        "--fill-gaps", help="Also times at which nothing happened.", rich_help_panel=LOOK, show_default=False
+    ),
+]
+Camel = Annotated[
+    bool, typer.Option("--camel", help="JSON names in camelCase.", rich_help_panel=LOOK, show_default=False)
+]
+
+
+class TableFormat(StrEnum):
+    """Name the ways to print a table."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+Format = Annotated[TableFormat, typer.Option("--format", "-o", help="How to print it.", rich_help_panel=LOOK)]
+
+BEGIN: Final = """\
+To begin, log a request:
+
+    import logging.config, llm_logging
+    logging.config.dictConfig(llm_logging.presets.development())
+    log = llm_logging.get_logger("app", project_id="demo", chat_id="c-1")
+    log.info("answered", extra={"llm_request": {"model": "gpt-4o", "status": "success",
+             "usage": {"prompt_tokens": 100, "completion_tokens": 50}}})
+
+or say where the logs are: --root DIR, the environment variable LLM_LOGGING_ROOT, or --files FILE... for other files."""
+
+
+def all_files(files: list[str] | None, paths: list[str] | None) -> list[str] | None:
+    """Join `--files` and the arguments after it, into which a shell spreads its globs; None: read the root."""
+    named = [*(files or []), *(paths or [])]
+    return named or None
+
+
+def existing_root(root: str | None) -> Path:
+    """Return the folder of the logs.
+
+    Raises:
+        NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
+    """
+    path = resolve_root(root)
+    if not path.is_dir():
+        raise NotFoundError(
+            f"no logs here yet: the folder {path} does not exist.\n\n{BEGIN}", code=ErrorCode.ROOT_NOT_FOUND
+        )
+    return path
+
+
+def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
+    """Read `--since` or `--until`; None stays None."""
+    if text is None:
+        return None
+    option = "--since" if edge == "start" else "--until"
+    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
+
+
+def time_range(since: str | None, until: str | None, tz: str) -> tuple[datetime | None, datetime | None]:
+    """Read `--since` and `--until` as moments: the first that counts and the first that no longer does."""
+    from datetime import timedelta
+
+    place = zone(tz)
+    start, end = when(since, "start", tz), when(until, "end", tz)
+    if isinstance(end, date) and not isinstance(end, datetime):
+        end += timedelta(days=1)
+
+    def moment(value: date | datetime | None) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime(value.year, value.month, value.day, tzinfo=place)
+
+    return moment(start), moment(end)
+
+
+def zone_name(tz: str) -> str:
+    """Return the IANA name of `--tz`."""
+    return str(getattr(zone(tz), "key", "UTC"))
+
+
+def write(text: str) -> None:
+    """Write an answer to standard output, ending in one newline."""
+    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Write what is not part of the answer to standard error, so that pipes stay clean."""
+    sys.stderr.write(text if text.endswith("\n") else text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,477 @@
+"""Take one person out of all logs of a root: their lines, or their name on them.
+
+A person's lines are those that name them as `user_id` (at the top, or in `attributes`, `data` or `context`); the lines
+of requests of which one line does; the content of those requests, joined by id; chat messages that such a request
+made; and the content and messages of a chat in which no other user is named. Of a chat with several users only
+the lines that can be told to be theirs go, and the report names it.
+
+Each segment that holds such lines is written anew as its next generation: a temporary file, synced, renamed, noted in
+the manifest, and only then is the old file removed; whatever moment it is cut off at, a second run ends it. An
+active file is sealed first, by one rename under the lock that writers append under. Lines that a running process still
+holds in its memory cannot be reached, so while there may be any, nothing is begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+import portalocker
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json, to_json
+
+from ..clock import clock
+from ..errors import ConfigurationError, ErrorCode, FileSystemError, LLMLoggingError, NotFoundError
+from ..keys import PSEUDONYM_KEY, checked_key, pseudonym
+from .compression import open_segment, zstd_module
+from .manifest import plain_name
+from .seal import record_rewritten, record_sealed
+from .segments import Segment, list_segments, segment_name
+from .spools import ring_folders, ring_prefix
+from .verify import logs_below
+
+__all__ = ["ForgetReport", "ForgottenFile", "forget", "rings_of"]
+
+_LOCK_SECONDS: Final = 10.0
+_NAMES: Final = ("user_id", "userId")
+_PLACES: Final = ("attributes", "data", "context")
+
+
+class ForgottenFile(BaseModel):
+    """What became of one segment.
+
+    Attributes:
+        file: The segment, relative to the root.
+        generation: Its new file's name; None in a dry run.
+        lines: How many lines were removed, or renamed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    generation: str | None
+    lines: int
+
+
+class ForgetReport(BaseModel):
+    """What was forgotten, or would be.
+
+    Attributes:
+        root: The folder.
+        mode: `remove` or `pseudonymise`.
+        dry_run: True when nothing was changed.
+        lines: How many lines were removed, or renamed, in all.
+        requests: How many requests were theirs.
+        files: The segments that held them.
+        shared_chats: Chats with other users in them, `project/chat`: messages that name nobody stayed there.
+        unreadable: Lines that are no JSON and hold the id's text; they stayed, for nobody can tell what they say.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    root: str
+    mode: Literal["remove", "pseudonymise"]
+    dry_run: bool
+    lines: int
+    requests: int
+    files: list[ForgottenFile]
+    shared_chats: list[str]
+    unreadable: int
+
+
+@dataclass(slots=True)
+class _Person:
+    """What is known of the person while the logs are read."""
+
+    names: frozenset[str]
+    needles: tuple[bytes, ...]
+    requests: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    chats: set[tuple[str, str]] = field(default_factory=set)
+    others: set[tuple[str, str]] = field(default_factory=set)
+    unreadable: int = 0
+
+    def named(self, document: dict[str, Any]) -> bool:
+        return any(name in self.names for name in _users(document))
+
+    def meet(self, document: dict[str, Any]) -> None:
+        """Learn from one line."""
+        users = list(_users(document))
+        project, chat = document.get("project_id"), document.get("chat_id")
+        place = (str(project), str(chat)) if project is not None and chat is not None else None
+        if any(name in self.names for name in users):
+            if place is not None:
+                self.chats.add(place)
+            if document.get("event_type") in {"llm_request", "llm_content"}:
+                self.requests.add(str(document.get("id")))
+                if document.get("request_group") is not None:
+                    self.groups.add(str(document["request_group"]))
+        if place is not None and any(name not in self.names for name in users):
+            self.others.add(place)
+
+    def owns(self, document: dict[str, Any]) -> bool:
+        """Say whether a line is theirs."""
+        users = list(_users(document))
+        if users:
+            return any(name in self.names for name in users)
+        kind = document.get("event_type")
+        own = str(document.get("id")) in self.requests
+        if kind == "llm_request":
+            return own or str(document.get("request_group")) in self.groups
+        if kind not in {"llm_content", "chat_message"}:
+            return False
+        info = document.get("llm_info")
+        made_by = str(info.get("request_id")) if isinstance(info, dict) else ""
+        place = (str(document.get("project_id")), str(document.get("chat_id")))
+        return own or made_by in self.requests or (place in self.chats and place not in self.others)
+
+
+def _users(document: dict[str, Any]) -> Iterator[str]:
+    for place in (document, *(document.get(name) for name in _PLACES)):
+        if isinstance(place, dict):
+            for name in _NAMES:
+                if place.get(name) is not None:
+                    yield str(place[name])
+
+
+def rings_of(root: Path) -> list[str]:
+    """Name the spools of a root in which a process, living or killed, may still hold lines.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        Their paths; a process that starts to log there writes what killed ones left, and removes their spools.
+    """
+    prefix = ring_prefix(root)
+    found: list[str] = []
+    for folder in ring_folders(root):
+        with contextlib.suppress(OSError):
+            found += [entry.path for entry in os.scandir(folder) if entry.name.startswith(prefix)]
+    return sorted(found)
+
+
+def forget(
+    root: Path,
+    *,
+    user_id: str,
+    mode: Literal["remove", "pseudonymise"] = "remove",
+    key: bytes | None = None,
+    manifest_key: bytes | None = None,
+    dry_run: bool = False,
+    live_writers: Callable[[Path], list[str]] | None = None,
+    rewritten: Callable[[Path, Path], None] | None = None,
+) -> ForgetReport:
+    """Remove or pseudonymise one person's lines in all logs of a root.
+
+    Args:
+        root: The folder that holds the logs.
+        user_id: Who; where a key is given, lines under the pseudonym that it gives them are theirs too.
+        mode: `remove` takes their lines out; `pseudonymise` keeps them and replaces the id by a pseudonym.
+        key: The key of pseudonyms; needed for `pseudonymise`.
+        manifest_key: Signs what is noted in the manifests.
+        dry_run: Only say what would be done.
+        live_writers: Names whoever may still hold lines of this root in memory; `rings_of` when None.
+        rewritten: Called with the old and the new file of each segment, to drop what was cached of the old one.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigurationError: `pseudonymise` without a key, or an empty `user_id`.
+        NotFoundError: There is no such folder.
+        LLMLoggingError: Writers may still hold lines (`INVALID_STATE`); nothing was changed.
+        FileSystemError: A file could not be read or written; what was done until then stands, and a second run
+            does the rest.
+    """
+    if not user_id:
+        raise ConfigurationError("forget: expected a user_id, got an empty string")
+    if mode not in ("remove", "pseudonymise"):
+        raise ConfigurationError(f"forget: expected mode 'remove' or 'pseudonymise', got {mode!r}")
+    if mode == "pseudonymise" and key is None:
+        raise ConfigurationError(
+            f"forget: pseudonymise needs a key, in {PSEUDONYM_KEY} or {PSEUDONYM_KEY}_FILE"
+        )
+    if not root.is_dir():
+        raise NotFoundError(f"{root}: expected a folder with logs, found none", code=ErrorCode.ROOT_NOT_FOUND)
+    if not dry_run:
+        holders = (live_writers or rings_of)(root)
+        if holders:
+            raise LLMLoggingError(
+                f"forget: expected no process that logs to {root}, found {len(holders)}: {', '.join(holders[:5])}; "
+                "stop them first (what a killed one left is written when the next one starts)",
+                code=ErrorCode.INVALID_STATE,
+            )
+    alias = pseudonym("user_id", user_id, checked_key(key, "pseudonym key")) if key is not None else None
+    run = _Run(root, user_id, alias if mode == "pseudonymise" else None, manifest_key, rewritten)
+    if mode == "remove" and alias is not None:
+        run.person.names |= {alias}
+        run.person.needles += _needles(alias)
+    try:
+        return run.execute(mode, dry_run=dry_run)
+    except OSError as error:
+        if isinstance(error, FileSystemError):
+            raise
+        raise FileSystemError(
+            f"forget: {error}", code=ErrorCode.LOG_WRITE_ERROR, errno=error.errno, filename=error.filename
+        ) from error
+
+
+def _needles(text: str) -> tuple[bytes, ...]:
+    written = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return tuple(part.encode("utf-8", "surrogatepass") for part in sorted(written))
+
+
+class _Run:
+    """One run over one root."""
+
+    def __init__(
+        self,
+        root: Path,
+        user_id: str,
+        alias: str | None,
+        manifest_key: bytes | None,
+        rewritten: Callable[[Path, Path], None] | None,
+    ) -> None:
+        self.root = root
+        self.person = _Person(frozenset({user_id}), _needles(user_id))
+        self.alias = alias
+        self.manifest_key = manifest_key
+        self.rewritten = rewritten
+        self.files: list[ForgottenFile] = []
+
+    def execute(self, mode: Literal["remove", "pseudonymise"], *, dry_run: bool) -> ForgetReport:
+        logs = list(logs_below(self.root))
+        for active in logs:
+            if not dry_run:
+                self._finish_interrupted(active)
+            for segment in list_segments(active):
+                for _, document in self._lines(segment.path):
+                    if document is not None:
+                        self.person.meet(document)
+        self.person.unreadable = 0
+        for active in logs:
+            for segment in list_segments(active):
+                self._visit(active, segment, dry_run=dry_run)
+        shared = self.person.chats & self.person.others
+        return ForgetReport(
+            root=str(self.root),
+            mode=mode,
+            dry_run=dry_run,
+            lines=sum(file.lines for file in self.files),
+            requests=len(self.person.requests),
+            files=self.files,
+            shared_chats=sorted(f"{project}/{chat}" for project, chat in shared),
+            unreadable=self.person.unreadable,
+        )
+
+    def _lines(self, path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+        try:
+            with open_segment(path) as stream:
+                for line in stream:
+                    try:
+                        document = from_json(line)
+                    except ValueError:
+                        document = None
+                        self.person.unreadable += any(needle in line for needle in self.person.needles)
+                    yield line, document if isinstance(document, dict) else None
+        except EOFError as error:
+            raise FileSystemError(
+                f"{path}: expected a whole segment, got one that ends early: {error}",
+                code=ErrorCode.LOG_READ_ERROR,
+                filename=str(path),
+            ) from error
+
+    def _fresh(self, line: bytes, document: dict[str, Any] | None) -> bytes | None:
+        """Return what stands in a line's place: the same line, another, or None for nothing."""
+        if document is None:
+            return line
+        if self.alias is None:
+            return None if self.person.owns(document) else line
+        if not self.person.named(document):
+            return line
+        return to_json(self._renamed(document), inf_nan_mode="constants") + b"\n"
+
+    def _renamed(self, document: dict[str, Any]) -> dict[str, Any]:
+        fresh = dict(document)
+        for name in _NAMES:
+            if str(fresh.get(name)) in self.person.names:
+                fresh[name] = self.alias
+        for place in _PLACES:
+            inner = fresh.get(place)
+            if isinstance(inner, dict):
+                fresh[place] = {
+                    key: self.alias if key in _NAMES and str(item) in self.person.names else item
+                    for key, item in inner.items()
+                }
+        return fresh
+
+    def _visit(self, active: Path, segment: Segment, *, dry_run: bool) -> None:
+        count = sum(self._fresh(line, document) is not line for line, document in self._lines(segment.path))
+        if not count:
+            return
+        name = segment.path.relative_to(self.root).as_posix()
+        if dry_run:
+            self.files.append(ForgottenFile(file=name, generation=None, lines=count))
+            return
+        unreadable = self.person.unreadable
+        if segment.active:
+            segment = self._sealed(active)
+        new, lines, dropped = self._rewrite(segment)
+        self.person.unreadable = unreadable
+        record_rewritten(active, segment.path, new, reason="forget", key=self.manifest_key, dropped=dropped)
+        if self.rewritten is not None:
+            self.rewritten(segment.path, new)
+        self._unlink_older(active, segment.key, new)
+        self.files.append(ForgottenFile(file=name, generation=new.name, lines=lines))
+
+    def _sealed(self, active: Path) -> Segment:
+        """Seal an active file as a rotation does, under the lock that writers append under."""
+        with _append_lock(active):
+            taken = [
+                (one.stamp, one.index) for one in list_segments(active, superseded=True) if not one.active
+            ]
+            moment = clock().now().astimezone(UTC)
+            newest = max((stamp for stamp, _ in taken), default="")
+            if newest > moment.strftime("%Y%m%dT%H%M%SZ"):
+                # The clock was set back: names go on sorting in the order of sealing.
+                moment = datetime.strptime(newest, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+            index = max((number for when, number in taken if when == stamp), default=0) + 1
+            stem = active.name.removesuffix(".jsonl")
+            path = active.with_name(segment_name(stem, moment, index))
+            active.rename(path)
+        record_sealed(active, path, key=self.manifest_key)
+        return Segment(stamp, index, 0, path, stem, None)
+
+    def _rewrite(self, segment: Segment) -> tuple[Path, int, dict[str, list[tuple[int, int]]]]:
+        plain = segment_name(
+            segment.stem, segment.sealed_at or clock().now(), segment.index, generation=segment.generation + 1
+        )
+        suffix = f".{segment.compression}" if segment.compression else ""
+        new = segment.path.with_name(plain + suffix)
+        temporary = new.with_name(f".{new.name}.forget")
+        lines = 0
+        dropped: dict[str, list[tuple[int, int]]] = {}
+        with _created(temporary) as raw, _packed(raw, segment.compression) as target:
+            for line, document in self._lines(segment.path):
+                fresh = self._fresh(line, document)
+                if fresh is not line:
+                    lines += 1
+                if fresh is None:
+                    _note_dropped(document or {}, dropped)
+                else:
+                    target.write(fresh)
+        temporary.rename(new)
+        _sync_folder(new.parent)
+        return new, lines, dropped
+
+    def _unlink_older(self, active: Path, key: str, new: Path) -> None:
+        for one in list_segments(active, superseded=True):
+            if one.key == key and plain_name(one.path) != plain_name(new):
+                with contextlib.suppress(FileNotFoundError):
+                    one.path.unlink()
+        _sync_folder(new.parent)
+
+    def _finish_interrupted(self, active: Path) -> None:
+        """End what a run that was cut off began: note generations that are not, remove what they replace."""
+        for leftover in active.parent.glob(f".{active.name.removesuffix('.jsonl')}.*.forget"):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+        everything = list_segments(active, superseded=True)
+        for segment in list_segments(active):
+            if segment.active or not segment.generation:
+                continue
+            older = [
+                one for one in everything if one.key == segment.key and one.generation < segment.generation
+            ]
+            if older:
+                record_rewritten(active, older[-1].path, segment.path, reason="forget", key=self.manifest_key)
+                if self.rewritten is not None:
+                    self.rewritten(older[-1].path, segment.path)
+                self._unlink_older(active, segment.key, segment.path)
+
+
+def _note_dropped(document: dict[str, Any], dropped: dict[str, list[tuple[int, int]]]) -> None:
+    writer = document.get("writer")
+    if not isinstance(writer, dict) or type(writer.get("seq")) is not int:
+        return
+    pairs = dropped.setdefault(str(writer.get("id")), [])
+    number = writer["seq"]
+    if pairs and pairs[-1][1] + 1 == number:
+        pairs[-1] = (pairs[-1][0], number)
+    else:
+        pairs.append((number, number))
+
+
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[BinaryIO]:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _packed(raw: BinaryIO, compression: str | None) -> Iterator[Any]:
+    if compression == "gz":
+        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
+            yield packed
+    elif compression == "zst":
+        with zstd_module().open(raw, "wb") as packed:
+            yield packed
+    else:
+        yield raw
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # pragma: no cover  Windows
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _append_lock(active: Path) -> Iterator[None]:
+    """Hold the lock that every writer of a file appends under: concurrent-log-handler's, `.__<name>.lock` beside it."""
+    path = active.with_name(f".__{active.name}.lock")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        with os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0) as stream:
+            try:
+                portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            except portalocker.exceptions.LockException as error:
+                if time.monotonic() >= deadline:
+                    raise LLMLoggingError(
+                        f"forget: expected the lock {path} within {_LOCK_SECONDS:g} s, somebody holds it",
+                        code=ErrorCode.INVALID_STATE,
+                    ) from error
+                time.sleep(0.01)
+                continue
+            try:
+                ours, there = os.fstat(stream.fileno()), path.stat()
+                if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
+                    yield
+                    return
+            finally:
+                portalocker.unlock(stream)

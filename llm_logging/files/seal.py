@@ -1,0 +1,147 @@
+"""Keeping the manifest: what is noted after a rotation, before a prune, after a rewrite. See `manifest` for its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
+from .segments import Segment, list_segments, parse_segment_name
+from .verify import VerifyReport, verify
+
+__all__ = [
+    "ManifestEntry",
+    "VerifyReport",
+    "read_manifest",
+    "record_removed",
+    "record_rewritten",
+    "record_sealed",
+    "verify",
+]
+
+
+def _order(segment: Segment) -> tuple[str, int, int]:
+    return segment.stamp, segment.index, segment.generation
+
+
+def record_sealed(active: Path, segment: Path, *, key: bytes | None = None) -> None:
+    """Note a segment that was rotated out, and before it any that a process left unnoted when it died.
+
+    Call it after the rename, outside the append lock, before the segment is compressed. Noting one twice changes
+    nothing.
+
+    Args:
+        active: The log's active file.
+        segment: The rotated file.
+        key: Signs the entry.
+
+    Raises:
+        FileSystemError: The manifest or the segment could not be opened, or written.
+    """
+    with appending(active, key) as manifest:
+        known = manifest.entries
+        names = {entry.segment for entry in known} | {entry.replaces for entry in known}
+        documents: list[dict[str, Any]] = []
+        for path, late in [*((path, True) for path in _left_behind(active, segment, known)), (segment, None)]:
+            if plain_name(path) in names:
+                continue
+            try:
+                found = measure(path)
+            except FileNotFoundError:
+                # Compressed by another process in between: its compressed form says the same.
+                found = measure(path.with_name(f"{plain_name(path)}.gz"))
+            documents.append(document("sealed", plain_name(path), found, late=late))
+        if documents:
+            manifest.append(documents)
+
+
+def _left_behind(active: Path, segment: Path, known: Sequence[ManifestEntry]) -> list[Path]:
+    # Only what is newer than all that is noted: an older file that is not noted was put there, and `verify` says so.
+    newest = max(
+        (
+            _order(parsed)
+            for entry in known
+            if (parsed := parse_segment_name(Path(entry.segment))) is not None
+        ),
+        default=("", 0, 0),
+    )
+    own = parse_segment_name(segment)
+    limit = _order(own) if own is not None else ("9", 0, 0)
+    return [
+        found.path
+        for found in list_segments(active)
+        if not found.active and found.generation == 0 and newest < _order(found) < limit
+    ]
+
+
+def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None) -> None:
+    """Note segments that are about to be removed, and which lines go away with them; call it before the removal.
+
+    Args:
+        active: The log's active file.
+        segments: The files, plain or compressed.
+        reason: Why, for people: `older than 30 days`.
+        key: Signs the entries.
+
+    Raises:
+        FileSystemError: The manifest could not be opened or written.
+    """
+    with appending(active, key) as manifest:
+        sealed = {entry.segment: entry for entry in manifest.entries if entry.action != "removed"}
+        gone = {entry.segment for entry in manifest.entries if entry.action == "removed"}
+        documents: list[dict[str, Any]] = []
+        for path in segments:
+            name = plain_name(path)
+            if name in gone:
+                continue
+            gone.add(name)
+            entry = sealed.get(name)
+            if entry is not None:
+                found = Measure(
+                    entry.sha256,
+                    entry.size,
+                    entry.lines,
+                    entry.first,
+                    entry.last,
+                    {writer: numbers.model_dump() for writer, numbers in entry.writers.items()},
+                )
+            else:
+                try:
+                    found = measure(path)
+                except (OSError, EOFError):
+                    found = Measure(FIRST, 0, 0, None, None, {})
+            documents.append(document("removed", name, found, reason=reason))
+        if documents:
+            manifest.append(documents)
+
+
+def record_rewritten(
+    active: Path,
+    old: Path,
+    new: Path,
+    *,
+    reason: str,
+    key: bytes | None = None,
+    dropped: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+) -> None:
+    """Note that a segment has a new generation.
+
+    Args:
+        active: The log's active file.
+        old: The file that is replaced; it need not exist any more.
+        new: The new generation, which exists.
+        reason: Why, for people.
+        key: Signs the entry.
+        dropped: Which lines went, writer id to [first, last] pairs.
+
+    Raises:
+        FileSystemError: The manifest could not be opened or written.
+    """
+    found = measure(new)
+    more: dict[str, Any] = {"replaces": plain_name(old), "reason": reason}
+    if dropped:
+        more["dropped"] = {writer: [list(pair) for pair in pairs] for writer, pairs in dropped.items()}
+    with appending(active, key) as manifest:
+        if not any(entry.segment == plain_name(new) for entry in manifest.entries):
+            manifest.append([document("rewritten", plain_name(new), found, **more)])

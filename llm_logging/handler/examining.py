@@ -1,0 +1,167 @@
+"""Finding what is to go in a text or a serialised line: quick tests for all detectors at once, then each where it must.
+
+Almost every line holds nothing, so the test that says so is what costs. It runs over the bytes a few times, each time
+for as many literals as Rust's `regex` finds in one stride, and over a lower-case copy for what comes in any case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from typing import Final
+
+from ..errors import ConfigurationError
+from .credentials import Credentials, InnerCredentials
+from .keynames import added_scan, line_scans
+from .linear import BLOCK, OVERLAP, Detector, Scan, Span, is_text, lower, matcher, regions
+from .personal import PERSONAL, Personal
+from .surroundings import Assignments, PrivateKeys, Schemes, UrlSecrets, UrlSignatures
+
+__all__ = ["PATTERN_SETS", "Examiner"]
+
+PATTERN_SETS: Final = ("credentials", *PERSONAL)
+_SHORT: Final = 256
+# The most secrets of one sort that are told apart in one block: time stays linear in the text, however many there are.
+_DENSE: Final = 40
+_WORD = re.compile(r"\S*+")
+
+
+class Examiner:
+    """Look for secrets in text by their look, and in lines by the names of keys too.
+
+    Args:
+        sets: Names of `PATTERN_SETS`.
+        names: Key names that were added, compact.
+
+    Raises:
+        ConfigurationError: A set is not known.
+    """
+
+    def __init__(self, sets: Iterable[str], names: Iterable[str] = ()) -> None:
+        detectors = _detectors(sets)
+        self._detectors: tuple[tuple[Detector, tuple[Scan, ...]], ...] = tuple(
+            (detector, tuple(map(matcher, _scans([detector])))) for detector in detectors
+        )
+        raw = [detector for detector in detectors if not detector.lowered]
+        lowered = [detector for detector in detectors if detector.lowered]
+        self._raw: tuple[Scan, ...] = tuple(map(matcher, _scans(raw)))
+        self._low: tuple[Scan, ...] = tuple(map(matcher, _scans(lowered)))
+        self._line_low = tuple(map(matcher, _line_scans(lowered, names)))
+        # For short texts the number of tests costs more than their speed.
+        together = [*_scans(raw), *(f"(?i:{scan})" for scan in _scans(lowered))]
+        self._any: Scan = matcher("|".join(together)) if together else _never
+
+    def clean(self, line: str | bytes) -> bool:
+        """Say whether a serialised line certainly holds nothing; see `Redactor.clean`."""
+        for scan in self._raw:
+            if scan(line):
+                return False
+        if type(line) is str and not line.isascii():
+            try:
+                line = line.encode()
+            except UnicodeEncodeError:
+                return False
+        low = line.lower()
+        for scan in self._line_low:
+            if scan(low):
+                return False
+        # What is no Unicode text cannot be scanned.
+        return type(line) is str or line.isascii() or is_text(line)
+
+    def spans(self, text: str) -> tuple[list[Span], bool]:
+        """Return what is to go from a text, by its look alone, and whether anything was suspected at all."""
+        if len(text) <= _SHORT:
+            if not self._any(text) and (text.isascii() or is_text(text)):
+                return [], False
+            low = lower(text)
+        else:
+            if not text.isascii() and not is_text(text):
+                return self._search(text, lower(text)), True
+            low = lower(text)
+            if not any(scan(text) for scan in self._raw) and not any(scan(low) for scan in self._low):
+                return [], False
+        return self._search(text, low), True
+
+    def _search(self, text: str, low: str) -> list[Span]:
+        found: list[Span] = []
+        for detector, scans in self._detectors:
+            searched = low if detector.lowered else text
+            done = 0
+            for start, stop in _merged([regions(scan, searched) for scan in scans]):
+                for begin in range(start, stop, BLOCK):
+                    end = min(begin + BLOCK, stop)
+                    if end > done:
+                        done = _take(detector, text, low, max(begin, done), end, found)
+        return found
+
+
+def _take(detector: Detector, text: str, low: str, start: int, stop: int, found: list[Span]) -> int:
+    """Add what a detector finds in one block; return up to where the text is done with."""
+    spans = list(islice(detector.spans(text, low, start, stop), _DENSE + 1))
+    if len(spans) <= _DENSE:
+        found.extend(spans)
+        return spans[-1][1] if spans else start
+    # So many in so little text is no log of a program's: the rest goes as one, with the line that it ends in.
+    found.extend(spans[:_DENSE])
+    line_end = text.find("\n", stop, stop + OVERLAP)
+    rest = _WORD.match(text, min(len(text), stop + OVERLAP) if line_end < 0 else line_end)
+    end = max(rest.end() if rest is not None else stop, spans[-1][1])
+    found.append((spans[_DENSE][0], end, "secrets"))
+    return end
+
+
+def _never(_text: str | bytes) -> bool:
+    return False
+
+
+def _merged(parts: Sequence[Iterable[tuple[int, int]]]) -> Iterable[tuple[int, int]]:
+    if len(parts) == 1:
+        return parts[0]
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(chain.from_iterable(parts)):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _scans(detectors: Iterable[Detector]) -> list[str]:
+    chosen = list(detectors)
+    few = "|".join(detector.few for detector in chosen if detector.few)
+    return [scan for detector in chosen for scan in detector.scans] + ([few] if few else [])
+
+
+def _line_scans(lowered: Sequence[Detector], names: Iterable[str]) -> list[str]:
+    words, keys = line_scans()
+    scans = _scans(lowered)
+    if len(scans) >= 2:
+        # What is looked for in text and among keys begins alike: one search finds both.
+        scans = ["|".join([words, scans[0], *scans[2:]]), f"{keys}|{scans[1]}"]
+    else:
+        scans = [words, keys, *scans]
+    added = added_scan(names)
+    return [*scans, added] if added else scans
+
+
+def _detectors(sets: Iterable[str]) -> list[Detector]:
+    chosen: list[Detector] = []
+    for name in sets:
+        if name == "credentials":
+            chosen += [
+                Credentials(),
+                InnerCredentials(),
+                PrivateKeys(),
+                UrlSecrets(),
+                UrlSignatures(),
+                Schemes(),
+                Assignments(),
+            ]
+        elif name in PERSONAL:
+            chosen.append(Personal(name))
+        else:
+            raise ConfigurationError(
+                f"redaction patterns: expected any of {', '.join(PATTERN_SETS)}, got {name!r}"
+            )
+    return chosen

@@ -1,0 +1,460 @@
+"""The handler: record -> entry -> line -> writer.
+
+In the caller's thread the line is built, checked, freed of secrets and serialised, so nothing that the caller changes later
+shows; then it is in the buffer, and the caller goes on. It waits for the file only where it asked to (`log_llm_request`,
+`sync=True`). `emit` never raises into the application.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ..errors import ConfigurationError
+from ..files.layout import Layout, LogKind, escape_id
+from ..files.retention import Retention
+from ..files.spools import dead_rings_exist
+from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
+from .content import ContentPolicy
+from .formatter import LLMJsonFormatter, RedactOption
+from .housekeeping import Housekeeper
+from .intervals import Interval
+from .live import live_totals
+from .options import WriterOptions, WriterStats
+from .pseudonyms import Pseudonymiser, pseudonymiser_from
+from .records import Built, build
+from .redaction import redactor_from
+from .rotation import FileOptions
+from .spool import process
+from .writer import Writer, on_event_loop
+
+__all__ = ["LLMFileHandler"]
+
+_PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
+_KNOWN_PATHS: Final = 4096
+_PathKey = tuple[LogKind, str | None, str | None]
+
+
+class LLMFileHandler(logging.Handler):
+    """Write every record as one line of JSON to rotating files that the user owns.
+
+    With `root=` each kind of line has its file under that folder (see `files.layout`); with `filename=` all that the
+    handler receives goes to one file, or to one for each `{project_id}` / `{chat_id}` named in it.
+
+    Args:
+        root: The folder; absent, the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        filename: One file instead; may name `{project_id}` and `{chat_id}`.
+        level: As in `logging`. Accounting (`log_llm_request`, `log.request`) is not silenced by it.
+        defaults: Context for records that say nothing else: `project_id`, `chat_id`, attributes of your own.
+        sync: Wait for the file with every record.
+        content: What becomes of prompts, answers and chat messages: `full`, `hash` (SHA-256 and length) or `off`.
+        max_content_chars: Longer text of content is cut; 0 keeps all.
+        redact: Take secrets out: True for the defaults, a mapping for `Redactor`'s options, False for nothing.
+        pseudonyms: Fields to replace by a keyed hash, as a list, or a mapping with `fields`, `key_file` or `key_env`.
+        max_bytes: Seal a file before a line that would make it larger; 0 never.
+        rotate_interval: Seal a file at the end of each `1h`, `1d`, `1w`, `midnight` ...; None never.
+        utc: Whether those periods have UTC boundaries; else local ones.
+        compress: `gz`, `zst`, True for `gz`, or None: compress sealed segments.
+        backup_count: Sealed segments to keep of each log; 0 keeps all.
+        max_age_days: Delete segments sealed longer ago; None keeps all.
+        content_max_age_days: As `max_age_days`, for content and chats; None takes `max_age_days`.
+        max_total_bytes: Bytes of each log to keep; 0 keeps all.
+        max_root_bytes: Bytes of all logs of the root to keep; 0 keeps all.
+        on_rotate: Called in a thread of its own with the path of each sealed segment.
+        fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed): what a power cut may cost.
+        buffer_bytes: Bytes of lines that wait to be written at most.
+        flush_bytes: Writing starts when that many wait,
+        flush_interval: or after so many seconds.
+        spool: Where they wait: `auto` (shared memory, else under the root), `shm`, `root`; `off` is plain memory, which
+            a killed process loses.
+        overflow: When the buffer is full and waiting did not help: `drop_new` or `drop_old` records.
+        overflow_wait: Seconds a caller waits for room at most; a running event loop never waits.
+        flush_timeout: Seconds that `flush`, `close` and `sync=True` wait for the disk at most.
+        max_open_files: Files open at once.
+        file_mode: Permissions of new files.
+        dir_mode: Permissions of new folders.
+        umask: Taken off both.
+        owner: User and group of new files, as names or numbers.
+        manifest_key: Key of the manifests' HMAC, or None; see SECURITY in the README.
+
+    Raises:
+        ConfigurationError: An option is not as described.
+    """
+
+    llm_sink = True
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        filename: str | os.PathLike[str] | None = None,
+        level: int | str = logging.NOTSET,
+        defaults: Mapping[str, Any] | None = None,
+        sync: bool = False,
+        content: Literal["off", "hash", "full"] = "full",
+        max_content_chars: int = 0,
+        redact: RedactOption = True,
+        pseudonyms: Any = None,
+        max_bytes: int = 0,
+        rotate_interval: str | None = None,
+        utc: bool = True,
+        compress: Literal["gz", "zst"] | bool | None = None,
+        backup_count: int = 0,
+        max_age_days: float | None = None,
+        content_max_age_days: float | None = None,
+        max_total_bytes: int = 0,
+        max_root_bytes: int = 0,
+        on_rotate: Callable[[Path], object] | None = None,
+        fsync: Literal["never", "batch", "rotate"] = "rotate",
+        buffer_bytes: int = 8 << 20,
+        flush_bytes: int = 256 << 10,
+        flush_interval: float = 0.05,
+        spool: Literal["auto", "shm", "root", "off"] = "auto",
+        overflow: Literal["drop_new", "drop_old"] = "drop_new",
+        overflow_wait: float = 0.1,
+        flush_timeout: float = 10.0,
+        max_open_files: int = 64,
+        file_mode: int | str = 0o600,
+        dir_mode: int | str = 0o700,
+        umask: int | str = 0,
+        owner: tuple[str | int, str | int] | list[str | int] | None = None,
+        manifest_key: bytes | str | None = None,
+    ) -> None:
+        super().__init__(level)
+        _check_choices(content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress)
+        _check_numbers(
+            max_bytes=max_bytes,
+            backup_count=backup_count,
+            max_age_days=max_age_days,
+            content_max_age_days=content_max_age_days,
+            max_total_bytes=max_total_bytes,
+            max_root_bytes=max_root_bytes,
+            buffer_bytes=buffer_bytes,
+            flush_bytes=flush_bytes,
+            flush_interval=flush_interval,
+            overflow_wait=overflow_wait,
+            flush_timeout=flush_timeout,
+            max_content_chars=max_content_chars,
+        )
+        if max_open_files < 1:
+            raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
+        if root is not None and filename is not None:
+            raise ConfigurationError("expected root= or filename=, got both")
+        self.defaults: Mapping[str, Any] = dict(defaults or {})
+        self.sync = sync
+        self.redactor = redactor_from(redact)
+        self._content = ContentPolicy(content, max_content_chars)
+        self._pseudonyms: Pseudonymiser | None = pseudonymiser_from(pseudonyms)
+        self._flush_timeout = flush_timeout
+        self._template = os.path.abspath(os.path.expanduser(filename)) if filename is not None else None
+        self._templated = self._template is not None and _PLACEHOLDER.search(self._template) is not None
+        self._layout = Layout(root if filename is None else _static_folder(str(self._template)))
+        self.root = self._layout.root
+        self._paths: dict[_PathKey, tuple[str, bytes]] = {}
+        self._line_formatter = LLMJsonFormatter(redact=False)
+        self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
+        self._guard = threading.local()
+        files = FileOptions(
+            max_bytes=max_bytes,
+            interval=Interval(rotate_interval, utc=utc) if rotate_interval is not None else None,
+            file_mode=_mode("file_mode", file_mode),
+            dir_mode=_mode("dir_mode", dir_mode),
+            owner=_owner(owner),
+            umask=_mode("umask", umask),
+            fsync=fsync,
+        )
+        housekeeper = Housekeeper(
+            self.root if filename is None else None,
+            compression=("gz" if compress else None) if isinstance(compress, bool) else compress,
+            retention=Retention(
+                backup_count=backup_count,
+                max_age=timedelta(days=max_age_days) if max_age_days is not None else None,
+                max_total_bytes=max_total_bytes,
+                max_root_bytes=max_root_bytes,
+                content_max_age=timedelta(days=content_max_age_days)
+                if content_max_age_days is not None
+                else None,
+            ),
+            on_rotate=on_rotate,
+            key=manifest_key.encode() if isinstance(manifest_key, str) else manifest_key,
+            notice=self._notice,
+        )
+        options = WriterOptions(
+            buffer_bytes=buffer_bytes,
+            flush_bytes=min(flush_bytes, buffer_bytes // 4),
+            flush_interval=flush_interval,
+            overflow=overflow,
+            overflow_wait=overflow_wait,
+            spool=spool,
+            max_open_files=max_open_files,
+            exit_timeout=flush_timeout,
+        )
+        self._writer = Writer(
+            self.root,
+            options,
+            files,
+            housekeeper,
+            notice=self._notice,
+            drained=live_totals.fold,
+            note_close=filename is None,
+        )
+        if spool != "off" and dead_rings_exist(self.root):
+            self._writer.recover_soon()
+
+    # -- what logging calls ---------------------------------------------------------------------------------------------
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
+        """Take a formatter of ours, with python-json-logger's options; None takes the plain one.
+
+        Raises:
+            ConfigurationError: It is of another kind, or would write more than one line a record.
+        """
+        if fmt is None:
+            fmt = LLMJsonFormatter(redact=False)
+        if not isinstance(fmt, LLMJsonFormatter):
+            raise ConfigurationError(
+                f"formatter of an LLMFileHandler: expected an llm_logging.LLMJsonFormatter, got {type(fmt).__qualname__}; its "
+                "files hold JSON lines that the reader reads"
+            )
+        fmt.check_one_line()
+        self.formatter = fmt
+        self._line_formatter = fmt
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter the record and emit it; without the handler's lock, which the buffer does not need."""
+        outcome: Any = self.filter(record)
+        if isinstance(outcome, logging.LogRecord):
+            record = outcome
+        if outcome:
+            self.emit(record)
+        return outcome
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put the record's line into the buffer; never raise."""
+        payload = record.__dict__.get(RECORD_ATTRIBUTE)
+        ack = payload.ack if type(payload) is RecordPayload else None
+        if ack is not None:
+            ack.expect()
+        try:
+            self._take(record, ack)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
+            if ack is not None:
+                ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
+            self.handleError(record)
+
+    def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
+        built = build(record, self.defaults)
+        if built.invalid:
+            self._count_invalid(built)
+        if self._pseudonyms is not None:
+            built.body = self._pseudonyms.apply(built.body)
+            built.project_id = built.body.get("project_id", built.project_id)
+            built.chat_id = built.body.get("chat_id", built.chat_id)
+        kind = built.kind
+        if kind is LogKind.REQUESTS:
+            live_totals.add(built.body)
+            if built.content is not None:
+                self._put_content(record, built)
+        elif kind is LogKind.CHAT:
+            built.body = self._content.chat_body(built.body)
+        own_ack = None
+        if self.sync and ack is None and not on_event_loop():
+            own_ack = ack = _SyncAck()
+        key = (kind, built.project_id, built.chat_id if self._templated or kind is LogKind.CHAT else None)
+        path, encoded = self._paths.get(key) or self._path(key)
+        before, after = self._lines(record, built)
+        self._writer.put(path, encoded, before, after, urgent=record.levelno >= logging.ERROR, ack=ack)
+        if own_ack is not None and not own_ack.wait(self._flush_timeout):
+            self._writer.tell("sync", "a line was not in its file in time; it is still buffered")
+
+    def _lines(self, record: logging.LogRecord, built: Built) -> tuple[bytes, bytes]:
+        formatter = self._line_formatter
+        writer = process().id
+        if not formatter.customised:
+            return formatter.line_parts(record, built, writer, self.redactor)
+        if getattr(self._guard, "busy", False):
+            # A formatter of the user's that logs would meet itself for ever.
+            return LLMJsonFormatter(redact=False).line_parts(record, built, writer, self.redactor)
+        self._guard.busy = True
+        try:
+            return formatter.line_parts(record, built, writer, self.redactor)
+        except Exception:  # noqa: BLE001  a failing hook of the user's must not cost the line
+            self._own_counts["formatter_errors"] += 1
+            self._writer.tell("formatter", "a custom formatter raised; the plain line was written instead")
+            return LLMJsonFormatter(redact=False).line_parts(record, built, writer, self.redactor)
+        finally:
+            self._guard.busy = False
+
+    def _put_content(self, record: logging.LogRecord, built: Built) -> None:
+        """Write prompt and answer to their own file, as the content policy allows."""
+        content = built.content or {}
+        kept = self._content.request_content(content.get("messages"), content.get("response"))
+        if not kept:
+            return
+        body: dict[str, Any] = {
+            name: built.body[name]
+            for name in ("id", "project_id", "chat_id", "user_id")
+            if name in built.body
+        }
+        line = Built(LogKind.CONTENT, "llm_content", {**body, **kept}, built.project_id, built.chat_id)
+        path, encoded = self._path((line.kind, line.project_id, line.chat_id if self._templated else None))
+        before, after = self._lines(record, line)
+        self._writer.put(path, encoded, before, after, content=True)
+
+    def _path(self, key: _PathKey) -> tuple[str, bytes]:
+        """Return the file of a kind, project and chat, as text and as bytes."""
+        known = self._paths.get(key)
+        if known is None:
+            name = self._file_for(*key)
+            known = (name, os.fsencode(name))
+            if len(self._paths) >= _KNOWN_PATHS:
+                self._paths.clear()
+            self._paths[key] = known
+        return known
+
+    def _file_for(self, kind: LogKind, project_id: str | None, chat_id: str | None) -> str:
+        if self._template is None:
+            return os.fspath(self._layout.path(kind, project_id, chat_id))
+        ids = {"project_id": project_id, "chat_id": chat_id}
+        return _PLACEHOLDER.sub(lambda match: escape_id(ids[match[1]] or "none"), self._template)
+
+    def _count_invalid(self, built: Built) -> None:
+        if built.event_type == "invalid_entry":
+            self._own_counts["invalid_entries"] += 1
+        else:
+            self._own_counts["invalid_fields"] += built.invalid
+
+    def _notice(self, event_type: str, message: str, data: dict[str, Any]) -> None:
+        """Log something about the log itself, past loggers and filters; never raise."""
+        try:
+            record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
+            built = Built(LogKind.SYSTEM, event_type, {"data": data})
+            path, encoded = self._path((LogKind.SYSTEM, None, None))
+            before, after = self._lines(record, built)
+            self._writer.put(path, encoded, before, after)
+        except Exception as error:  # noqa: BLE001
+            sys.stderr.write(f"llm_logging: {message} ({type(error).__qualname__} while noting it)\n")
+
+    # -- what users call ------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Return when every line accepted so far is in its file, or `flush_timeout` is over (which is then said)."""
+        if not self._writer.flush(self._flush_timeout):
+            self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
+
+    def close(self) -> None:
+        """Write everything and let go of files and thread; a later record starts them again."""
+        try:
+            self._writer.close()
+        finally:
+            super().close()
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts of this handler in this process: buffered, written, dropped, retried, recovered, flush times.
+
+        Returns:
+            The fields of `WriterStats`, and `invalid_entries`, `invalid_fields`, `formatter_errors`.
+        """
+        stats: WriterStats = self._writer.current_stats()
+        return {**{name: getattr(stats, name) for name in stats.__slots__}, **self._own_counts}
+
+    def __repr__(self) -> str:
+        where = self._template if self._template is not None else self.root
+        return f"<LLMFileHandler {where} ({logging.getLevelName(self.level)})>"
+
+
+class _SyncAck:
+    """Wait for one line, for `sync=True`."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def expect(self) -> None:
+        """Nothing to note: one line, one answer."""
+
+    def written(self) -> None:
+        """Note that the line is in its file."""
+        self._event.set()
+
+    def failed(self, error: OSError) -> None:  # noqa: ARG002  the writer says why, and counts
+        """Note that the line will not be written."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the answer."""
+        return self._event.wait(seconds)
+
+
+def _static_folder(template: str) -> str:
+    """Return the folder of a file name up to its first placeholder."""
+    head = _PLACEHOLDER.split(template, maxsplit=1)[0]
+    return os.path.dirname(head) or os.sep
+
+
+def _check_choices(**options: Any) -> None:
+    allowed: dict[str, tuple[Any, ...]] = {
+        "content": ("off", "hash", "full"),
+        "fsync": ("never", "batch", "rotate"),
+        "overflow": ("drop_new", "drop_old"),
+        "spool": ("auto", "shm", "root", "off"),
+        "compress": (None, False, True, "gz", "zst"),
+    }
+    for name, value in options.items():
+        if value not in allowed[name]:
+            raise ConfigurationError(
+                f"{name}: expected one of {', '.join(map(repr, allowed[name]))}, got {value!r}"
+            )
+    if options.get("compress") == "zst":
+        from ..files.compression import zstd_module
+
+        zstd_module()
+
+
+def _check_numbers(**options: Any) -> None:
+    for name, value in options.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise ConfigurationError(f"{name}: expected a number >= 0, got {value!r}")
+    if options["buffer_bytes"] < 1 << 16:
+        raise ConfigurationError(
+            f"buffer_bytes: expected at least {1 << 16}, got {options['buffer_bytes']!r}"
+        )
+
+
+def _mode(name: str, value: int | str) -> int:
+    try:
+        mode = int(value, 8) if isinstance(value, str) else value
+        if isinstance(mode, bool) or not 0 <= mode <= 0o7777:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"{name}: expected permission bits such as 0o600 or '600', got {value!r}"
+        ) from None
+    return mode
+
+
+def _owner(owner: tuple[str | int, str | int] | list[str | int] | None) -> tuple[int, int] | None:
+    if owner is None:
+        return None
+    try:
+        import grp
+        import pwd
+
+        user, group = owner
+        uid = user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
+        gid = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
+    except (ImportError, KeyError, TypeError, ValueError):
+        raise ConfigurationError(
+            f"owner: expected a user and a group of this system, got {owner!r}"
+        ) from None
+    return uid, gid

@@ -1,0 +1,103 @@
+"""Personal data that can be told by its look; each set is asked for by name: `email`, `phone`, `card`, `iban`, `ip`."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .linear import OVERLAP, Span
+
+__all__ = ["PERSONAL", "Personal"]
+
+
+def _luhn(text: str) -> bool:
+    """Check a card number's last digit (ISO/IEC 7812-1, annex B)."""
+    digits = [int(char) for char in text if char.isdigit()]
+    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1 or digits[0] not in {2, 3, 4, 5, 6}:
+        return False
+    doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _iban(text: str) -> bool:
+    """Check an account number's remainder (ISO 13616, ISO 7064 MOD 97-10)."""
+    plain = re.sub(r"[ -]", "", text).upper()
+    if not 15 <= len(plain) <= 34:
+        return False
+    return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _phone(text: str) -> bool:
+    return 8 <= sum(char.isdigit() for char in text) <= 15
+
+
+def _ip(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified)
+
+
+# name: (scan, precise pattern, check)
+PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
+    "email": (
+        r"[A-Za-z0-9_+\-]@[A-Za-z0-9]",
+        r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9._%+\-]{0,63}+@(?:[A-Za-z0-9\-]{1,63}+\.){1,8}+[A-Za-z]{2,24}(?![A-Za-z0-9])",
+        None,
+    ),
+    "phone": (
+        r"\+[0-9]|\([0-9]{2,4}\)|[0-9]{3}[ .\-][0-9]{3}[ .\-][0-9]{4}",
+        (
+            r"(?<![A-Za-z0-9+])(?:\+[0-9](?:[ .()\-]{0,2}[0-9]){7,14}"
+            r"|\([0-9]{2,4}\)[ .\-]?[0-9]{3,4}[ .\-]?[0-9]{3,4}"
+            r"|[0-9]{3}[ .\-][0-9]{3}[ .\-][0-9]{4})(?![A-Za-z0-9])"
+        ),
+        _phone,
+    ),
+    "card": (
+        r"[2-6](?:[ \-]?[0-9]){12}",
+        r"(?<![A-Za-z0-9.\-])[2-6](?:[ \-]?[0-9]){12,18}(?![A-Za-z0-9]|[.\-][0-9])",
+        _luhn,
+    ),
+    "iban": (
+        r"[A-Za-z]{2}[0-9]{2}[ \-]?[A-Za-z0-9]{2}",
+        r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])",
+        _iban,
+    ),
+    "ip": (
+        r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]|::[0-9A-Fa-f]",
+        (
+            r"(?<![A-Za-z0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
+            r"|(?<![A-Za-z0-9:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?:\.[0-9]{1,3}){0,3}(?![A-Za-z0-9:])"
+        ),
+        _ip,
+    ),
+}
+
+
+class Personal:
+    """Find one kind of personal data.
+
+    Args:
+        name: A key of `PERSONAL`.
+    """
+
+    few: str = ""
+    lowered: bool = False
+
+    def __init__(self, name: str) -> None:
+        scan, precise, self._check = PERSONAL[name]
+        self.scans: tuple[str, ...] = (scan,)
+        self._pattern = re.compile(precise, re.ASCII)
+        self._name = name
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
+            if match.start() >= stop:
+                return
+            if self._check is None or self._check(match[0]):
+                yield match.start(), match.end(), self._name

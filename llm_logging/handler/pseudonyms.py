@@ -1,0 +1,103 @@
+"""Names that cannot be read back in place of those that can, the same name for the same person as long as the key lasts.
+
+What a pseudonym is made of: see `keys.pseudonym`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
+
+__all__ = ["Pseudonymiser", "pseudonymiser_from"]
+
+_FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
+
+
+class Pseudonymiser:
+    """Replace named fields of an entry by pseudonyms.
+
+    Args:
+        fields: Names such as `user_id`, `chat_id`, `attributes.account`.
+        key: At least 16 bytes; None takes `LLM_LOGGING_PSEUDONYM_KEY`, or the file named by
+            `LLM_LOGGING_PSEUDONYM_KEY_FILE`.
+
+    Raises:
+        ConfigurationError: A field is no name, or there is no key or one that is too short.
+    """
+
+    __slots__ = ("_key", "_paths")
+
+    def __init__(self, fields: Sequence[str], key: bytes | None = None) -> None:
+        if isinstance(fields, str):
+            raise ConfigurationError(f"pseudonyms: expected a list of fields, got the string {fields!r}")
+        for field in fields:
+            if not isinstance(field, str) or not _FIELD.fullmatch(field):
+                raise ConfigurationError(
+                    f"pseudonyms: expected fields such as 'user_id' or 'attributes.x', got {field!r}"
+                )
+        found = key_from_environment(PSEUDONYM_KEY) if key is None else checked_key(key, "pseudonym key")
+        if found is None:
+            raise ConfigurationError(
+                f"pseudonyms of {list(fields)}: expected a key in {PSEUDONYM_KEY} or {PSEUDONYM_KEY}_FILE, got neither"
+            )
+        self._key = found
+        self._paths = tuple(tuple(field.split(".")) for field in fields)
+
+    def apply(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry with its named fields replaced; the same object where it has none of them."""
+        for path in self._paths:
+            entry = self._replace(entry, path)
+        return entry
+
+    def _replace(self, value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        name = path[0]
+        item = value.get(name)
+        if item is None:
+            return value
+        if len(path) > 1:
+            fresh = self._replace(item, path[1:]) if isinstance(item, dict) else item
+        elif isinstance(item, (list, tuple)):
+            fresh = [part if part is None else pseudonym(name, part, self._key) for part in item]
+        else:
+            fresh = pseudonym(name, item, self._key)
+        return value if fresh is item else {**value, name: fresh}
+
+
+def pseudonymiser_from(
+    option: Sequence[str] | Mapping[str, Any] | Pseudonymiser | None,
+) -> Pseudonymiser | None:
+    """Make what a configuration asks for.
+
+    Args:
+        option: None or an empty list for none; field names, with the key in the environment; or a mapping with
+            `fields` and one of `key_file`, a path, and `key_env`, the name of another variable.
+
+    Raises:
+        ConfigurationError: It is none of these, or there is no key.
+    """
+    if option is None or isinstance(option, Pseudonymiser):
+        return option
+    if not isinstance(option, Mapping):
+        if isinstance(option, str) or not isinstance(option, Sequence):
+            raise ConfigurationError(f"pseudonyms: expected a list of fields or a mapping, got {option!r}")
+        return Pseudonymiser(option) if option else None
+    unknown = sorted(str(name) for name in option if name not in {"fields", "key_file", "key_env"})
+    if unknown or "fields" not in option:
+        raise ConfigurationError(
+            f"pseudonyms: expected `fields` and perhaps `key_file` or `key_env`, got {sorted(map(str, option))}"
+        )
+    file, variable = option.get("key_file"), option.get("key_env")
+    if file and variable:
+        raise ConfigurationError("pseudonyms: expected key_file or key_env, got both")
+    key = key_from_file(file, "pseudonyms: key_file") if file else None
+    if variable:
+        key = key_from_environment(variable)
+        if key is None:
+            raise ConfigurationError(
+                f"pseudonyms: expected a key in {variable} or {variable}_FILE, got neither"
+            )
+    return Pseudonymiser(option["fields"], key)

@@ -1,0 +1,245 @@
+"""Secrets out of values before anything is serialised: by key name, by path, by pattern.
+
+Invariants: the caller's objects are never changed, and a value in which nothing had to go comes back as the same
+object; no exception leaves `redact`, what cannot be examined is hidden; a marker says the kind of what went and never
+a part of it; what `redact` would change, `clean` reports as not clean; time is linear in the size of the value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from .credentials import KINDS
+from .examining import PATTERN_SETS, Examiner
+from .keynames import NAME_KINDS, compact
+from .linear import Span
+from .paths import compile_paths, render_path
+from .walking import HIDDEN, REMOVED, Path, Walk, steps_of
+
+__all__ = ["DEFAULT_CENSOR", "Redactor", "redactor_from"]
+
+DEFAULT_CENSOR: Final = "[redacted:{kind}]"
+_SHORTEST: Final = 8
+_MAX_EMBEDDED: Final = 4
+_OTHER_KINDS: Final = frozenset(
+    {
+        "path",
+        "secrets",
+        "unreadable",
+        "bearer-token",
+        "basic-credentials",
+        "url-password",
+        "url-signature",
+        *PATTERN_SETS,
+    }
+)
+# Where the handler puts what came as extras: a path is tried there as well as from the top.
+_WITHIN: Final = ("attributes", "data")
+
+
+class Redactor:
+    """Take secrets out of values and texts.
+
+    Args:
+        keys: Key names whose values go, beside those known; any case, any separators (`api-key` is `ApiKey`).
+        paths: Places whose values go, in pino's syntax; tried from the top of a value and, as extras are put there,
+            from within its `attributes` and `data`.
+        patterns: What is looked for inside text: `credentials`, and on request `email`, `phone`, `card`, `iban`, `ip`.
+        censor: The text that takes a secret's place, `{kind}` in it being what it was; or a function of the value and
+            its path (`headers["x-api-key"]`) that returns what takes its place. A function that raises hides the value.
+        remove: Take keys and values out altogether; an item of a list becomes None, a piece of text the empty text.
+        correlate: Give the same secret the same marker within this process, so that its uses can be told to be one's.
+
+    Raises:
+        ConfigurationError: A path, a pattern's name or the censor is not as above.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Iterable[str] | None = None,
+        paths: Iterable[str] = (),
+        patterns: Iterable[str] = ("credentials",),
+        censor: str | Callable[[Any, str], Any] = DEFAULT_CENSOR,
+        remove: bool = False,
+        correlate: bool = False,
+    ) -> None:
+        self.names = _added_names(keys)
+        self.root = compile_paths(paths)
+        if not (isinstance(censor, str) or callable(censor)):
+            raise ConfigurationError(
+                f"redaction censor: expected a text or a function, got {type(censor).__name__}"
+            )
+        self._censor = censor
+        self.tracks = callable(censor)
+        self._remove = remove
+        self._salt = secrets.token_bytes(32) if correlate else None
+        text = censor if isinstance(censor, str) else DEFAULT_CENSOR
+        self._marker = _marker_pattern(text)
+        self._first = text[:1]
+        kinds = KINDS | NAME_KINDS | _OTHER_KINDS
+        self._markers = {kind: text.replace("{kind}", kind) for kind in kinds}
+        self._plain = isinstance(censor, str) and not remove and not correlate
+        sets = tuple(dict.fromkeys([patterns] if isinstance(patterns, str) else patterns))
+        self.numbers = "card" in sets or "phone" in sets
+        self._examiner = Examiner(sets, self.names)
+        self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
+
+    def clean(self, line: str | bytes) -> bool:
+        """Say whether a serialised line certainly holds nothing that would be redacted by key or pattern.
+
+        Args:
+            line: JSON text or, sooner done, its UTF-8.
+
+        Returns:
+            True only when nothing is there; False where something may be, and always when `scan_sufficient` is False.
+        """
+        return self.scan_sufficient and self._examiner.clean(line)
+
+    def redact(self, value: Any) -> Any:
+        """Return the value without its secrets; the same object when it held none.
+
+        Args:
+            value: JSON-like; bytes, sets, dataclasses, pydantic models and other objects are examined too.
+        """
+        try:
+            found = Walk(self, _WITHIN).value(value, () if self.root is None else (self.root,), None, 0)
+        except Exception:  # noqa: BLE001  what cannot be examined is hidden
+            return HIDDEN
+        return None if found is REMOVED else found
+
+    def redact_text(self, text: str) -> str:
+        """Return a text without its secrets; the same object when it held none."""
+        try:
+            return self.text(text, None, 0)
+        except Exception:  # noqa: BLE001  what cannot be examined is hidden
+            return HIDDEN
+
+    def text(self, text: str, path: Path, embedded: int) -> str:
+        """Do what `redact_text` does, inside a value.
+
+        Args:
+            text: The text.
+            path: Where it stands, for a censor function.
+            embedded: In how many layers of JSON inside text it was found.
+        """
+        if len(text) < _SHORTEST:
+            return text
+        spans, suspected = self._examiner.spans(text)
+        if not suspected:
+            return text
+        if embedded < _MAX_EMBEDDED and text.lstrip()[:1] in ("{", "["):
+            structured = self._embedded(text, path, embedded)
+            if structured is not None:
+                return structured
+        return self._cut(text, spans, path) if spans else text
+
+    def _embedded(self, text: str, path: Path, embedded: int) -> str | None:
+        # Tool arguments and bodies are JSON inside a string; read as such, no quoting can hide a value.
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        found = Walk(self, (), embedded + 1).value(value, (), path, 0)
+        return text if found is value else json.dumps(found, ensure_ascii=False)
+
+    def _cut(self, text: str, spans: list[Span], path: Path) -> str:
+        # Of overlapping spans the union goes, under the kind of the one that begins first; where two begin together,
+        # the one found first is the more special.
+        spans.sort(key=_start)
+        parts: list[str] = []
+        done = 0
+        start, end, kind = spans[0]
+        spans.append((len(text) + 1, 0, ""))
+        for next_start, next_end, next_kind in spans[1:]:
+            if next_start < end:
+                end = max(end, next_end)
+                continue
+            parts.append(text[done:start])
+            parts.append(self._marked(text, start, end, kind, path))
+            done = end
+            start, end, kind = next_start, next_end, next_kind
+        parts.append(text[done:])
+        joined = "".join(parts)
+        return text if joined == text else joined
+
+    def _marked(self, text: str, start: int, end: int, kind: str, path: Path) -> str:
+        if text[start] == self._first and self._marker.fullmatch(text, start, end):
+            return text[start:end]
+        if self._plain:
+            return self._markers[kind]
+        found = self.censored(text[start:end], kind, path)
+        if found is REMOVED or found is None:
+            return ""
+        return found if isinstance(found, str) else str(found)
+
+    def is_marker(self, value: Any) -> bool:
+        """Say whether a value is what took a secret's place before."""
+        return isinstance(value, str) and self._marker.fullmatch(value) is not None
+
+    def censored(self, value: Any, kind: str, path: Path) -> Any:
+        """Return what takes a secret's place, `REMOVED` for nothing."""
+        if self._remove:
+            return REMOVED
+        if not isinstance(self._censor, str):
+            try:
+                return self._censor(value, render_path(steps_of(path)))
+            except Exception:  # noqa: BLE001  a censor that fails hides the value
+                return self._markers[kind]
+        if self._salt is not None:
+            seen = value if isinstance(value, str) else repr(value)
+            digest = hashlib.blake2b(seen.encode("utf-8", "surrogatepass"), key=self._salt, digest_size=4)
+            return self._censor.replace("{kind}", f"{kind}:{digest.hexdigest()}")
+        return self._markers[kind]
+
+
+def _start(span: Span) -> int:
+    return span[0]
+
+
+def _marker_pattern(censor: str) -> re.Pattern[str]:
+    kinds = "|".join(sorted(re.escape(kind) for kind in KINDS | NAME_KINDS | _OTHER_KINDS))
+    return re.compile(re.escape(censor).replace(r"\{kind\}", rf"(?:{kinds})(?::[0-9a-f]{{8}})?"))
+
+
+def _added_names(keys: Iterable[str] | None) -> frozenset[str]:
+    if isinstance(keys, str):
+        raise ConfigurationError(f"redaction keys: expected a list of names, got the string {keys!r}")
+    names = frozenset(compact(name) for name in keys or ())
+    if "" in names:
+        raise ConfigurationError(
+            f"redaction keys: expected names with letters or digits, got {list(keys or ())!r}"
+        )
+    return names
+
+
+def redactor_from(option: bool | Mapping[str, Any] | Redactor | None) -> Redactor | None:
+    """Make a redactor from what a configuration says.
+
+    Args:
+        option: True for the defaults, None or False for none, a mapping of `Redactor`'s arguments, or a redactor.
+
+    Raises:
+        ConfigurationError: It is none of these, or an argument is not as it should be.
+    """
+    if option is None or option is False:
+        return None
+    if option is True:
+        return Redactor()
+    if isinstance(option, Redactor):
+        return option
+    if isinstance(option, Mapping):
+        known = {"keys", "paths", "patterns", "censor", "remove", "correlate"}
+        unknown = sorted(str(name) for name in option if name not in known)
+        if unknown:
+            raise ConfigurationError(f"redact: expected options among {sorted(known)}, got {unknown}")
+        return Redactor(**option)
+    raise ConfigurationError(
+        f"redact: expected True, False, a mapping or a Redactor, got {type(option).__name__}"
+    )

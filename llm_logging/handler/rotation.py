@@ -1,0 +1,414 @@
+"""Append whole lines to one file that several processes share, and rotate it.
+
+The only module that touches concurrent-log-handler. Invariants: everything here happens under that library's lock on
+the file's lock file; a batch is one `O_APPEND` write of whole lines; what a write left torn is cut back, or repaired by
+whoever appends next; a file passes `max_bytes` only where one line alone does; a sealed segment gets its final name by
+one rename and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
+
+Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
+`_lock_stream_lock`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
+`maxLockAttempts`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from concurrent_log_handler import ConcurrentRotatingFileHandler
+from portalocker import LOCK_EX, LOCK_NB, lock
+
+from ..files.segments import list_segments, segment_name
+from .intervals import Interval
+
+__all__ = ["AppendFile", "FileOptions"]
+
+_REPAIR_WINDOW = 16 << 20
+_LOCK_SECONDS = 2.0
+
+Notice = Callable[[str, str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How files are made and rotated.
+
+    Attributes:
+        max_bytes: Seal a file before a line that would make it larger; 0 never.
+        interval: Seal a file when its period is over; None never.
+        file_mode: Permissions of new files.
+        dir_mode: Permissions of new folders.
+        owner: User and group id of new files; None leaves them.
+        umask: Taken off both modes.
+        fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed).
+        lock_seconds: How long to wait for the lock of a file before the batch is tried again later.
+    """
+
+    max_bytes: int = 0
+    interval: Interval | None = None
+    file_mode: int = 0o600
+    dir_mode: int = 0o700
+    owner: tuple[int, int] | None = None
+    umask: int = 0
+    fsync: str = "rotate"
+    lock_seconds: float = _LOCK_SECONDS
+
+
+class AppendFile(ConcurrentRotatingFileHandler):
+    """One log file, open for appending.
+
+    Args:
+        path: The active file.
+        options: How it is made and rotated.
+        sealed: Called under the lock with the active file and the segment just sealed; must be quick.
+        notice: Called with an event type, a message and data when something is to be said.
+        now: The time of day in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        options: FileOptions,
+        *,
+        sealed: Callable[[Path, Path], None],
+        notice: Notice,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(path, maxBytes=0, encoding="utf-8", keep_file_open=True)
+        self.maxLockAttempts = 1
+        self._options = options
+        self._sealed = sealed
+        self._notice = notice
+        self._now = now
+        self._known_size = -1
+        self._identity = self._lock_identity = (0, 0)
+
+    # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
+
+    def do_open(self, mode: str | None = None) -> Any:  # noqa: ARG002  the base class's signature
+        """Open the file for appending, with its folder and mode; refuse a link that another user planted."""
+        fd = self._open_private(self.baseFilename, os.O_RDWR | os.O_APPEND)
+        info = os.fstat(fd)
+        self._known_size = -1
+        self._identity = (info.st_dev, info.st_ino)
+        return io.FileIO(fd, "r+")
+
+    def atomic_open(self, file_path: str) -> Any:
+        """Open the lock file, with its folder and mode."""
+        fd = self._open_private(file_path, os.O_RDWR)
+        info = os.fstat(fd)
+        self._lock_identity = (info.st_dev, info.st_ino)
+        return os.fdopen(fd, "r+", encoding="utf-8")
+
+    def _open_private(self, path: str, flags: int) -> int:
+        flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        mode = self._options.file_mode & ~self._options.umask
+        for _ in range(3):
+            try:
+                fd = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), mode)
+            except FileNotFoundError:
+                make_folder(Path(path).parent, self._options)
+                continue
+            except OSError as error:
+                if error.errno not in {errno.ELOOP, errno.EMLINK} or not _own_link(path):
+                    raise
+                fd = os.open(path, flags, mode)
+            self._adjust(fd, mode)
+            return fd
+        raise FileNotFoundError(errno.ENOENT, "the folder vanishes as fast as it is made", path)
+
+    def _adjust(self, fd: int, mode: int) -> None:
+        """Give a file that was just made its owner, and the mode that the process's umask may have narrowed."""
+        info = os.fstat(fd)
+        if info.st_size or info.st_uid != os.geteuid():
+            return
+        if stat.S_IMODE(info.st_mode) != mode:
+            with contextlib.suppress(OSError):
+                os.fchmod(fd, mode)
+        if self._options.owner is not None and hasattr(os, "fchown"):
+            with contextlib.suppress(OSError):
+                os.fchown(fd, *self._options.owner)
+
+    def _lock_stream_lock(self, stream_lock: Any) -> None:
+        """Take the lock, waiting for another holder at most `lock_seconds`."""
+        deadline = time.monotonic() + self._options.lock_seconds
+        pause = 0.0002
+        while True:
+            try:
+                lock(stream_lock, LOCK_EX | LOCK_NB)
+            except Exception:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.01)
+            else:
+                return
+
+    # -- appending ------------------------------------------------------------------------------------------------------
+
+    def append(
+        self, data: bytes, before: Callable[[int, int, int, int], None] | None = None
+    ) -> tuple[int, OSError | None]:
+        """Append whole lines, rotating where they call for it.
+
+        Args:
+            data: Lines, each with its line end.
+            before: Called before each write with device, inode, size before, and how many bytes of `data` are in the file.
+
+        Returns:
+            How many bytes are in the file now, whole lines always, and why not more.
+        """
+        written = 0
+        try:
+            self._take_lock()
+        except OSError as error:
+            return 0, error
+        except RuntimeError as error:
+            text = f"lock not free within {self._options.lock_seconds:g} s: {error}"
+            return 0, OSError(errno.ETIMEDOUT, text, self.lockFilename)
+        try:
+            while written < len(data):
+                written += self._write_some(data, written, before)
+        except OSError as error:
+            return written + getattr(error, "bytes_written", 0), error
+        finally:
+            self._do_unlock()
+        return written, None
+
+    def _take_lock(self) -> None:
+        """Lock, and make sure that the lock file is the one that others would lock."""
+        for _ in range(5):
+            self._do_lock()
+            try:
+                there = os.stat(self.lockFilename)
+                if (there.st_dev, there.st_ino) == self._lock_identity:
+                    return
+            except FileNotFoundError:
+                pass
+            self._do_unlock()
+            if self.stream_lock is not None:
+                self.stream_lock.close()
+                self.stream_lock = None
+        raise OSError(errno.EAGAIN, "the lock file is removed as fast as it is made", self.lockFilename)
+
+    def _write_some(
+        self, data: bytes, start: int, before: Callable[[int, int, int, int], None] | None
+    ) -> int:
+        info = self._current()
+        assert self.stream is not None
+        fd, size = self.stream.fileno(), info.st_size
+        if size != self._known_size:
+            size = self._meet(fd, size)
+        room = max(0, self._options.max_bytes - size) if self._options.max_bytes else len(data)
+        stop = len(data) if room >= len(data) - start else data.rfind(b"\n", start, start + room) + 1
+        if stop <= start:
+            # Not even one line fits.
+            stop = data.index(b"\n", start) + 1
+            full = True
+        else:
+            full = False
+        if size and (full or self._period_over(info)) and self._roll():
+            return 0
+        if before is not None:
+            before(info.st_dev, info.st_ino, size, start)
+        self._write(fd, size, data[start:stop] if stop - start < len(data) else data)
+        self._known_size = size + stop - start
+        return stop - start
+
+    def _current(self) -> os.stat_result:
+        """Open the file that has the name now, if it is not the open one; return what the system knows of it.
+
+        One system call where nothing has changed: each lets go of the interpreter's lock, and getting that back from busy
+        callers is what an append waits for most.
+        """
+        stream: Any = self.stream
+        if stream is not None and not stream.closed:
+            with contextlib.suppress(OSError):
+                info = os.stat(self.baseFilename)
+                if (info.st_dev, info.st_ino) == self._identity:
+                    return info
+            old = os.fstat(stream.fileno())
+            self._close()
+            self._say_replaced(old)
+        self.stream = self.do_open()
+        return os.fstat(self.stream.fileno())
+
+    def _write(self, fd: int, size: int, data: bytes) -> None:
+        try:
+            count = os.write(fd, data)
+            while 0 < count < len(data):
+                # A short write is a disk that fills up, or a signal; the rest shows which.
+                count += os.write(fd, data[count:])
+            if self._options.fsync == "batch":
+                os.fsync(fd)
+        except OSError as error:
+            whole = 0
+            with contextlib.suppress(OSError):
+                got = os.fstat(fd).st_size - size
+                whole = data.rfind(b"\n", 0, max(0, got)) + 1
+                os.ftruncate(fd, size + whole)
+            self._known_size = -1
+            error.bytes_written = whole  # type: ignore[attr-defined]
+            error.filename = error.filename or self.baseFilename
+            raise
+
+    # -- what others did to the file ------------------------------------------------------------------------------------
+
+    def _meet(self, fd: int, size: int) -> int:
+        """Look at a file whose size is not as we left it; return its size when it ends in a whole line."""
+        if 0 <= size < self._known_size:
+            self._notice(
+                "log_file_truncated",
+                f"{self.baseFilename} was truncated by another program; writing goes on",
+                {"file": self.baseFilename, "bytes_before": self._known_size, "bytes_now": size},
+            )
+        if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
+            return size
+        window = min(size, _REPAIR_WINDOW)
+        tail = os.pread(fd, window, size - window)
+        cut = tail.rfind(b"\n") + 1
+        torn = tail[cut:]
+        if (cut == 0 and window < size) or _whole(torn):
+            os.write(fd, b"\n")
+            return size + 1
+        os.ftruncate(fd, size - len(torn))
+        self._notice(
+            "torn_line_repaired",
+            f"{self.baseFilename} ended in a torn line; it was cut back to the last whole one",
+            {"file": self.baseFilename, "bytes": len(torn)},
+        )
+        return size - len(torn)
+
+    def _say_replaced(self, old: os.stat_result) -> None:
+        """Say that the file was moved or deleted, unless one of our own processes rotated it."""
+        for segment in reversed(list_segments(Path(self.baseFilename), superseded=True)):
+            with contextlib.suppress(OSError):
+                if not segment.active and segment.path.stat().st_ino == old.st_ino:
+                    return
+        if (
+            any(s.compression for s in list_segments(Path(self.baseFilename), superseded=True)[-3:])
+            and old.st_nlink == 0
+        ):
+            return
+        self._notice(
+            "log_file_replaced",
+            f"{self.baseFilename} was moved or deleted by another program; a new one was begun",
+            {"file": self.baseFilename, "inode": old.st_ino},
+        )
+
+    # -- rotation -------------------------------------------------------------------------------------------------------
+
+    def _period_over(self, info: os.stat_result) -> bool:
+        interval = self._options.interval
+        return interval is not None and interval.start(info.st_mtime) != interval.start(self._now())
+
+    def roll(self) -> bool:
+        """Seal the file now, if there is anything in it.
+
+        Returns:
+            Whether it was sealed.
+
+        Raises:
+            OSError: The lock cannot be had.
+        """
+        self._take_lock()
+        try:
+            return self._current().st_size > 0 and self._roll()
+        finally:
+            self._do_unlock()
+
+    def _roll(self) -> bool:
+        active = Path(self.baseFilename)
+        if self._options.fsync in {"rotate", "batch"} and self.stream is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(self.stream.fileno())
+        sealed = self._final_name(active)
+        try:
+            os.rename(active, sealed)
+        except OSError as error:
+            self._notice(
+                "rotation_failed",
+                f"{active} could not be renamed; writing goes on in it: {error.strerror}",
+                {"file": str(active), "errno": error.errno},
+            )
+            return False
+        self._close()
+        self.num_rollovers += 1
+        self._sealed(active, sealed)
+        return True
+
+    def _final_name(self, active: Path) -> Path:
+        stem = active.name.removesuffix(".jsonl")
+        sealed_at = datetime.fromtimestamp(self._now(), UTC)
+        taken = {(s.stamp, s.index) for s in list_segments(active, superseded=True)}
+        newest = max((stamp for stamp, _ in taken), default="")
+        stamp = sealed_at.strftime("%Y%m%dT%H%M%SZ")
+        if newest > stamp:
+            # The clock was set back: names must go on sorting in the order of sealing.
+            sealed_at = datetime.strptime(newest, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            stamp = newest
+        index = max((number for when, number in taken if when == stamp), default=0) + 1
+        return active.with_name(segment_name(stem, sealed_at, index))
+
+    def flush(self) -> None:
+        """Do nothing: every append goes to the system whole."""
+
+    def close(self) -> None:
+        """Do nothing: `logging.shutdown` closes every handler there is, also while the writer is using this one."""
+
+    def let_go(self) -> None:
+        """Close the file and its lock file; appending again opens them again."""
+        super().close()
+
+    def abandon(self) -> None:
+        """Let go in a forked child: close what was inherited, and leave the parent's lock alone."""
+        # Closing our copy of the descriptor does not release the lock: it belongs to the description that both share.
+        for stream in (self.stream, self.stream_lock):
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.close()
+        self.stream = None
+        self.stream_lock = None
+        self.is_locked = False
+
+
+def make_folder(folder: Path, options: FileOptions) -> None:
+    """Make a folder and those above it that are missing, with their mode and owner."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, options)
+    mode = options.dir_mode & ~options.umask
+    try:
+        folder.mkdir(mode=mode)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return
+    with contextlib.suppress(OSError):
+        if stat.S_IMODE(folder.stat().st_mode) != mode:
+            folder.chmod(mode)
+        if options.owner is not None:
+            os.chown(folder, *options.owner)
+
+
+def _own_link(path: str) -> bool:
+    """Say whether a symbolic link was made by us or by root, so that following it is what they wanted."""
+    info = os.lstat(path)
+    return stat.S_ISLNK(info.st_mode) and info.st_uid in {os.geteuid(), 0}
+
+
+def _whole(torn: bytes) -> bool:
+    try:
+        return isinstance(json.loads(torn), dict)
+    except (ValueError, RecursionError):
+        return False

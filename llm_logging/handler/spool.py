@@ -1,0 +1,350 @@
+"""The buffer between the callers and the writer thread.
+
+Callers store committed lines; one thread takes them. Where the system has shared mappings and POSIX locks the lines lie
+in a ring that outlives the process (`files/rings.py`), else in memory. Storing a line is a copy under a lock that is
+held for a microsecond; it makes no system call. A caller that is interrupted inside (a signal handler, a finaliser that
+logs) is met again by the same thread: its line waits until the outer one is stored, so nobody deadlocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Final, cast
+
+from ..errors import ConfigurationError
+from ..files.rings import BIG, Batch, Ring
+from ..files.spools import resolve_big, ring_folders, ring_prefix, trusted
+from ..schema import Acknowledgement
+
+__all__ = ["CLOSED", "MemoryRing", "Process", "Spool", "open_ring", "process"]
+
+
+class Process:
+    """Who this process is to the readers of its lines: one id, and a count of lines a file.
+
+    One lock orders the numbers with the stores, for all buffers of the process, so that two handlers of one file never
+    give one number twice. A thread that meets itself inside leaves its line in `nested` for the outer call.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.id = secrets.token_hex(8)
+        self.last: dict[str, int] = {}
+        self.rings = count(1)
+        self.lock = threading.RLock()
+        self.busy = False
+        self.nested: deque[tuple[Spool, str, bytes, bytes, bytes, Acknowledgement | None]] = deque()
+
+    def skip(self, path: str) -> None:
+        """Use up a number of a file: a line was dropped, and readers shall see that it is missing."""
+        with self.lock:
+            self.last[path] = self.last.get(path, 0) + 1
+
+
+_Line = tuple[str, bytes, bytes, bytes, Acknowledgement | None]
+
+_process = Process()
+
+
+def process() -> Process:
+    """Return who this process is; a forked child is somebody else."""
+    return _process
+
+
+def _after_fork() -> None:
+    global _process  # noqa: PLW0603  the child is another writer
+    _process = Process()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+CLOSED: Final = -2
+
+
+class MemoryRing:
+    """A buffer with the face of `Ring` that dies with its process.
+
+    Args:
+        capacity: Bytes of lines it takes; one line of any size is taken when it is empty.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.head = 0
+        self.tail = 0
+        self.used = 0
+        self._lines: deque[tuple[int, bytes, bytes]] = deque()
+        self._done: set[int] = set()
+
+    @property
+    def empty(self) -> bool:
+        """Say whether every line was taken."""
+        return self.head == self.tail
+
+    def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
+        """Keep one line; return the head after it, or 0 where there is no room."""
+        if self.used and self.used + len(line) > self.capacity:
+            return 0
+        self._lines.append((self.head, path, line))
+        self.used += len(line)
+        if publish:
+            self.head += 1
+            return self.head
+        return self.head + 1
+
+    def publish(self, head: int) -> None:
+        """Move the head over a line that was stored without."""
+        self.head = head
+
+    def fits(self, path: bytes, line: bytes) -> bool:  # noqa: ARG002  the face of Ring
+        """Say that an empty buffer takes any line."""
+        return True
+
+    def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
+        """Return what is to be written; see `Ring.take`."""
+        found: dict[bytes, tuple[list[int], list[bytes]]] = {}
+        head = self.head
+        # Callers append meanwhile; a copy of the deque is taken in one step.
+        for number, path, line in self._lines.copy():
+            if number >= head or limit <= 0:
+                break
+            if number in self._done or path in skip:
+                continue
+            numbers, lines = found.setdefault(path, ([], []))
+            numbers.append(number)
+            lines.append(line)
+            limit -= len(line)
+        return [Batch(path, numbers, b"".join(lines)) for path, (numbers, lines) in found.items()]
+
+    def sizes(self, numbers: Sequence[int]) -> list[int]:
+        """Return the lengths of lines."""
+        wanted = set(numbers)
+        return [len(line) for number, _, line in self._lines.copy() if number in wanted]
+
+    def mark_done(self, number: int) -> None:
+        """Note that a line is in its file, or is given up."""
+        self._done.add(number)
+
+    def release(self) -> None:
+        """Give back the room of the lines that are done, up to the first that is not."""
+        number = self.tail
+        while number in self._done:
+            number += 1
+        self.release_to(number)
+
+    def release_to(self, number: int) -> None:
+        """Give back the room of all lines before `number`."""
+        while self._lines and self._lines[0][0] < number:
+            gone, _, line = self._lines.popleft()
+            self.used -= len(line)
+            self._done.discard(gone)
+        self.tail = number
+
+    def note_intent(self, device: int, inode: int, offset: int, first: int) -> None:
+        """Note nothing: nobody finds this after a crash."""
+
+    def clear_intent(self) -> None:
+        """Note nothing."""
+
+    def close(self, *, remove: bool) -> None:  # noqa: ARG002  the face of Ring
+        """Let go of the lines."""
+        self._lines.clear()
+
+    def abandon(self) -> None:
+        """Let go in a forked child."""
+        self._lines.clear()
+
+
+def open_ring(root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> Ring | MemoryRing:
+    """Make the buffer of one writer.
+
+    Args:
+        root: Whose lines it will hold.
+        capacity: Bytes.
+        mode: `auto` (shared memory, else under the root, else plain memory with a notice), `shm`, `root`, or `off`.
+        say: Takes a sentence where a plain memory buffer has to do.
+
+    Raises:
+        ConfigurationError: The mode is none of these.
+    """
+    if mode == "off":
+        return MemoryRing(capacity)
+    folders = ring_folders(root)
+    if mode not in {"auto", "shm", "root"}:
+        raise ConfigurationError(f"spool: expected 'auto', 'shm', 'root' or 'off', got {mode!r}")
+    if mode == "shm":
+        folders = [folder for folder in folders if folder.is_relative_to("/dev/shm")]  # noqa: S108
+    elif mode == "root":
+        folders = folders[-1:]
+    reasons: list[str] = []
+    for folder in folders:
+        name = f"{ring_prefix(root)}{process().id}-{next(process().rings)}.ring"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not trusted(folder):
+                raise PermissionError(
+                    f"{folder}: expected a folder of this user that nobody else may write to"
+                )
+            return Ring(folder / name, capacity, writer=process().id)
+        except OSError as error:
+            reasons.append(str(error))
+    say(
+        "no shared mapping could be had for the spool, lines are buffered in plain memory and a killed process loses "
+        f"those not yet written: {'; '.join(reasons) or 'no folder for it on this system'}"
+    )
+    return MemoryRing(capacity)
+
+
+class Spool:
+    """What callers store into.
+
+    Args:
+        root: The folder whose lines it holds.
+        capacity: Bytes of the buffer.
+        mode: See `open_ring`.
+        say: Takes what is to be said of the buffer itself.
+    """
+
+    def __init__(self, root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> None:
+        self.ring = open_ring(root, capacity, mode, say)
+        self._identity = process()
+        self._big = count(1)
+        self._big_lines: dict[bytes, bytes] = {}
+        self.acks: dict[int, Acknowledgement] = {}
+        self._closed = False
+
+    def store(
+        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None = None
+    ) -> int:
+        """Commit one line: `before`, its number, `after`.
+
+        Args:
+            path: The file that it is for.
+            encoded: The same as bytes.
+            before: The line up to its number.
+            after: The rest, with the line end.
+            ack: Who waits; in `acks`, by the line's number in the ring, before the line can be taken.
+
+        Returns:
+            The head after it; 0 where there is no room now; -1 where a nested caller's line waits for the outer one;
+            CLOSED where the spool takes no more.
+        """
+        identity = self._identity
+        with identity.lock:
+            if self._closed:
+                return CLOSED
+            if identity.busy:
+                identity.nested.append((self, path, encoded, before, after, ack))
+                return -1
+            identity.busy = True
+            try:
+                if ack is None:
+                    number = identity.last.get(path, 0) + 1
+                    position = self.ring.store(encoded, b"%b%d%b" % (before, number, after))
+                    if position:
+                        identity.last[path] = number
+                if ack is not None or not position:
+                    position = self._commit(path, encoded, before, after, ack)
+                while identity.nested:
+                    spool, *nested = identity.nested.popleft()
+                    spool._commit(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
+            finally:
+                identity.busy = False
+        return position
+
+    def shut(self) -> None:
+        """Take no more lines: what is stored from now on goes to another spool."""
+        with self._identity.lock:
+            self._closed = True
+
+    def _commit(
+        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None
+    ) -> int:
+        last = self._identity.last
+        number = last.get(path, 0) + 1
+        line = b"%b%d%b" % (before, number, after)
+        if ack is None:
+            position = self.ring.store(encoded, line)
+            if not position and not self.ring.fits(encoded, line):
+                position = self._store_big(encoded, line)
+        else:
+            position = self.ring.store(encoded, line, publish=False)
+            if not position and not self.ring.fits(encoded, line):
+                position = self._store_big(encoded, line, publish=False)
+            if position:
+                self.acks[position - 1] = ack
+                self.ring.publish(position)
+        if position:
+            last[path] = number
+        return position
+
+    def _store_big(self, encoded: bytes, line: bytes, *, publish: bool = True) -> int:
+        """Keep a line that no ring would take in a file of its own beside the ring, and a pointer in the ring."""
+        assert isinstance(self.ring, Ring)
+        name = f"{self.ring.path.name}.{next(self._big)}.big"
+        pointer = os.fsencode(name) + b"\n"
+        target = self.ring.path.with_name(name)
+        try:
+            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                view = memoryview(line)
+                while view:
+                    view = view[os.write(fd, view) :]
+            finally:
+                os.close(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                target.unlink()
+            # No room beside the ring either: memory has to do, until it is written.
+            self._big_lines[pointer] = line
+        # A pointer is taken alone: `take` puts the lines of one file together, and it is not a line.
+        return self.ring.store(BIG + encoded, pointer, publish=publish)
+
+    def resolve(self, batch: Batch) -> tuple[bytes, list[bytes]]:
+        """Return the path and the lines of a batch of pointers to lines that no ring would take."""
+        path, pointers = batch.path[len(BIG) :], split_pointers(batch.data)
+        return path, [self._line_of(pointer) for pointer in pointers]
+
+    def _line_of(self, pointer: bytes) -> bytes:
+        kept = self._big_lines.get(pointer)
+        if kept is not None or not isinstance(self.ring, Ring):
+            return kept or b""
+        return resolve_big(self.ring, pointer)
+
+    def forget_big(self, batch: Batch, count: int) -> None:
+        """Remove what the first `count` pointers of a batch stand for, once it is written or given up."""
+        if batch.path.startswith(BIG):
+            for pointer in split_pointers(batch.data)[:count]:
+                if self._big_lines.pop(pointer, None) is None:
+                    forget_big(self.ring, pointer)
+
+    @property
+    def full(self) -> float:
+        """How full it is, 0 to 1."""
+        return self.ring.used / self.ring.capacity
+
+
+def is_big(path: bytes) -> bool:
+    """Say whether a batch is one of pointers."""
+    return path.startswith(BIG)
+
+
+def split_pointers(data: bytes) -> list[bytes]:
+    """Split the bytes of a batch of pointers; each ends in a line end, as lines do."""
+    return data.splitlines(keepends=True)
+
+
+def forget_big(ring: Ring | MemoryRing, pointer: bytes) -> None:
+    """Remove the file that a pointer stands for."""
+    if isinstance(ring, Ring):
+        with contextlib.suppress(OSError):
+            ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).unlink()

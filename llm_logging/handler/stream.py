@@ -1,0 +1,92 @@
+"""JSON lines on a stream, for containers: standard output is collected by somebody else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+from ..schema import RECORD_ATTRIBUTE, RecordPayload
+from .content import ContentPolicy
+from .formatter import LLMJsonFormatter, RedactOption
+from .live import live_totals
+from .records import build
+from .redaction import redactor_from
+
+__all__ = ["LLMStreamHandler"]
+
+
+class LLMStreamHandler(logging.StreamHandler[TextIO]):
+    """Write every record as one line of JSON to a stream; accounting reaches it whatever its level.
+
+    Args:
+        stream: Where to; standard output when absent, looked up at each record so that redirecting it works.
+        level: As in `logging`; accounting is not silenced by it.
+        defaults: As in `LLMFileHandler`.
+        content: As in `LLMFileHandler`; with `full` or `hash` the request's line holds `messages` and `response`.
+        max_content_chars: As in `LLMFileHandler`.
+        redact: As in `LLMFileHandler`.
+    """
+
+    llm_sink = True
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        level: int | str = logging.NOTSET,
+        defaults: Mapping[str, Any] | None = None,
+        content: Literal["off", "hash", "full"] = "off",
+        max_content_chars: int = 0,
+        redact: RedactOption = True,
+    ) -> None:
+        super().__init__(stream if stream is not None else sys.stdout)
+        self._given = stream
+        self.setLevel(level)
+        self.defaults: Mapping[str, Any] = dict(defaults or {})
+        self.redactor = redactor_from(redact)
+        self._content = ContentPolicy(content, max_content_chars)
+        self._plain = LLMJsonFormatter(redact=False)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line; a formatter of another kind is used as it is."""
+        formatter = self.formatter
+        if formatter is not None and not isinstance(formatter, LLMJsonFormatter):
+            return formatter.format(record)
+        built = build(record, self.defaults)
+        if built.event_type == "llm_request":
+            live_totals.add(built.body)
+            if built.content is not None:
+                kept = self._content.request_content(
+                    built.content.get("messages"), built.content.get("response")
+                )
+                built.body = {**built.body, **(kept or {})}
+        elif built.event_type == "chat_message":
+            built.body = self._content.chat_body(built.body)
+        return (formatter or self._plain).whole_line(record, built, self.redactor)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line and flush; never raise."""
+        payload = record.__dict__.get(RECORD_ATTRIBUTE)
+        ack = payload.ack if type(payload) is RecordPayload else None
+        if ack is not None:
+            ack.expect()
+        try:
+            if self._given is None:
+                self.stream = sys.stdout
+            line = self.format(record)
+            try:
+                self.stream.write(line + self.terminator)
+            except UnicodeEncodeError:
+                # The stream's encoding lacks a character; JSON's escapes need none but ASCII.
+                self.stream.write(json.dumps(json.loads(line)) + self.terminator)
+            self.flush()
+        except Exception as error:  # noqa: BLE001  as every handler of logging's
+            if ack is not None:
+                ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
+            self.handleError(record)
+        else:
+            if ack is not None:
+                ack.written()

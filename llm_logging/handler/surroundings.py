@@ -1,0 +1,222 @@
+"""Secrets that are told by what stands around them: `password=...`, headers, URLs, private keys between their lines.
+
+Text is often text inside text (tool arguments are JSON in a string, errors quote headers), so quotes may be escaped
+to any depth. Where a value has no quotes it must hold a digit or a sign, or it is taken for a word of prose or code.
+Names are looked for in a lower-case copy; every repetition is possessive or short.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .keynames import name_kind, scan_fragments
+from .linear import OVERLAP, Span
+from .spelling import spelled_names
+
+__all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures"]
+
+_SEPARATOR: Final = r"[_. \-]?"
+# What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more. What
+# the value must begin with is part of the scan, or each `token: str` of a program would be looked at.
+_SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
+_SCAN_VALUE: Final = (
+    r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
+    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~])"
+)
+_SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
+_SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
+_SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
+# Possessive, where Python's own pattern looks.
+_OPEN_REST: Final = r"[a-z0-9_.\-]{0,48}+"
+_CLOSED_REST: Final = r"[0-9]{0,2}+"
+_BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
+_AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
+_NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_NAME_LEFT: Final = 48
+
+
+class Assignments:
+    """Find values of secret names in text: `KEY=value`, `"key": "value"`, `Header: value`, `?key=value`."""
+
+    scans: tuple[str, ...] = scan_fragments(_SEPARATOR, _SCAN_OPEN, _SCAN_CLOSED)
+    # A cookie's value is names and values, whatever they look like.
+    few: str = rf"cookie\\*[\"'`]?{_SCAN_GAP}[:=]{_SCAN_GAP}[^\"']*="
+    lowered: bool = True
+    _pattern = re.compile(
+        rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
+        r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
+        r"(?:"
+        r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
+        rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
+        r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
+        rf"|(?P<bare>(?![$%*:=])(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~]){_BARE}{{4,}}+)"
+        r")"
+    )
+    _placeholder = re.compile(
+        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\$?\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
+        r"|your[_\- ][a-z0-9_\- ]*|[a-z_]*(?:redacted|removed|hidden)[a-z_]*)\Z"
+    )
+    _words = frozenset(
+        {"str", "string", "int", "none", "null", "true", "false", "undefined", "password", "text"}
+    )
+    _rest = re.compile(rf"{_BARE}*+")
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        length = len(text)
+        limit = min(length, stop + OVERLAP)
+        for match in self._pattern.finditer(low, start, limit):
+            begin = match.start()
+            if begin >= stop:
+                return
+            # The name may begin before the word that tells it.
+            if begin and text[begin - 1] in _NAME_LETTERS:
+                before = text[max(0, begin - _NAME_LEFT) : begin]
+                begin -= len(before) - len(before.rstrip(_NAME_LETTERS))
+            kind = name_kind(text[begin : match.start("named")])
+            if kind is None:
+                continue
+            group = match.lastgroup or ""
+            first, end = match.span(group)
+            if not self._holds(low, first, end, group, kind, match):
+                continue
+            if end == limit < length and group != "quoted":
+                # The value runs on behind what was looked at.
+                rest = self._rest.match(text, end)
+                end = rest.end() if rest is not None else end
+            yield first, end, kind
+
+    def _holds(self, low: str, first: int, end: int, group: str, kind: str, match: re.Match[str]) -> bool:
+        if group == "bare":
+            # With a gap it is a statement of a program, whose values have quotes or are names.
+            return low[first - 1] not in " \t" or low[match.start("gap") - 1] == ":"
+        if group == "jar":
+            return low.find("=", first, end) >= 0
+        if group == "quoted":
+            value = low[first:end]
+            if value in self._words or (value[0] in ".x*<${%y[r" and self._placeholder.match(value)):
+                return False
+            return kind != "token" or _random(value)
+        return True
+
+
+def _random(value: str) -> bool:
+    return (
+        len(value) >= 8
+        and any(char.isdigit() for char in value)
+        and not any(char.isspace() for char in value)
+    )
+
+
+class Schemes:
+    """Find what follows `Bearer` and `Basic`."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8}"
+    lowered: bool = True
+    _pattern = re.compile(r"(?P<scheme>bearer|basic)(?:[ \t+]|%20){1,4}+(?P<value>[a-z0-9._~+/=\-]{8,}+)")
+    _rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+")
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        limit = min(len(text), stop + OVERLAP)
+        for match in self._pattern.finditer(low, start, limit):
+            if match.start() >= stop:
+                return
+            first, end = match.span("value")
+            if end == limit < len(text):
+                rest = self._rest.match(text, end)
+                end = rest.end() if rest is not None else end
+            value = text[first:end]
+            if match["scheme"] == "bearer":
+                if _token_like(value):
+                    yield first, end, "bearer-token"
+            elif _is_basic(value):
+                yield first, end, "basic-credentials"
+
+
+def _token_like(value: str) -> bool:
+    if len(value) < 16:
+        return False
+    head = value[:200]
+    if any(char.isdigit() for char in head):
+        return True
+    return len(value) >= 20 and head.lower() != head and not head.istitle() and head.upper() != head
+
+
+def _is_basic(value: str) -> bool:
+    plain = value[:4096].rstrip("=")
+    try:
+        decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return b":" in decoded and all(byte >= 32 for byte in decoded)
+
+
+class UrlSecrets:
+    """Find passwords in URLs, and the signatures that make a URL a key."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@"
+    lowered: bool = False
+    _pattern = re.compile(
+        r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
+    )
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
+            if match.start() >= stop:
+                return
+            yield *match.span("password"), "url-password"
+
+
+class UrlSignatures:
+    """Find the signatures that make a URL a key: shared access signatures, presigned requests."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"sig(?:nature)?=[a-z0-9%+/=_\-]{12}"
+    lowered: bool = True
+    _pattern = re.compile(
+        r"(?<=[?&;6])(?:sig|signature|x-(?:amz|goog)-signature)=(?P<signature>[a-z0-9%+/=_\-]{16,}+)"
+    )
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
+            if match.start() >= stop:
+                return
+            yield *match.span("signature"), "url-signature"
+
+
+class PrivateKeys:
+    """Find private keys in their text forms: PEM, OpenSSH, PGP and PuTTY, also cut off or escaped."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
+    lowered: bool = False
+    _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
+    _pattern = re.compile(
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:(?:[^-]++|-(?!----))*+-----END [A-Z0-9 ]{0,40}-----"
+        rf"|{_between}*+(?:[A-Za-z0-9+/=]{{16,}}+{_between}*+)++[A-Za-z0-9+/=]*+)"
+        rf"|Private-Lines: ?[0-9]{{1,4}}(?:{_between}++[A-Za-z0-9+/=]{{16,}}+)++"
+    )
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        while start < stop:
+            # Only the beginning lies within reach; the end may be far.
+            head = self._begin.search(text, start, min(len(text), stop + OVERLAP))
+            if head is None or head.start() >= stop:
+                return
+            found = self._pattern.match(text, head.start())
+            if found is not None:
+                yield found.start(), found.end(), "private-key"
+            start = found.end() if found is not None else head.end()
+
+    _begin = re.compile(few)

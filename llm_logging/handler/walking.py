@@ -1,0 +1,298 @@
+"""One pass through one value, container by container; what did not change stays the same object."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+
+from .keynames import compact, hides, name_kind
+from .paths import PathNode
+
+__all__ = ["HIDDEN", "REMOVED", "Path", "Walk", "steps_of"]
+
+HIDDEN: Final = "[redacted:unreadable]"
+_DEPTH: Final = 120
+_SHORTEST: Final = 8
+_NO_JSON: Final = 99
+_HEADER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+
+class _Removed:
+    __slots__ = ()
+
+
+REMOVED: Final = _Removed()
+_IN_PROGRESS: Final = object()
+# The steps to a place, last first: (the place above, key or index).
+Path = tuple[Any, Any] | None
+_Nodes = tuple[PathNode, ...]
+
+
+class Host(Protocol):
+    """What decides about texts and replacements: a `Redactor`."""
+
+    names: frozenset[str]
+    root: PathNode | None
+    numbers: bool
+    tracks: bool
+
+    def text(self, text: str, path: Path, embedded: int) -> str:
+        """Return a text without its secrets."""
+
+    def censored(self, value: Any, kind: str, path: Path) -> Any:
+        """Return what takes a secret's place."""
+
+    def is_marker(self, value: Any) -> bool:
+        """Say whether a value is what took a secret's place before."""
+
+
+def steps_of(path: Path) -> list[Any]:
+    """Return the steps to a place, first first."""
+    steps: list[Any] = []
+    while path is not None:
+        path, step = path
+        steps.append(step)
+    return steps[::-1]
+
+
+class Walk:
+    """One pass through one value.
+
+    Args:
+        host: What decides about texts and replacements.
+        within: Keys at the top in whose values paths are tried anew.
+        embedded: In how many layers of JSON inside text the value was found.
+    """
+
+    __slots__ = ("_embedded", "_host", "_seen", "_tracks", "_within")
+
+    def __init__(self, host: Host, within: tuple[str, ...], embedded: int = 0) -> None:
+        self._host = host
+        self._within = within
+        self._embedded = embedded
+        self._seen: dict[int, Any] = {}
+        self._tracks = host.tracks
+
+    def value(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
+        """Return a value without its secrets, `REMOVED` for nothing.
+
+        Args:
+            value: Anything.
+            nodes: The places of the tree of paths that this value stands at.
+            path: Where it stands, where somebody asks.
+            depth: How deep it lies.
+        """
+        kind = type(value)
+        if kind is str:
+            return self._host.text(value, path, self._embedded)
+        if value is None or kind is bool or kind is float:
+            return value
+        if kind is int:
+            return self._number(value, path)
+        if depth > _DEPTH:
+            return self._deep(value)
+        if nodes:
+            return self._container(value, nodes, path, depth)
+        # Without paths a container's result does not depend on where it stands; a circle ends here.
+        identity = id(value)
+        if identity in self._seen:
+            known = self._seen[identity]
+            return "[circular]" if known is _IN_PROGRESS else known
+        self._seen[identity] = _IN_PROGRESS
+        found = self._container(value, nodes, path, depth)
+        self._seen[identity] = found
+        return found
+
+    def _container(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
+        if isinstance(value, dict):
+            return self._dict(value, nodes, path, depth)
+        if isinstance(value, (list, tuple)):
+            return self._list(value, nodes, path, depth)
+        return self._other(value, nodes, path, depth)
+
+    def _number(self, value: int, path: Path) -> Any:
+        if not self._host.numbers or -(10**7) < value < 10**7:
+            return value
+        text = str(value)
+        found = self._host.text(text, path, self._embedded)
+        return value if found == text else found
+
+    def _guarded(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
+        try:
+            return self.value(value, nodes, path, depth)
+        except Exception:  # noqa: BLE001  what cannot be examined is hidden
+            return HIDDEN
+
+    def _dict(self, value: dict[Any, Any], nodes: _Nodes, path: Path, depth: int) -> Any:
+        host = self._host
+        changed = False
+        out: list[tuple[Any, Any]] = []
+        named = _named_value(value)
+        for key, item in value.items():
+            here = (path, key) if self._tracks else None
+            name = key if isinstance(key, str) else _decoded(key)
+            kind = self._key_kind(name, key, item, value, named)
+            below: _Nodes = ()
+            if nodes:
+                below, ends = _step(nodes, name)
+                kind = "path" if ends else kind
+            if kind is not None and not host.is_marker(item):
+                found = host.censored(item, kind, here)
+            elif kind is not None:
+                found = item
+            else:
+                if depth == 0 and name in self._within and host.root is not None:
+                    below = (*below, host.root)
+                found = self._guarded(item, below, here, depth + 1)
+            fresh = host.text(name, here, _NO_JSON) if len(name) >= _SHORTEST else name
+            changed = changed or found is not item or fresh is not name
+            if found is not REMOVED:
+                out.append((key if fresh is name else fresh, found))
+        return _rebuilt(out) if changed else value
+
+    def _key_kind(
+        self, name: str, key: Any, item: Any, siblings: Mapping[Any, Any], named: str | None
+    ) -> str | None:
+        if not name:
+            return None
+        if self._host.names and compact(name) in self._host.names:
+            return "key"
+        kind = name_kind(name)
+        if kind is not None:
+            return kind if hides(kind, name, item, siblings) else None
+        if named is not None and key == "value" and hides(named, "", item):
+            return named
+        return None
+
+    def _list(self, value: list[Any] | tuple[Any, ...], nodes: _Nodes, path: Path, depth: int) -> Any:
+        out: list[Any] = []
+        changed = False
+        for index, item in enumerate(value):
+            here = (path, index) if self._tracks else None
+            below: _Nodes = ()
+            if nodes:
+                below, ends = _step(nodes, str(index))
+                if ends:
+                    found = self._host.censored(item, "path", here)
+                    out.append(None if found is REMOVED else found)
+                    changed = True
+                    continue
+            found = self._pair(item, here) if type(item) in (list, tuple) and len(item) == 2 else item
+            if found is item:
+                found = self._guarded(item, below, here, depth + 1)
+            changed = changed or found is not item
+            out.append(None if found is REMOVED else found)
+        if not changed:
+            return value
+        return tuple(out) if type(value) is tuple else out
+
+    def _pair(self, pair: Any, path: Path) -> Any:
+        # Headers travel as pairs of name and value.
+        name, item = pair
+        text = name if isinstance(name, str) else _decoded(name)
+        if not isinstance(item, (str, bytes)) or not _HEADER.fullmatch(text):
+            return pair
+        kind = "key" if compact(text) in self._host.names else name_kind(text)
+        if kind is None or not hides(kind, "", item) or self._host.is_marker(item):
+            return pair
+        found = self._host.censored(item, kind, path)
+        return type(pair)((name, None if found is REMOVED else found))
+
+    def _other(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            text = bytes(value).decode("utf-8", "replace")
+            found = self._host.text(text, path, self._embedded)
+            return value if found is text else found
+        if isinstance(value, (set, frozenset)):
+            items = list(value)
+            found = self._list(items, nodes, path, depth)
+            return value if found is items else found
+        fields = _fields_of(value)
+        if fields is not None:
+            found = self._dict(fields, nodes, path, depth)
+            if found is not fields:
+                return found
+        if isinstance(value, BaseModel):
+            return value
+        # Whoever serialises an object takes its repr or its str: neither may hold a secret.
+        for text in (repr(value), str(value)):
+            found = self._host.text(text, path, self._embedded)
+            if found is not text:
+                return found
+        return value
+
+    def _names_secret(self, key: str) -> bool:
+        return name_kind(key) is not None or compact(key) in self._host.names
+
+    def _deep(self, value: Any) -> Any:
+        """Examine what lies deeper than recursion goes: whole, or hidden as a whole."""
+        pending, seen = [value], set()
+        while pending:
+            item = pending.pop()
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            if type(item) is dict:
+                if any(isinstance(key, str) and self._names_secret(key) for key in item):
+                    return HIDDEN
+                pending.extend(item)
+                pending.extend(item.values())
+            elif type(item) in (list, tuple):
+                pending.extend(item)
+            elif item is not None and type(item) not in (bool, float):
+                # Anything but plain values is not looked into at this depth.
+                text = item if type(item) is str else str(item) if type(item) is int else None
+                if text is None or self._host.text(text, None, self._embedded) is not text:
+                    return HIDDEN
+        return value
+
+
+def _step(nodes: _Nodes, name: str) -> tuple[_Nodes, bool]:
+    found: list[PathNode] = []
+    ends = False
+    for node in nodes:
+        for child in (node.children.get(name), node.wild):
+            if child is not None:
+                ends = ends or child.ends
+                found.append(child)
+    return tuple(found), ends
+
+
+def _decoded(key: Any) -> str:
+    if isinstance(key, bytes):
+        return key.decode("latin-1")
+    return "" if key is None or isinstance(key, (bool, int, float)) else str(key)
+
+
+def _named_value(value: Mapping[Any, Any]) -> str | None:
+    """Return the kind of secret that `{"name": "Authorization", "value": ...}` holds, as HAR writes headers."""
+    if "value" not in value:
+        return None
+    name = value.get("name", value.get("key"))
+    return name_kind(name) if isinstance(name, str) and _HEADER.fullmatch(name) else None
+
+
+def _rebuilt(items: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    out: dict[Any, Any] = {}
+    for key, item in items:
+        free = key
+        number = 2
+        while free in out:
+            free = f"{key}#{number}"
+            number += 1
+        out[free] = item
+    return out
+
+
+def _fields_of(value: Any) -> dict[Any, Any] | None:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return None

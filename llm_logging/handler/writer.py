@@ -1,0 +1,572 @@
+"""One writer thread: takes what callers stored and appends it, in batches, under each file's lock.
+
+Invariants: a line that was stored is written once, or counted as dropped; a caller waits for the file only if it asked to,
+and for room at most `overflow_wait` (never on a running event loop); what the disk refuses stays in the buffer, within its
+bound, and is tried again with growing pauses while other files go on. A forked child starts empty, with a thread and
+a buffer of its own; after the interpreter began to exit, lines are written by their callers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..clock import clock, format_micros, format_time
+from ..files.rings import Batch, Ring
+from ..schema import SCHEMA_VERSION, Acknowledgement
+from .exits import enrol, exiting, hook_exit
+from .housekeeping import Housekeeper
+from .openfiles import OpenFiles
+from .options import WriterOptions, WriterStats
+from .recovery import recover
+from .rotation import FileOptions
+from .spool import CLOSED, Spool, is_big, process
+
+__all__ = ["Writer", "on_event_loop"]
+
+_BATCH_BYTES = 1 << 20
+_IDLE_SECONDS = 5.0
+_CONTENT_SHARE = 0.75
+
+Notice = Callable[[str, str, dict[str, Any]], None]
+
+
+class Writer:
+    """Buffer and write the lines of one handler.
+
+    Args:
+        root: The folder whose lines these are.
+        options: How to buffer.
+        files: How files are made.
+        housekeeper: What follows a rotation.
+        notice: Takes what is to be said: event type, message, data.
+        drained: Called by the writer thread after a batch.
+        note_close: Whether a clean close is noted in `<root>/.writers.jsonl`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        options: WriterOptions,
+        files: FileOptions,
+        housekeeper: Housekeeper,
+        *,
+        notice: Notice,
+        drained: Callable[[], None],
+        note_close: bool,
+    ) -> None:
+        self.root = root
+        self._options = options
+        self._file_options = files
+        self._housekeeper = housekeeper
+        self._notice = notice
+        self._drained = drained
+        self._note_close = note_close
+        self._told: dict[str, float] = {}
+        self.stats = WriterStats()
+        self._reset()
+        enrol(self)
+
+    def _reset(self) -> None:
+        self._start_lock = threading.RLock()
+        self._close_lock = threading.RLock()
+        self._drain_lock = threading.RLock()
+        self._draining = False
+        self._wake = threading.Event()
+        self._room = threading.Event()
+        self._urgent = False
+        self._parked = False
+        self._closing = False
+        self._spool: Spool | None = None
+        self._thread: threading.Thread | None = None
+        self._files = OpenFiles(
+            self._file_options,
+            self._options.max_open_files,
+            sealed=self._housekeeper.sealed,
+            notice=self._notice,
+        )
+        self._dropping_since: float | None = None
+        self._dropped_unsaid = [0, 0]
+        self._looked_for_dead = 0.0
+
+    # -- callers --------------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        path: str,
+        encoded: bytes,
+        before: bytes,
+        after: bytes,
+        *,
+        urgent: bool = False,
+        content: bool = False,
+        ack: Acknowledgement | None = None,
+    ) -> bool:
+        """Store one line; see `Spool.store`.
+
+        Args:
+            path: The file that it is for.
+            encoded: The same as bytes.
+            before: The line up to its number.
+            after: The rest, with the line end.
+            urgent: Wake the writer at once.
+            content: The line is text that may be shed before numbers are.
+            ack: Who waits for the file; is answered in any case.
+
+        Returns:
+            Whether the line was taken.
+        """
+        while True:
+            spool = self._spool or self._start()
+            if content and spool.full > _CONTENT_SHARE:
+                position = 0
+            else:
+                position = spool.store(path, encoded, before, after, ack)
+            if position != CLOSED:
+                break
+        if not position and not self._store_when_room(spool, path, encoded, before, after, content, ack):
+            return False
+        self.stats.accepted += 1
+        if urgent or ack is not None:
+            self._urgent = True
+            self._wake.set()
+        elif (self._parked or spool.ring.used >= self._options.flush_bytes) and not self._wake.is_set():
+            self._parked = False
+            self._wake.set()
+        if self._thread is None:
+            self._drain()
+        return True
+
+    def _store_when_room(
+        self,
+        spool: Spool,
+        path: str,
+        encoded: bytes,
+        before: bytes,
+        after: bytes,
+        content: bool,
+        ack: Acknowledgement | None,
+    ) -> bool:
+        patient = (
+            threading.current_thread() is not self._thread
+            and not self._draining_here()
+            and not on_event_loop()
+        )
+        deadline = time.monotonic() + (self._options.overflow_wait if patient else 0.0)
+        while True:
+            self._room.clear()
+            self._wake.set()
+            position = 0
+            if not (content and spool.full > _CONTENT_SHARE):
+                position = spool.store(path, encoded, before, after, ack)
+            if position == CLOSED:
+                spool = self._spool or self._start()
+                continue
+            if position:
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if self._thread is None:
+                self._drain()
+            self._room.wait(min(left, 0.02))
+        if not content and self._options.overflow == "drop_old":
+            self._drop_old(spool, len(before) + len(after) + len(encoded) + 128)
+            if spool.store(path, encoded, before, after, ack) > 0:
+                return True
+        self._count_drop(path, content)
+        if ack is not None:
+            ack.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", path))
+        return False
+
+    def _draining_here(self) -> bool:
+        return self._draining and self._drain_lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _drop_old(self, spool: Spool, need: int) -> None:
+        if not self._drain_lock.acquire(blocking=False):
+            return
+        try:
+            if self._draining:
+                return
+            for batch in spool.ring.take(max(need, 1)):
+                spool.forget_big(batch, len(batch.numbers))
+                for number in batch.numbers:
+                    spool.ring.mark_done(number)
+                    self._count_drop(None, False)
+                    waiting = spool.acks.pop(number, None)
+                    if waiting is not None:
+                        waiting.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped"))
+            spool.ring.release()
+        finally:
+            self._drain_lock.release()
+
+    def _count_drop(self, path: str | None, content: bool) -> None:
+        if path is not None:
+            process().skip(path)
+        self.stats.dropped += 1
+        self.stats.content_dropped += content
+        self._dropped_unsaid[content] += 1
+        if self._dropping_since is None:
+            self._dropping_since = clock().now().timestamp()
+        self.tell("overload", "the log buffer is full: lines are being dropped and counted")
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until what was stored up to now is in its files; say whether it came to be within the bound."""
+        spool = self._spool
+        if spool is None:
+            return True
+        goal = spool.ring.head
+        deadline = time.monotonic() + seconds
+        while spool.ring.tail < goal and self._spool is spool:
+            thread = self._thread
+            if thread is None or not thread.is_alive() or thread is threading.current_thread():
+                self._drain(final=True)
+                return spool.ring.tail >= goal
+            self._room.clear()
+            self._urgent = True
+            self._wake.set()
+            if spool.ring.tail >= goal:
+                break
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._room.wait(min(left, 0.05))
+        return True
+
+    def current_stats(self) -> WriterStats:
+        """Return the counts of this moment."""
+        spool = self._spool
+        self.stats.buffered_bytes = spool.ring.used if spool is not None else 0
+        return self.stats
+
+    # -- starting and ending --------------------------------------------------------------------------------------------
+
+    def _start(self) -> Spool:
+        with self._start_lock:
+            if self._spool is not None:
+                return self._spool
+            hook_exit()
+            spool = Spool(
+                self.root,
+                self._options.buffer_bytes,
+                self._options.spool,
+                lambda text: self.tell("spool", text),
+            )
+            self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
+            self._closing = False
+            # In its place before the thread runs: what the thread has to say goes through it.
+            self._spool = spool
+            if not exiting():
+                thread = threading.Thread(
+                    target=self._run, args=(spool,), name="llm_logging-writer", daemon=True
+                )
+                with contextlib.suppress(RuntimeError):
+                    # Refused while the interpreter goes down: then callers write by themselves.
+                    thread.start()
+                    self._thread = thread
+        if self._thread is None:
+            self._recover()
+        return spool
+
+    def recover_soon(self) -> None:
+        """Begin to write what killed processes left, if there is any."""
+        self._start()
+
+    def close(self) -> None:
+        """Write everything, note the clean close, and end the thread; a later line starts it all again."""
+        with self._close_lock:
+            spool, thread = self._spool, self._thread
+            deadline = time.monotonic() + self._options.exit_timeout
+            if spool is not None:
+                self.flush(self._options.exit_timeout)
+                self._closing = True
+                self._wake.set()
+                if thread is not None and thread is not threading.current_thread():
+                    thread.join(max(0.1, deadline - time.monotonic()))
+                # From here on callers write by themselves, then start anew.
+                self._thread = None
+                spool.shut()
+                self._spool = None
+                self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
+            self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
+            if spool is None:
+                return
+            done = spool.ring.empty
+            if done and self._note_close and process().last:
+                self._note_clean_close()
+            self._files.close()
+            self._leave(spool, done)
+
+    def _drain_rest(self, spool: Spool, seconds: float) -> None:
+        """Write what was stored while the spool was being taken away."""
+        if not self._drain_lock.acquire(timeout=seconds):
+            return
+        try:
+            if self._draining:
+                return
+            self._draining = True
+            try:
+                while not spool.ring.empty and self._drain_batch(spool, final=True):
+                    pass
+            finally:
+                self._draining = False
+        finally:
+            self._drain_lock.release()
+        self._drained()
+
+    def _leave(self, spool: Spool, done: bool) -> None:
+        if done:
+            spool.ring.close(remove=True)
+            return
+        left = sum(len(batch.numbers) for batch in spool.ring.take(1 << 62))
+        if isinstance(spool.ring, Ring):
+            self.tell(
+                "exit",
+                f"{left} lines could not be written; they are kept in {spool.ring.path} for the next writer",
+            )
+            spool.ring.close(remove=False)
+        else:
+            self.tell("exit", f"{left} lines could not be written and are lost with the process's memory")
+            self.stats.dropped += left
+        for ack in list(spool.acks.values()):
+            ack.failed(OSError(errno.EIO, "the handler was closed before the line could be written"))
+
+    def _note_clean_close(self) -> None:
+        prefix = os.fspath(self.root) + os.sep
+        files = {
+            path.removeprefix(prefix).replace(os.sep, "/"): last
+            for path, last in process().last.items()
+            if path.startswith(prefix)
+        }
+        note = {
+            "v": SCHEMA_VERSION,
+            "timestamp": format_time(clock().now()),
+            "writer": process().id,
+            "closed": True,
+            "files": files,
+        }
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            fd = os.open(self.root / ".writers.jsonl", flags, self._file_options.file_mode)
+            try:
+                os.write(fd, json.dumps(note, separators=(",", ":")).encode() + b"\n")
+            finally:
+                os.close(fd)
+
+    # -- the thread -----------------------------------------------------------------------------------------------------
+
+    def _run(self, spool: Spool) -> None:
+        self._recover()
+        ring = spool.ring
+        while self._spool is spool and not self._closing:
+            if ring.head == ring.tail:
+                self._parked = True
+                if ring.head == ring.tail and not self._wake.wait(_IDLE_SECONDS):
+                    self._recover()
+                self._parked = False
+            if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
+                self._wake.clear()
+                self._wake.wait(self._options.flush_interval)
+            self._wake.clear()
+            self._urgent = False
+            try:
+                self._drain()
+            except Exception as error:  # noqa: BLE001  the thread must outlive anything
+                self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
+                time.sleep(0.1)
+            if not ring.empty and (pause := self._files.wait) is not None:
+                self._wake.wait(pause)
+
+    def _drain(self, *, final: bool = False) -> None:
+        with self._drain_lock:
+            if self._draining:
+                # The same thread, interrupted inside: the outer call goes on until nothing is left.
+                return
+            self._draining = True
+            try:
+                spool = self._spool
+                while spool is not None and self._drain_batch(spool, final=final):
+                    pass
+            finally:
+                self._draining = False
+        self._say_dropped()
+        self._drained()
+
+    def _drain_batch(self, spool: Spool, *, final: bool) -> bool:
+        """Write one batch of each file; say whether there is reason to go on."""
+        ring = spool.ring
+        skip = () if final else {os.fsencode(name) for name in self._files.refused()}
+        batches = ring.take(_BATCH_BYTES, skip)
+        if not batches:
+            return False
+        began = time.perf_counter()
+        if len(batches) == 1 and batches[0].numbers[0] == ring.tail and type(batches[0].numbers) is range:
+            # Lines side by side from the tail on: nothing is marked, the room is given back in one step.
+            written, failed = self._write_batch(spool, batches[0])
+            ring.release_to(ring.tail + written)
+            if failed:
+                ring.release()
+        else:
+            written = 0
+            for batch in batches:
+                count, _ = self._write_batch(spool, batch)
+                for number in batch.numbers[:count]:
+                    ring.mark_done(number)
+                written += count
+            ring.release()
+        ring.clear_intent()
+        took = time.perf_counter() - began
+        stats = self.stats
+        stats.written += written
+        stats.flushes += 1
+        stats.flush_seconds += took
+        stats.last_flush_seconds = took
+        stats.longest_flush_seconds = max(stats.longest_flush_seconds, took)
+        self._room.set()
+        return written > 0
+
+    def _write_batch(self, spool: Spool, batch: Batch) -> tuple[int, bool]:
+        """Append one batch; return how many of its lines are in the file, and whether the rest was refused."""
+        if is_big(batch.path):
+            path, lines = spool.resolve(batch)
+            data, sizes = b"".join(lines), [len(line) for line in lines]
+        else:
+            path, data, sizes = batch.path, batch.data, None
+        name = os.fsdecode(path)
+        numbers, ring = batch.numbers, spool.ring
+
+        noted = 0
+
+        def before(device: int, inode: int, size: int, done: int) -> None:
+            # What stands in a file that was sealed since is done before the intent moves on to the next one.
+            nonlocal noted
+            lines = _lines_in(spool, batch, sizes, done)
+            for number in numbers[noted:lines]:
+                ring.mark_done(number)
+            noted = lines
+            ring.note_intent(device, inode, size, numbers[lines])
+
+        size, error = self._files.append(name, data, before)
+        if error is not None:
+            self.stats.retried += 1
+            more, error = self._files.append(
+                name,
+                data[size:],
+                lambda device, inode, at, done: before(device, inode, at, size + done),
+            )
+            size += more
+        count = _lines_in(spool, batch, sizes, size)
+        if count:
+            spool.forget_big(batch, count)
+        if spool.acks:
+            for number in numbers[:count]:
+                waiting = spool.acks.pop(number, None)
+                if waiting is not None:
+                    waiting.written()
+        if error is None:
+            if self._files.accept(name):
+                self._notice("writing_recovered", f"{name} can be written again", {"file": name})
+            return count, False
+        self._refused(spool, batch, name, count, error)
+        return count, True
+
+    def _refused(self, spool: Spool, batch: Batch, name: str, count: int, error: OSError) -> None:
+        """Keep what the disk refused for later, but answer those who wait: their lines are withdrawn."""
+        for number in batch.numbers[count:]:
+            waiting = spool.acks.pop(number, None)
+            if waiting is not None:
+                spool.ring.mark_done(number)
+                self.stats.withdrawn += 1
+                waiting.failed(error)
+        self._files.refuse(name)
+        self.tell(
+            "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
+        )
+
+    def _recover(self) -> None:
+        """Write what killed processes left; looked for at most once in `_IDLE_SECONDS`."""
+        now = time.monotonic()
+        if self._looked_for_dead and now - self._looked_for_dead < _IDLE_SECONDS - 0.5:
+            return
+        self._looked_for_dead = now
+        try:
+            with self._drain_lock:
+                report = recover(self.root, self._files.append)
+        except OSError as error:
+            self.tell("recovery", f"the spool of a killed process cannot be read: {error}")
+            return
+        if report.lines:
+            self.stats.recovered += report.lines
+            self._notice(
+                "spool_recovered",
+                f"{report.lines} lines of {report.rings} killed processes were written",
+                {"lines": report.lines, "rings": report.rings, "present": report.present},
+            )
+
+    def _say_dropped(self) -> None:
+        since = self._dropping_since
+        spool = self._spool
+        if since is None or spool is None or spool.full > 0.5:
+            return
+        numbers, content = self._dropped_unsaid
+        self._dropped_unsaid = [0, 0]
+        self._dropping_since = None
+        self._notice(
+            "records_dropped",
+            f"{numbers + content} lines were dropped because the buffer was full",
+            {"count": numbers + content, "content": content, "since": format_micros(round(since * 1e6))},
+        )
+
+    def tell(self, topic: str, text: str) -> None:
+        """Say something on standard error, of one topic at most once a minute."""
+        now = time.monotonic()
+        if now - self._told.get(topic, -60.0) < 60.0:
+            return
+        self._told[topic] = now
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"llm_logging: {text}\n")
+
+    # -- forks ----------------------------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child: the parent writes what it stored."""
+        spool, files = self._spool, self._files
+        self._reset()
+        self.stats = WriterStats()
+        self._housekeeper.after_fork()
+        files.abandon()
+        if spool is not None:
+            spool.ring.abandon()
+
+
+def _lines_in(spool: Spool, batch: Batch, sizes: list[int] | None, size: int) -> int:
+    """Return how many lines of a batch `size` bytes of it are."""
+    if not size:
+        return 0
+    if sizes is None:
+        if size == len(batch.data):
+            return len(batch.numbers)
+        sizes = spool.ring.sizes(batch.numbers)
+    elif size == sum(sizes):
+        return len(sizes)
+    count = 0
+    for length in sizes:
+        size -= length
+        if size < 0:
+            break
+        count += 1
+    return count
+
+
+def on_event_loop() -> bool:
+    """Say whether this thread is running an event loop, which must not be made to wait."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001

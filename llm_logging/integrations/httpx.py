@@ -1,0 +1,328 @@
+"""Log every LLM call that passes through an httpx or httpx2 client.
+
+    client = OpenAI(http_client=httpx2.Client(transport=LoggedTransport()))   # this client
+    instrument()                                                              # every client made later
+
+The provider and the operation are told by host and path, the model by the request's body, usage by a copy of the
+answer. Requests to other hosts are not looked at. Bytes, headers, errors, back-pressure and cancellation pass through
+unchanged, and an error of ours never reaches the call.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import ConfigurationError, ErrorCode
+from ..logger.adapter import LLMLoggerAdapter
+from ..logger.failures import is_cancellation
+from ..logger.providers import Route, hosts_from_environment, route_of
+from .attempts import next_attempt
+from .exchange import Exchange
+from .observation import Observation, report, wants_content
+from .outer import covered
+from .prompts import Asked, asked
+from .response_streams import response_streams
+
+__all__ = ["LoggedTransport", "instrument", "uninstrument"]
+
+_LIBRARIES = ("httpx", "httpx2")
+
+
+def _library_of(thing: Any) -> str:
+    return type(thing).__module__.partition(".")[0]
+
+
+class LoggedTransport:
+    """A transport of httpx or httpx2, synchronous and asynchronous, that logs the LLM calls which pass through it.
+
+    Args:
+        transport: Does the work; None makes the library's own at the first request.
+        log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
+        provider: Who answers, whatever the host is, for a client of one provider behind an address of your own.
+        hosts: Further hosts, `"localhost:8000"` or without port, to the provider's name: `{"gpu-7:8000": "vllm"}`;
+            the environment variable `LLM_LOGGING_HOSTS` (`gpu-7:8000=vllm,...`) names more.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
+        content: Whether prompts and answers are kept; None leaves it to the handlers.
+    """
+
+    def __init__(
+        self,
+        transport: Any = None,
+        *,
+        log: LLMLoggerAdapter | None = None,
+        provider: str | None = None,
+        hosts: Mapping[str, str] | None = None,
+        pending: bool = False,
+        content: bool | None = None,
+    ) -> None:
+        self._transport = transport
+        self._log = log
+        self._provider = provider
+        self._hosts = {**hosts_from_environment(), **(hosts or {})}
+        self._pending = pending
+        self._content = content
+        self._active: Callable[[], bool] | None = None
+
+    # -- what the client calls ----------------------------------------------------------------------------------------
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request; see `httpx.BaseTransport`."""
+        inner = self._inner(request, "HTTPTransport")
+        begun = self._begin(request)
+        if begun is None:
+            return inner.handle_request(request)
+        exchange, route, told = begun
+        try:
+            with exchange.observation.running():
+                response = inner.handle_request(request)
+        except BaseException as error:
+            exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+            raise
+        self._answered(exchange, route, told, request, response, asynchronous=False)
+        return response
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request; see `httpx.AsyncBaseTransport`."""
+        inner = self._inner(request, "AsyncHTTPTransport")
+        begun = self._begin(request)
+        if begun is None:
+            return await inner.handle_async_request(request)
+        exchange, route, told = begun
+        try:
+            with exchange.observation.running():
+                response = await inner.handle_async_request(request)
+        except BaseException as error:
+            exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+            raise
+        self._answered(exchange, route, told, request, response, asynchronous=True)
+        return response
+
+    def close(self) -> None:
+        """Close the transport that does the work."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def aclose(self) -> None:
+        """Close the transport that does the work."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def __enter__(self) -> Self:
+        if self._transport is not None:
+            self._transport.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        if self._transport is not None:
+            self._transport.__exit__(kind, error, trace)
+
+    async def __aenter__(self) -> Self:
+        if self._transport is not None:
+            await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        if self._transport is not None:
+            await self._transport.__aexit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        # Whoever reaches for the pool of the transport inside still finds it.
+        if name.startswith("__") or self.__dict__.get("_transport") is None:
+            raise AttributeError(name)
+        return getattr(self._transport, name)
+
+    # -- how it is logged ---------------------------------------------------------------------------------------------
+
+    def _inner(self, request: Any, name: str) -> Any:
+        if self._transport is None:
+            self._transport = getattr(importlib.import_module(_library_of(request)), name)()
+        return self._transport
+
+    def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
+        try:
+            if request.method != "POST" or covered() or (self._active is not None and not self._active()):
+                return None
+            url = request.url
+            hosts = {url.host: self._provider} if self._provider is not None else self._hosts
+            route = route_of(url.host, url.port, url.path, hosts)
+            return None if route is None else self._observe(request, route)
+        except Exception:  # noqa: BLE001  an error of ours must not reach the call
+            report()
+            return None
+
+    def _observe(self, request: Any, route: Route) -> tuple[Exchange, Route, Asked] | None:
+        body = _body(request)
+        content = wants_content(self._log, self._content)
+        told = asked(body, content=content)
+        headers = request.headers
+        attempt = next_attempt(
+            (str(request.url), hash(body) if isinstance(body, bytes) else None),
+            headers.get("x-stainless-retry-count"),
+        )
+        observation = Observation.begin(
+            self._log,
+            pending=self._pending,
+            model=told.model or route.model or "unknown",
+            provider=route.provider,
+            operation=route.operation,
+            stream=(told.stream or route.stream) or None,
+            attempt=attempt.number,
+            request_group=attempt.group or None,
+            messages=told.messages,
+        )
+        if observation is None:
+            return None
+        if not attempt.group:
+            attempt.group = observation.id
+            observation.note(request_group=attempt.group)
+        return Exchange(observation, attempt), route, told
+
+    def _answered(
+        self,
+        exchange: Exchange,
+        route: Route,
+        told: Asked,
+        request: Any,
+        response: Any,
+        *,
+        asynchronous: bool,
+    ) -> None:
+        try:
+            headers = _telling(response.headers.raw)
+            held = response.__dict__.get("_content")
+            if isinstance(held, bytes):
+                # What lies in memory was decoded.
+                headers.pop("content-encoding", None)
+            stream = told.stream or route.stream
+            exchange.answered(response.status_code, headers, route, stream=stream, content=told.content)
+            if isinstance(held, bytes):
+                # A transport that answers from memory: nobody will read the stream.
+                exchange.bytes_arrived(held)
+                exchange.ended("exhausted")
+                return
+            response.stream = response_streams(_library_of(request))[asynchronous](response.stream, exchange)
+        except Exception:  # noqa: BLE001  an error of ours must not reach the call
+            report()
+
+
+_TELLING = frozenset(
+    {b"content-type", b"content-encoding", b"openai-processing-ms", b"x-litellm-response-cost"}
+)
+
+
+def _telling(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that say anything about the answer, in lower case."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _TELLING or lower.startswith(b"x-amzn-"):
+            found[lower.decode("latin-1")] = value.decode("latin-1")
+    return found
+
+
+def _body(request: Any) -> bytes | dict[str, Any] | None:
+    """Return a request's body where it is at hand; never reads a stream."""
+    held = request.__dict__.get("_content")
+    if isinstance(held, bytes):
+        return held
+    # A form, for audio: its fields are kept in order; those that are files have no value.
+    values = {field.name: getattr(field, "value", None) for field in getattr(request.stream, "fields", ())}
+    return {
+        name: value if isinstance(value, str) else value.decode("utf-8", "replace")
+        for name, value in values.items()
+        if isinstance(value, (str, bytes))
+    } or None
+
+
+# -- every client made later --------------------------------------------------------------------------------------------
+
+_originals: dict[type[Any], Any] = {}
+
+
+def instrument(
+    log: LLMLoggerAdapter | None = None,
+    *,
+    hosts: Mapping[str, str] | None = None,
+    pending: bool = False,
+    content: bool | None = None,
+) -> None:
+    """Log the LLM calls of every httpx and httpx2 client made from now on; a second call changes nothing.
+
+    Args:
+        log: See `LoggedTransport`.
+        hosts: See `LoggedTransport`.
+        pending: See `LoggedTransport`.
+        content: See `LoggedTransport`.
+
+    Raises:
+        ConfigurationError: Neither library is installed.
+    """
+    modules = [module for module in map(_optional, _LIBRARIES) if module is not None]
+    if not modules:
+        raise ConfigurationError(
+            "instrument: expected httpx or httpx2, neither is installed; pip install httpx brings it",
+            code=ErrorCode.MISSING_DEPENDENCY,
+        )
+    for module in modules:
+        for client in (module.Client, module.AsyncClient):
+            if client not in _originals:
+                _wrap(client, log, hosts, pending=pending, content=content)
+
+
+def uninstrument() -> None:
+    """Take `instrument` back; clients that were made in between log no more."""
+    for client, original in list(_originals.items()):
+        client.__init__ = original
+        del _originals[client]
+
+
+def _optional(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _wrap(
+    client: Any,
+    log: LLMLoggerAdapter | None,
+    hosts: Mapping[str, str] | None,
+    *,
+    pending: bool,
+    content: bool | None,
+) -> None:
+    original = client.__init__
+
+    def logged(transport: Any) -> Any:
+        if transport is None or isinstance(transport, LoggedTransport):
+            return transport
+        made = LoggedTransport(transport, log=log, hosts=hosts, pending=pending, content=content)
+        made._active = lambda: _originals.get(client) is original  # noqa: SLF001  one thing with its maker
+        return made
+
+    @functools.wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        try:
+            # Both libraries keep what sends in these two; a client without them is left alone.
+            self._transport = logged(self._transport)
+            self._mounts = {pattern: logged(transport) for pattern, transport in self._mounts.items()}
+        except Exception:  # noqa: BLE001  a client must be made whatever happens here
+            report()
+
+    _originals[client] = original
+    client.__init__ = init

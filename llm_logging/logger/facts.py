@@ -1,0 +1,293 @@
+"""What a response says beside its token counts: id, model, finish reasons, tier, cost, times, error.
+
+Each function reads one mapping (a whole response or one event of a stream) and answers None where it says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..schema import Cost, ErrorInfo
+from .plain import first, mapping, plain, text
+
+__all__ = [
+    "cost_of",
+    "error_of",
+    "finish_reasons_of",
+    "first_token_time_of",
+    "header_cost_of",
+    "header_latency_of",
+    "header_usage_of",
+    "model_of",
+    "provider_latency_of",
+    "response_id_of",
+    "service_tier_of",
+    "usage_of",
+]
+
+# xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
+_TICKS_PER_DOLLAR = Decimal(10) ** 10
+_MAX_MESSAGE = 2_000
+_REASON_NAMES = (
+    "finish_reason",
+    "finishReason",
+    "stop_reason",
+    "stopReason",
+    "completionReason",
+    "done_reason",
+)
+
+
+def usage_of(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the provider's usage object, wherever this kind of response keeps it."""
+    for name in ("usage", "usageMetadata", "usage_metadata", "token_usage"):
+        found = mapping(values.get(name))
+        if found:
+            return found
+    groq = mapping(mapping(values.get("x_groq")).get("usage"))
+    if groq:
+        return groq
+    choices = values.get("choices")
+    if isinstance(choices, (list, tuple)) and choices:
+        # Moonshot puts a stream's usage into its last choice.
+        found = mapping(mapping(choices[0]).get("usage"))
+        if found:
+            return found
+    meta = mapping(values.get("meta"))
+    if "billed_units" in meta or "tokens" in meta:
+        return meta
+    if "prompt_eval_count" in values or "eval_count" in values:
+        return _picked(values, "prompt_eval_count", "eval_count")
+    return _native_usage(values)
+
+
+def _native_usage(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if "inputTextTokenCount" in values:
+        results = values.get("results")
+        made = [mapping(result).get("tokenCount") for result in results] if isinstance(results, list) else []
+        found = dict(_picked(values, "inputTextTokenCount"))
+        counted = [count for count in made if isinstance(count, int)]
+        total = values.get("totalOutputTextTokenCount")
+        if total is not None or counted:
+            found["outputTextTokenCount"] = total if total is not None else sum(counted)
+        return found
+    if "generation_token_count" in values:
+        return _picked(values, "prompt_token_count", "generation_token_count")
+    if "tokens_predicted" in values:
+        return _picked(values, "tokens_evaluated", "tokens_predicted")
+    for name in ("amazon-bedrock-invocationMetrics", "timings"):
+        found_here = mapping(values.get(name))
+        if found_here:
+            return found_here
+    return None
+
+
+def _picked(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def response_id_of(values: Mapping[str, Any]) -> str | None:
+    """Return the id that the provider gave this response."""
+    return text(
+        first(values, "id", "responseId", "response_id", "generation_id", "generationId", "message_id")
+    )
+
+
+def model_of(values: Mapping[str, Any]) -> str | None:
+    """Return the model that answered, as the provider names it."""
+    found = text(first(values, "model", "modelVersion", "model_version", "model_name", "modelName"))
+    return found.removeprefix("models/") if found is not None else None
+
+
+def service_tier_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> str | None:
+    """Return the tier that served the request."""
+    found = first(values, "service_tier", "serviceTier")
+    if isinstance(found, Mapping):
+        found = found.get("type")
+    if found is None and usage is not None:
+        found = first(usage, "service_tier", "serviceTier", "service_tiers", "trafficType", "traffic_type")
+    return text(found)
+
+
+def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
+    """Return why each choice ended, as the provider words it, by the choice's index."""
+    for name in ("choices", "candidates", "outputs", "results"):
+        several = values.get(name)
+        if isinstance(several, (list, tuple)):
+            found: dict[int, str] = {}
+            for position, one in enumerate(several):
+                part = mapping(one)
+                reason = text(first(part, *_REASON_NAMES))
+                if reason is not None:
+                    index = part.get("index")
+                    found[index if isinstance(index, int) else position] = reason
+            return found
+    if values.get("object") == "response":
+        details = mapping(values.get("incomplete_details"))
+        reason = text(details.get("reason")) or text(values.get("status"))
+    else:
+        reason = text(first(values, *_REASON_NAMES)) or text(mapping(values.get("delta")).get("stop_reason"))
+    return {} if reason is None else {0: reason}
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    try:
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number >= 0 else None
+
+
+def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:
+    """Return what the provider or gateway itself says it charges for this response."""
+    for amount, source in _costs(values, usage or {}):
+        if amount is not None:
+            return Cost(amount=amount, currency="USD", source=source)
+    return None
+
+
+def _costs(values: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[tuple[Decimal | None, str]]:
+    cost = usage.get("cost")
+    if isinstance(cost, Mapping):
+        # Perplexity itemises.
+        yield _decimal(cost.get("total_cost")), "provider"
+    else:
+        amount = _decimal(cost)
+        if amount is not None and usage.get("is_byok"):
+            # With a key of one's own OpenRouter charges a fee only; the rest is on the upstream provider's bill.
+            upstream = _decimal(mapping(usage.get("cost_details")).get("upstream_inference_cost"))
+            if upstream is not None:
+                yield amount + upstream, "provider+upstream"
+        yield amount, "provider"
+    ticks = _decimal(usage.get("cost_in_usd_ticks"))
+    yield (None if ticks is None else ticks / _TICKS_PER_DOLLAR), "provider"
+    yield _decimal(usage.get("estimated_cost")), "provider"
+    yield _decimal(mapping(usage.get("pydantic_ai_gateway")).get("cost_estimate")), "gateway"
+    gateway = mapping(mapping(first(values, "provider_metadata", "providerMetadata")).get("gateway"))
+    yield _decimal(gateway.get("cost")), "gateway"
+
+
+def header_usage_of(headers: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the counts that Bedrock gives in headers beside model-native bodies, in the names of its own usage.
+
+    Args:
+        headers: Names in lower case.
+    """
+    prefix = "x-amzn-bedrock-"
+    found = {
+        name: headers[prefix + header]
+        for name, header in (
+            ("inputTokens", "input-token-count"),
+            ("outputTokens", "output-token-count"),
+            ("cacheReadInputTokens", "cache-read-input-token-count"),
+            ("cacheWriteInputTokens", "cache-write-input-token-count"),
+        )
+        if headers.get(prefix + header, "").isdigit()
+    }
+    return {name: int(count) for name, count in found.items()} or None
+
+
+def header_cost_of(headers: Mapping[str, str]) -> Cost | None:
+    """Return what a LiteLLM proxy says the response costs."""
+    amount = _decimal(headers.get("x-litellm-response-cost"))
+    return None if amount is None else Cost(amount=amount, currency="USD", source="gateway")
+
+
+def header_latency_of(headers: Mapping[str, str]) -> float | None:
+    """Return how long the provider says that it took, in milliseconds."""
+    for name in ("x-amzn-bedrock-invocation-latency", "openai-processing-ms"):
+        amount = _decimal(headers.get(name))
+        if amount is not None:
+            return float(amount)
+    return None
+
+
+def _milliseconds(value: Any, factor: float) -> float | None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value < 0
+    ):
+        return None
+    return value * factor
+
+
+def _added(factor: float, *values: Any) -> float | None:
+    known = [ms for ms in (_milliseconds(value, factor) for value in values) if ms is not None]
+    return sum(known) if known else None
+
+
+def first_token_time_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> float | None:
+    """Return how long the provider says it took until the first token, in milliseconds: queue and prompt together."""
+    usage = usage or {}
+    if "prompt_time" in usage:
+        return _added(1000.0, usage.get("queue_time"), usage.get("prompt_time"))
+    cerebras = mapping(values.get("time_info"))
+    if "prompt_time" in cerebras:
+        return _added(1000.0, cerebras.get("queue_time"), cerebras.get("prompt_time"))
+    if "prompt_eval_duration" in values:
+        return _added(1e-6, values.get("load_duration"), values.get("prompt_eval_duration"))
+    bedrock = mapping(values.get("amazon-bedrock-invocationMetrics"))
+    if "firstByteLatency" in bedrock:
+        return _added(1.0, bedrock.get("firstByteLatency"))
+    metrics = mapping(values.get("metrics"))
+    if "timeToFirstByteMs" in metrics:
+        return _added(1.0, metrics.get("timeToFirstByteMs"))
+    return _added(1.0, mapping(values.get("timings")).get("prompt_ms"))
+
+
+def provider_latency_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> float | None:
+    """Return how long the provider says that the request took on its side, in milliseconds."""
+    usage = usage or {}
+    metrics = mapping(values.get("metrics"))
+    if "latencyMs" in metrics:
+        return _milliseconds(metrics["latencyMs"], 1.0)
+    bedrock = mapping(values.get("amazon-bedrock-invocationMetrics"))
+    if "invocationLatency" in bedrock:
+        return _milliseconds(bedrock["invocationLatency"], 1.0)
+    if "total_time" in usage:
+        return _added(1000.0, usage.get("queue_time"), usage.get("total_time"))
+    cerebras = mapping(values.get("time_info"))
+    if "total_time" in cerebras:
+        return _milliseconds(cerebras["total_time"], 1000.0)
+    if "total_duration" in values and ("eval_count" in values or "done" in values):
+        return _milliseconds(values["total_duration"], 1e-6)
+    return None
+
+
+def error_of(values: Mapping[str, Any], *, failed: bool = False) -> ErrorInfo | None:
+    """Return the error that a body or an event reports.
+
+    Args:
+        values: The body.
+        failed: The HTTP status already says that it is one, so a bare `message` or `detail` is an error, too.
+    """
+    found = values.get("error")
+    if isinstance(found, str) and found:
+        code = text(values.get("code"))
+        return ErrorInfo(code=code, message=text(values.get("message")) or found[:_MAX_MESSAGE], type=None)
+    inner = mapping(found)
+    if not inner and (failed or values.get("type") == "error" or values.get("object") == "error"):
+        inner = values
+    if not inner:
+        return None
+    message = first(inner, "message", "detail", "Message", "errors")
+    code = first(inner, "code", "Code")
+    kind = text(first(inner, "type", "status", "__type"))
+    if message is None and code is None and (kind is None or inner is values):
+        return None
+    return ErrorInfo(
+        code=None if code is None else str(code),
+        message=None
+        if message is None
+        else str(message if isinstance(message, str) else plain(message))[:_MAX_MESSAGE],
+        type=None if kind == "error" else kind,
+    )

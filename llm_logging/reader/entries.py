@@ -1,0 +1,405 @@
+"""What was logged, as typed entries, newest first, one page at a time.
+
+Requests are folded, filtered and counted out by the same steps as the statistics (`query`, `fold`), so the pages of a
+question hold exactly the requests that `get_stats` counts for it. Memory holds one page: which requests are on it is
+decided in SQL, and only their lines are read again. A cursor is the place of the last entry given; entries that come
+later are newer and never move a page.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, Field, SerializeAsAny
+
+from ..errors import ErrorCode, NotFoundError, ValidationError
+from ..files.layout import Layout, LogKind
+from ..question import StatsOptions, StatsScope
+from .answering import Reading
+from .asking import ask_requests
+from .events import page_size
+from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
+from .newest import decode_cursor, encode_cursor, may_hold, micros_of
+from .request_log import (
+    RequestLine,
+    RequestLog,
+    content_of,
+    fold_request,
+    key_of,
+    read_request_lines,
+    read_whole_file,
+    to_entry,
+)
+from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log"]
+
+Filters = StatsOptions | Mapping[str, Any] | Sequence[str] | str | None
+
+_OPTIONS: Final = ("from_date", "to_date", "time_zone", "where")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_START: Final = -(2**62)
+
+
+class RequestLogPage(BaseModel):
+    """One page of requests.
+
+    Attributes:
+        entries: The newest first, by start.
+        cursor: Gives the next page; None where this is the last.
+    """
+
+    entries: list[SerializeAsAny[RequestLog]] = Field(default_factory=list)
+    cursor: str | None = None
+
+
+def options_of(filters: Filters) -> StatsOptions:
+    """Read the filters of a question.
+
+    Args:
+        filters: `StatsOptions`, filters as text (see its `where`), or a mapping of fields to values, in which
+            `from_date`, `to_date`, `time_zone` and `where` mean what they mean there.
+
+    Raises:
+        ValidationError: `INVALID_OPTIONS`.
+    """
+    if filters is None:
+        return StatsOptions()
+    if isinstance(filters, StatsOptions):
+        return filters.model_copy(update={"group_by": (), "fill_gaps": False})
+    if not isinstance(filters, Mapping):
+        return StatsOptions(where=filters)
+    named = {name: filters[name] for name in _OPTIONS if name in filters}
+    equal = {name: value for name, value in filters.items() if name not in _OPTIONS}
+    where = StatsOptions(where=named.pop("where", None)).where
+    return StatsOptions(**named, where=(*where, *StatsOptions(where=equal).where))
+
+
+def get_llm_request_logs(
+    scope: StatsScope | None = None,
+    filters: Filters = None,
+    limit: int = 50,
+    cursor: str | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    files: Files | None = None,
+    content: bool = True,
+    cache: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+    now: datetime | None = None,
+) -> RequestLogPage:
+    """Return requests as typed entries, the newest first by their start.
+
+    Args:
+        scope: Whose; None: all.
+        filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
+        limit: At most so many, 1 to 10,000.
+        cursor: Of the page before; the other arguments must be the same.
+        root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        files: JSON-lines files to read instead, as in `get_stats`.
+        content: Join messages and response where they are kept.
+        cache: As in `get_stats`.
+        cache_dir: As in `get_stats`.
+        now: Aware; what `7d` counts from. None: now.
+
+    Returns:
+        A page, and the cursor of the next.
+
+    Raises:
+        ValidationError: A scope, a filter, a limit or a cursor that is none.
+        NotFoundError: A root, a project or a chat of which nothing is there.
+        FileSystemError: `LOG_READ_ERROR`.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
+    """
+    wanted = page_size(limit)
+    after = decode_cursor("requests", cursor) if cursor is not None else None
+    reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
+    with ExitStack() as stack:
+        made, opened = ask_requests(
+            scope if scope is not None else StatsScope(), options_of(filters), reading, stack
+        )
+        rows = _page(made.db, wanted + 1, after)
+        more = len(rows) > wanted
+        rows = rows[:wanted]
+        entries = _entries(made.db, rows, opened, stack, Layout(root), content=content)
+    last = rows[-1] if rows else None
+    following = None
+    if more and last is not None:
+        following = encode_cursor("requests", (_started(last[1]), str(last[0])))
+    return RequestLogPage(entries=entries, cursor=following)
+
+
+def _started(value: datetime | None) -> int:
+    return _NO_START if value is None else micros_of(value.replace(tzinfo=UTC))
+
+
+def _page(
+    db: DuckDBPyConnection, limit: int, after: Sequence[Any] | None
+) -> list[tuple[uuid.UUID, datetime | None]]:
+    start = f"coalesce(epoch_us(started), {_NO_START})"
+    where, bound = "", []
+    if after is not None:
+        where = f"WHERE ({start} < ? OR ({start} = ? AND key < ?))"
+        bound = [after[0], after[0], uuid_or_refuse(after[1])]
+    return db.execute(
+        f"SELECT key, started FROM asked {where} ORDER BY {start} DESC, key DESC LIMIT {limit:d}",  # noqa: S608
+        bound,
+    ).fetchall()
+
+
+def uuid_or_refuse(text: str) -> uuid.UUID:
+    """Read the id in a cursor."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise ValidationError(
+            "cursor: expected one that an earlier page gave", code=ErrorCode.INVALID_OPTIONS
+        ) from None
+
+
+def _entries(
+    db: DuckDBPyConnection,
+    rows: Sequence[tuple[uuid.UUID, datetime | None]],
+    files: Sequence[LogFile],
+    stack: ExitStack,
+    layout: Layout,
+    *,
+    content: bool,
+) -> list[RequestLog]:
+    if not rows:
+        return []
+    keys = [key for key, _ in rows]
+    owner = {key: key for key in keys}
+    logs = list(dict.fromkeys(file.log for file in files))
+    starts = [started for _, started in rows]
+    oldest = None if None in starts else min(s.replace(tzinfo=UTC) for s in starts if s is not None)
+    near = [file for file in files if may_hold(file, oldest)]
+    texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
+    lines = _collect(near, logs, owner, texts)
+    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
+        # A start in the future of its line: the line may be in a segment sealed before that start.
+        rest = [file for file in files if file not in near]
+        _add(lines, _collect(rest, logs, owner, texts))
+    if any(key not in lines for key in keys):
+        _add(lines, _collect_unnamed(files, logs, owner))
+    _add_twins(db, lines, files, logs, owner, texts)
+    if content:
+        _join_content(owner, lines, near, stack, layout, texts)
+    folded = [fold_twice(lines[key]) for key in keys if key in lines]
+    return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
+
+
+def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
+    """Say whether a request was not found, or has a line that was logged before it started."""
+    if not lines or started is None:
+        return True
+    return any(line.time is None or line.time < started.replace(tzinfo=UTC) for line in lines)
+
+
+def _add(lines: dict[uuid.UUID, list[RequestLine]], more: Mapping[uuid.UUID, Sequence[RequestLine]]) -> None:
+    for key, found in more.items():
+        lines[key] += found
+
+
+def _add_twins(
+    db: DuckDBPyConnection,
+    lines: dict[uuid.UUID, list[RequestLine]],
+    files: Sequence[LogFile],
+    logs: Sequence[Log],
+    owner: dict[uuid.UUID, uuid.UUID],
+    texts: dict[uuid.UUID, dict[str, Any]],
+) -> None:
+    """Add the lines of requests that were folded into these, since they are the same call seen twice."""
+    doubled = db.execute(
+        "SELECT DISTINCT l.key FROM lines AS l WHERE l.key IN (SELECT unnest(?::UUID[])) "
+        "AND l.response_key IN (SELECT key FROM hot_doubles)",
+        [[str(key) for key in owner]],
+    ).fetchall()
+    wanted: dict[tuple[Any, ...], uuid.UUID] = {}
+    for (key,) in doubled:
+        if key in lines:
+            wanted[_call_of(fold_request(lines[key]))] = key
+    responses = {str(call[2]) for call in wanted}
+    if not responses:
+        return
+    strangers: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+    for place, data in lines_with_texts(files, "provider_response_id", responses):
+        for line in read_request_lines(data, log=logs.index(files[place].log), name=files[place].raw.name):
+            if line.key not in owner:
+                strangers[line.key] = []
+    for key, found in _collect(files, logs, {key: key for key in strangers}, texts).items():
+        twin = wanted.get(_call_of(fold_request(found)))
+        if twin is not None:
+            lines[twin] += found
+            texts[twin] = {**texts.pop(key, {}), **texts[twin]}
+
+
+def _call_of(line: RequestLine) -> tuple[Any, ...]:
+    """Return what two instrumentations of one call have in common."""
+    named = [line.fields.get(name) for name in ("provider", "project_id", "provider_response_id")]
+    return (*named, line.fields.get("attempt") or 1)
+
+
+def _collect(
+    files: Sequence[LogFile],
+    logs: Sequence[Log],
+    owner: Mapping[uuid.UUID, uuid.UUID],
+    texts: dict[uuid.UUID, dict[str, Any]],
+) -> dict[uuid.UUID, list[RequestLine]]:
+    found: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+    for place, data in lines_with_ids(files, owner):
+        file = files[place]
+        for line in read_request_lines(data, log=logs.index(file.log), name=file.raw.name):
+            if line.key in owner:
+                found[owner[line.key]].append(line)
+        _note_content(data, owner, texts)
+    return found
+
+
+def _note_content(
+    data: bytes, owner: Mapping[uuid.UUID, uuid.UUID], texts: dict[uuid.UUID, dict[str, Any]]
+) -> None:
+    named = content_of(data)
+    if named is not None and named[0] in owner:
+        texts[owner[named[0]]].update(named[1])
+
+
+def _collect_unnamed(
+    files: Sequence[LogFile], logs: Sequence[Log], owner: Mapping[uuid.UUID, uuid.UUID]
+) -> dict[uuid.UUID, list[RequestLine]]:
+    """Find lines that have no id of their own: the statistics name them by their file and number."""
+    found: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+    for file in files:
+        for line in read_whole_file(file.raw, log=logs.index(file.log)):
+            if line.key in owner:
+                found[owner[line.key]].append(line)
+    return found
+
+
+def fold_twice(lines: Sequence[RequestLine]) -> RequestLine:
+    """Fold the lines of each id, then the ids of one call seen twice."""
+    by_key: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+    for line in lines:
+        by_key[line.key].append(line)
+    folded = [fold_request(of_one) for of_one in by_key.values()]
+    return folded[0] if len(folded) == 1 else fold_request(folded)
+
+
+def _with_content(line: RequestLine, texts: Mapping[str, Any], *, content: bool) -> RequestLine:
+    names = ("messages", "response")
+    for name in names:
+        if not content:
+            line.fields.pop(name, None)
+        elif name in texts:
+            line.fields[name] = texts[name]
+    return line
+
+
+def _join_content(
+    owner: Mapping[uuid.UUID, uuid.UUID],
+    lines: Mapping[uuid.UUID, Sequence[RequestLine]],
+    files: Sequence[LogFile],
+    stack: ExitStack,
+    layout: Layout,
+    texts: dict[uuid.UUID, dict[str, Any]],
+) -> None:
+    actives = {file.log.active for file in files if file.log.active is not None}
+    contents = [active.with_name(f"{LogKind.CONTENT.value}.jsonl") for active in sorted(actives)]
+    if not contents:
+        return
+    times = [line.time for found in lines.values() for line in found if line.time is not None]
+    oldest = min(times, default=None)
+    named = [Log(_name(path, layout.root), path) for path in contents]
+    opened = [file for file in open_logs(named, stack) if may_hold(file, oldest)]
+    for _, data in lines_with_ids(opened, owner):
+        _note_content(data, owner, texts)
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def get_request_log(
+    request_id: str,
+    scope: StatsScope | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    files: Files | None = None,
+    content: bool = True,
+) -> tuple[RequestLog, list[bytes]]:
+    """Return one request, folded, and its lines as they are in the files.
+
+    Args:
+        request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
+        scope: Where to look; None: everywhere.
+        root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        files: JSON-lines files to read instead, as in `get_stats`.
+        content: Join messages and response where they are kept.
+
+    Returns:
+        The entry, and its lines, the oldest first.
+
+    Raises:
+        NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
+        ValidationError: Several ids begin or end so.
+        FileSystemError: `LOG_READ_ERROR`.
+    """
+    layout = Layout(root)
+    with ExitStack() as stack:
+        asked = scope if scope is not None else StatsScope()
+        logs = scope_logs(asked, layout) if files is None else named_logs(files, stack)
+        opened = open_logs(logs, stack)
+        named = _whole_id(request_id, opened)
+        key, needles = key_of(named), needles_of(named)
+        owner = {key: key}
+        texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
+        raw: list[bytes] = []
+        lines: list[RequestLine] = []
+        for place, data in lines_with_ids(opened, owner, needles=needles):
+            _note_content(data, owner, texts)
+            read = read_request_lines(data, log=logs.index(opened[place].log), name=opened[place].raw.name)
+            mine = [line for line in read if line.key == key and _in_scope(line, asked)]
+            lines += mine
+            if mine:
+                raw.append(data)
+        if not lines:
+            somewhere = f"under {layout.root}" if files is None else "in the files"
+            raise NotFoundError(
+                f"request {request_id!r}: expected a line of it {somewhere}, found none",
+                code=ErrorCode.REQUEST_NOT_FOUND,
+            )
+        if content and files is None:
+            _join_content(owner, {key: lines}, opened, stack, layout, texts)
+    folded = fold_request(lines)
+    return to_entry(_with_content(folded, texts.get(key, {}), content=content)), raw
+
+
+def _in_scope(line: RequestLine, scope: StatsScope) -> bool:
+    wanted = {"project_id": scope.project_id, "chat_id": scope.chat_id}
+    return all(value is None or str(line.fields.get(name)) == value for name, value in wanted.items())
+
+
+def _whole_id(text: str, files: Sequence[LogFile]) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        pass
+    found = ids_with_part(files, text, most=5) if len(text) >= 4 else set()
+    if text in found or not found:
+        return text
+    if len(found) == 1:
+        return found.pop()
+    raise ValidationError(
+        f"request {text!r}: expected the beginning or the end of one id, got that of {', '.join(sorted(found))} ...",
+        code=ErrorCode.INVALID_OPTIONS,
+    )

@@ -1,0 +1,65 @@
+"""Every command as a real process, once."""
+
+import json
+
+import pytest
+
+from llm_logging.cli.commands import COMMANDS
+
+from .logged import uid
+
+CASES = {
+    "stats": (["stats", "--by", "model"], "gpt-4o"),
+    "daily": (["daily"], "2026-01-10"),
+    "weekly": (["weekly"], "2026-W02"),
+    "monthly": (["monthly"], "2026-01"),
+    "models": (["models"], "gpt-4o"),
+    "projects": (["projects"], "shop"),
+    "errors": (["errors"], "rate_limit"),
+    "diff": (["diff", "2026-01-10", "2026-01-11"], "requests"),
+    "prices": (["prices"], "genai-prices"),
+    "requests": (["requests", "-n", "0"], "gpt-4o"),
+    "show": (["show", uid(3)], "model"),
+    "search": (["search", "question 7"], "question 7"),
+    "export": (["export", "--format", "jsonl"], "gpt-4o"),
+    "tail": (["tail"], "gpt-4o"),
+    "doctor": (["doctor"], "permissions"),
+    "verify": (["verify"], "sealed"),
+    "forget": (["forget", "--user", "u1", "--dry-run"], "would be removed"),
+    "prune": (["prune", "--older-than", "1d", "--dry-run"], "would go"),
+}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"pretty", "preset"}])
+def test_each_command_runs_as_a_program(program, logged, command):
+    arguments, expected = CASES[command]
+    result = program(*arguments, "--root", logged)
+    assert "Traceback" not in result.err
+    assert result.status == 0
+    assert expected in result.out
+    assert "\x1b" not in result.out
+    assert "\u202e" not in result.out
+
+
+def test_preset_prints_what_dictconfig_takes(program, tmp_path):
+    import logging.config
+
+    from llm_logging import presets
+
+    listed = program("preset")
+    assert all(name in listed.out for name in presets.NAMES)
+    for name in presets.NAMES:
+        result = program("preset", name, "--root", tmp_path / "logs", "--level", "WARNING")
+        assert result.status == 0
+        config = json.loads(result.out)
+        assert config == json.loads(
+            json.dumps(getattr(presets, name)(root=str(tmp_path / "logs"), level="WARNING"))
+        )
+        assert config["root"]["level"] == "WARNING"
+        logging.config.DictConfigurator(config)
+    changed = json.loads(
+        program("preset", "production", "--set", "backup_count=3", "--set", "content=full").out
+    )
+    assert changed["handlers"]["llm_files"]["backup_count"] == 3
+    assert program("preset", "none").status == 2
+    assert program("preset", "production", "--level", "LOUD").status == 2
