@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
+from .answering import Reading
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
@@ -37,7 +38,6 @@ from .request_log import (
     to_entry,
 )
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
-from .stats import Reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

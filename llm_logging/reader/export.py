@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import format_time
 from ..question import StatsOptions, StatsScope
+from .answering import Reading
 from .asking import ask_requests
 from .columns import Column, columns
-from .stats import Reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
