@@ -354,7 +354,7 @@ def check_packages(root: Path) -> list[Finding]:
 
 def check_spools(root: Path) -> list[Finding]:
     """Look for lines that a killed process left in its buffer, on their way to the files."""
-    from .rings import dead_rings
+    from .spools import dead_rings
 
     waiting = rings = 0
     for ring in dead_rings(root):

@@ -33,9 +33,9 @@ from ..errors import ConfigurationError, ErrorCode, FileSystemError, LLMLoggingE
 from ..keys import PSEUDONYM_KEY, checked_key, pseudonym
 from .compression import open_segment, zstd_module
 from .manifest import plain_name
-from .rings import ring_folders, ring_prefix
 from .seal import record_rewritten, record_sealed
 from .segments import Segment, list_segments, segment_name
+from .spools import ring_folders, ring_prefix
 from .verify import logs_below
 
 __all__ = ["ForgetReport", "ForgottenFile", "forget", "rings_of"]

@@ -19,12 +19,9 @@ In the owner only one thread at a time moves `head`, and only one moves `tail`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 import os
-import stat
 import struct
-import sys
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,13 +38,7 @@ __all__ = [
     "Intent",
     "Ring",
     "RingRecord",
-    "big_path",
-    "dead_lines",
-    "dead_rings",
-    "dead_rings_exist",
-    "resolve_big",
-    "ring_folders",
-    "ring_prefix",
+    "held_here",
 ]
 
 MAGIC = b"LLMRING2"
@@ -119,28 +110,27 @@ class Ring:
 
     def __init__(self, path: Path, capacity: int | None = None, *, writer: str = "") -> None:
         self.path = path
-        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         made = capacity is not None
-        if made:
-            _ours.add(os.fspath(path))
-        try:
-            self._fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
-        except OSError:
-            _ours.discard(os.fspath(path))
-            raise
+        # Made under a name that nobody looks for, so that whoever finds a ring finds it whole and locked.
+        name = path.with_name(f".{path.name}.tmp") if made else path
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        self._fd = os.open(name, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
         try:
             _lock(self._fd)
-            if not made and os.fstat(self._fd).st_nlink == 0:
-                raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
             if capacity is not None:
                 self._make(capacity, writer)
+                _ours.add(os.fspath(path))
+                name.rename(path)
+            elif os.fstat(self._fd).st_nlink == 0:
+                raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
             self._open()
         except BaseException:
             os.close(self._fd)
             if made:
                 _ours.discard(os.fspath(path))
-                with contextlib.suppress(OSError):
-                    path.unlink()
+                for leftover in (name, path):
+                    with contextlib.suppress(OSError):
+                        leftover.unlink()
             raise
 
     def _make(self, capacity: int, writer: str) -> None:
@@ -413,96 +403,6 @@ def _lock(fd: int) -> None:
     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def ring_prefix(root: Path) -> str:
-    """Return how the names of all rings of a root begin."""
-    return hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24] + "-"
-
-
-def ring_folders(root: Path) -> Sequence[Path]:
-    """Return where rings of a root may lie, the preferred folder first."""
-    folders = [root / ".spool"]
-    if sys.platform.startswith("linux"):
-        folders.insert(0, Path(f"/dev/shm/llm_logging-{os.geteuid()}"))  # noqa: S108  made 0700 and checked before use
-    return folders
-
-
-def trusted(folder: Path) -> bool:
-    """Say whether a folder is ours alone: nobody else could have planted a ring in it."""
-    try:
-        info = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
-
-
-def dead_rings(root: Path, *, folders: Sequence[Path] | None = None) -> Iterator[Ring]:
-    """Yield the rings of a root whose owners are gone, locked by us now; the caller closes each.
-
-    Args:
-        root: Whose rings.
-        folders: Where to look; `ring_folders(root)` when None.
-    """
-    prefix = ring_prefix(root)
-    for folder in folders if folders is not None else ring_folders(root):
-        if not trusted(folder):
-            continue
-        try:
-            names = sorted(entry.name for entry in os.scandir(folder) if entry.name.startswith(prefix))
-        except OSError:
-            continue
-        for name in names:
-            # Opening and closing a ring of our own would drop its lock: POSIX locks belong to the process.
-            if not name.endswith(".ring") or os.fspath(folder / name) in _ours:
-                continue
-            try:
-                ring = Ring(folder / name)
-            except OSError:
-                continue
-            yield ring
-
-
-def dead_rings_exist(root: Path) -> bool:
-    """Say whether there may be rings of a root that nobody owns; live ones count too, for they are cheap to look at."""
-    prefix = ring_prefix(root)
-    for folder in ring_folders(root):
-        try:
-            with os.scandir(folder) as entries:
-                if any(entry.name.startswith(prefix) for entry in entries):
-                    return True
-        except OSError:
-            continue
-    return False
-
-
-def big_path(path: bytes) -> str:
-    """Return the file that a line is for, which an entry only points to."""
-    return os.fsdecode(path.removeprefix(BIG))
-
-
-def resolve_big(ring: Ring, pointer: bytes) -> bytes:
-    """Return the line that a pointer stands for; empty where its file is gone."""
-    try:
-        return ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).read_bytes()
-    except OSError:
-        return b""
-
-
-def dead_lines(root: Path) -> dict[str, list[bytes]]:
-    """Return the lines that killed processes left to be written, by the file they are for; nothing is changed.
-
-    Lines that are in their file already, because their process was killed before it noted that, may be among them: they
-    have the same writer and number.
-    """
-    found: dict[str, list[bytes]] = {}
-    for ring in dead_rings(root):
-        try:
-            for record in ring.records():
-                if record.done:
-                    continue
-                path = os.fsencode(record.path)
-                line = resolve_big(ring, record.line) if path.startswith(BIG) else record.line
-                if line:
-                    found.setdefault(big_path(path), []).append(line)
-        finally:
-            ring.close(remove=False)
-    return found
+def held_here(path: Path) -> bool:
+    """Say whether this process made a ring and still holds it. Opening it once more, and closing that, would drop its lock."""
+    return os.fspath(path) in _ours

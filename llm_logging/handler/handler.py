@@ -20,19 +20,20 @@ from typing import Any, Final, Literal
 from ..errors import ConfigurationError
 from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
-from ..files.rings import dead_rings_exist
+from ..files.spools import dead_rings_exist
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
 from .intervals import Interval
 from .live import live_totals
+from .options import WriterOptions, WriterStats
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
 from .redaction import redactor_from
 from .rotation import FileOptions
 from .spool import process
-from .writer import Writer, WriterOptions, WriterStats, on_event_loop
+from .writer import Writer, on_event_loop
 
 __all__ = ["LLMFileHandler"]
 

@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Callable, Container, Sequence
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from ..errors import ConfigurationError
-from ..files.rings import BIG, Batch, Ring, resolve_big, ring_folders, ring_prefix, trusted
+from ..files.rings import BIG, Batch, Ring
+from ..files.spools import resolve_big, ring_folders, ring_prefix, trusted
 from ..schema import Acknowledgement
 
-__all__ = ["MemoryRing", "Process", "Spool", "open_ring", "process"]
+__all__ = ["CLOSED", "MemoryRing", "Process", "Spool", "open_ring", "process"]
 
 
 class Process:
@@ -64,6 +65,9 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+CLOSED: Final = -2
 
 
 class MemoryRing:
@@ -183,21 +187,16 @@ def open_ring(root: Path, capacity: int, mode: str, say: Callable[[str], None]) 
         folders = folders[-1:]
     reasons: list[str] = []
     for folder in folders:
-        for _ in range(3):
-            name = f"{ring_prefix(root)}{process().id}-{next(process().rings)}.ring"
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                if not trusted(folder):
-                    raise PermissionError(
-                        f"{folder}: expected a folder of this user that nobody else may write to"
-                    )
-                return Ring(folder / name, capacity, writer=process().id)
-            except BlockingIOError:
-                # Somebody looking for dead rings locked ours before we did; it is empty, so take another.
-                continue
-            except OSError as error:
-                reasons.append(str(error))
-                break
+        name = f"{ring_prefix(root)}{process().id}-{next(process().rings)}.ring"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not trusted(folder):
+                raise PermissionError(
+                    f"{folder}: expected a folder of this user that nobody else may write to"
+                )
+            return Ring(folder / name, capacity, writer=process().id)
+        except OSError as error:
+            reasons.append(str(error))
     say(
         "no shared mapping could be had for the spool, lines are buffered in plain memory and a killed process loses "
         f"those not yet written: {'; '.join(reasons) or 'no folder for it on this system'}"
@@ -221,6 +220,7 @@ class Spool:
         self._big = count(1)
         self._big_lines: dict[bytes, bytes] = {}
         self.acks: dict[int, Acknowledgement] = {}
+        self._closed = False
 
     def store(
         self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None = None
@@ -235,10 +235,13 @@ class Spool:
             ack: Who waits; in `acks`, by the line's number in the ring, before the line can be taken.
 
         Returns:
-            The head after it; 0 where there is no room now; -1 where a nested caller's line waits for the outer one.
+            The head after it; 0 where there is no room now; -1 where a nested caller's line waits for the outer one;
+            CLOSED where the spool takes no more.
         """
         identity = self._identity
         with identity.lock:
+            if self._closed:
+                return CLOSED
             if identity.busy:
                 identity.nested.append((self, path, encoded, before, after, ack))
                 return -1
@@ -257,6 +260,11 @@ class Spool:
             finally:
                 identity.busy = False
         return position
+
+    def shut(self) -> None:
+        """Take no more lines: what is stored from now on goes to another spool."""
+        with self._identity.lock:
+            self._closed = True
 
     def _commit(
         self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None

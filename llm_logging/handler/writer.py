@@ -8,7 +8,6 @@ a buffer of its own; after the interpreter began to exit, lines are written by t
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import json
@@ -16,90 +15,28 @@ import os
 import sys
 import threading
 import time
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..clock import clock, format_micros, format_time
 from ..files.rings import Batch, Ring
 from ..schema import SCHEMA_VERSION, Acknowledgement
+from .exits import enrol, exiting, hook_exit
 from .housekeeping import Housekeeper
+from .openfiles import OpenFiles
+from .options import WriterOptions, WriterStats
 from .recovery import recover
-from .rotation import AppendFile, FileOptions
-from .spool import Spool, is_big, process
+from .rotation import FileOptions
+from .spool import CLOSED, Spool, is_big, process
 
-__all__ = ["Writer", "WriterOptions", "WriterStats", "on_event_loop"]
+__all__ = ["Writer", "on_event_loop"]
 
 _BATCH_BYTES = 1 << 20
 _IDLE_SECONDS = 5.0
 _CONTENT_SHARE = 0.75
-_MAX_PAUSE = 5.0
-_KNOWN_FILES = 4096
 
 Notice = Callable[[str, str, dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class WriterOptions:
-    """How lines are buffered and written; see `LLMFileHandler`."""
-
-    buffer_bytes: int
-    flush_bytes: int
-    flush_interval: float
-    overflow: Literal["drop_new", "drop_old"]
-    overflow_wait: float
-    spool: str
-    max_open_files: int
-    exit_timeout: float
-
-
-@dataclass(slots=True)
-class WriterStats:
-    """Counts since the handler was made, in this process.
-
-    Attributes:
-        accepted: Lines stored.
-        written: Lines in their files.
-        buffered_bytes: Bytes stored and not yet written.
-        dropped: Lines dropped because the buffer was full, content included.
-        content_dropped: Of these, lines of content.
-        withdrawn: Lines whose callers were told that they could not be written.
-        retried: Writes that were tried again.
-        recovered: Lines written for processes that were killed.
-        flushes: Batches written.
-        flush_seconds: Seconds spent in writing them.
-        last_flush_seconds: Of these, the last batch.
-        longest_flush_seconds: Of these, the longest.
-        spool: `ring` or `memory`.
-    """
-
-    accepted: int = 0
-    written: int = 0
-    buffered_bytes: int = 0
-    dropped: int = 0
-    content_dropped: int = 0
-    withdrawn: int = 0
-    retried: int = 0
-    recovered: int = 0
-    flushes: int = 0
-    flush_seconds: float = 0.0
-    last_flush_seconds: float = 0.0
-    longest_flush_seconds: float = 0.0
-    spool: str = "ring"
-
-
-@dataclass(slots=True)
-class _Pause:
-    seconds: float
-    until: float
-
-
-_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-_exiting = False
-_hooked = False
 
 
 class Writer:
@@ -136,10 +73,11 @@ class Writer:
         self._told: dict[str, float] = {}
         self.stats = WriterStats()
         self._reset()
-        _writers.add(self)
+        enrol(self)
 
     def _reset(self) -> None:
         self._start_lock = threading.RLock()
+        self._close_lock = threading.RLock()
         self._drain_lock = threading.RLock()
         self._draining = False
         self._wake = threading.Event()
@@ -149,9 +87,12 @@ class Writer:
         self._closing = False
         self._spool: Spool | None = None
         self._thread: threading.Thread | None = None
-        self._files: OrderedDict[bytes, AppendFile] = OrderedDict()
-        self._open: OrderedDict[bytes, None] = OrderedDict()
-        self._pauses: dict[bytes, _Pause] = {}
+        self._files = OpenFiles(
+            self._file_options,
+            self._options.max_open_files,
+            sealed=self._housekeeper.sealed,
+            notice=self._notice,
+        )
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
         self._looked_for_dead = 0.0
@@ -183,13 +124,14 @@ class Writer:
         Returns:
             Whether the line was taken.
         """
-        spool = self._spool
-        if spool is None:
-            spool = self._start()
-        if content and spool.full > _CONTENT_SHARE:
-            position = 0
-        else:
-            position = spool.store(path, encoded, before, after, ack)
+        while True:
+            spool = self._spool or self._start()
+            if content and spool.full > _CONTENT_SHARE:
+                position = 0
+            else:
+                position = spool.store(path, encoded, before, after, ack)
+            if position != CLOSED:
+                break
         if not position and not self._store_when_room(spool, path, encoded, before, after, content, ack):
             return False
         self.stats.accepted += 1
@@ -222,9 +164,13 @@ class Writer:
         while True:
             self._room.clear()
             self._wake.set()
-            if not (content and spool.full > _CONTENT_SHARE) and spool.store(
-                path, encoded, before, after, ack
-            ):
+            position = 0
+            if not (content and spool.full > _CONTENT_SHARE):
+                position = spool.store(path, encoded, before, after, ack)
+            if position == CLOSED:
+                spool = self._spool or self._start()
+                continue
+            if position:
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
@@ -234,7 +180,7 @@ class Writer:
             self._room.wait(min(left, 0.02))
         if not content and self._options.overflow == "drop_old":
             self._drop_old(spool, len(before) + len(after) + len(encoded) + 128)
-            if spool.store(path, encoded, before, after, ack):
+            if spool.store(path, encoded, before, after, ack) > 0:
                 return True
         self._count_drop(path, content)
         if ack is not None:
@@ -307,7 +253,7 @@ class Writer:
         with self._start_lock:
             if self._spool is not None:
                 return self._spool
-            _hook_exit()
+            hook_exit()
             spool = Spool(
                 self.root,
                 self._options.buffer_bytes,
@@ -316,7 +262,9 @@ class Writer:
             )
             self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
             self._closing = False
-            if not _exiting:
+            # In its place before the thread runs: what the thread has to say goes through it.
+            self._spool = spool
+            if not exiting():
                 thread = threading.Thread(
                     target=self._run, args=(spool,), name="llm_logging-writer", daemon=True
                 )
@@ -324,7 +272,6 @@ class Writer:
                     # Refused while the interpreter goes down: then callers write by themselves.
                     thread.start()
                     self._thread = thread
-            self._spool = spool
         if self._thread is None:
             self._recover()
         return spool
@@ -335,38 +282,45 @@ class Writer:
 
     def close(self) -> None:
         """Write everything, note the clean close, and end the thread; a later line starts it all again."""
-        with self._start_lock:
+        with self._close_lock:
             spool, thread = self._spool, self._thread
-            if spool is None:
-                self._housekeeper.stop(self._options.exit_timeout)
-                return
             deadline = time.monotonic() + self._options.exit_timeout
-            done = self.flush(self._options.exit_timeout)
-            self._closing = True
-            self._wake.set()
-            if thread is not None and thread is not threading.current_thread():
-                thread.join(max(0.1, deadline - time.monotonic()))
-            self._thread = None
-            with self._drain_lock:
-                self._drain(final=True)
-                # Whoever stores from now on finds no spool and starts anew.
+            if spool is not None:
+                self.flush(self._options.exit_timeout)
+                self._closing = True
+                self._wake.set()
+                if thread is not None and thread is not threading.current_thread():
+                    thread.join(max(0.1, deadline - time.monotonic()))
+                # From here on callers write by themselves, then start anew.
+                self._thread = None
+                spool.shut()
                 self._spool = None
-                self._drain_rest(spool)
-            done = spool.ring.empty
+                self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
             self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
+            if spool is None:
+                return
+            done = spool.ring.empty
             if done and self._note_close and process().last:
                 self._note_clean_close()
-            for file in self._files.values():
-                file.let_go()
-            self._open.clear()
+            self._files.close()
             self._leave(spool, done)
 
-    def _drain_rest(self, spool: Spool) -> None:
+    def _drain_rest(self, spool: Spool, seconds: float) -> None:
         """Write what was stored while the spool was being taken away."""
-        for _ in range(3):
-            if spool.ring.empty:
+        if not self._drain_lock.acquire(timeout=seconds):
+            return
+        try:
+            if self._draining:
                 return
-            self._drain_batch(spool, final=True)
+            self._draining = True
+            try:
+                while not spool.ring.empty and self._drain_batch(spool, final=True):
+                    pass
+            finally:
+                self._draining = False
+        finally:
+            self._drain_lock.release()
+        self._drained()
 
     def _leave(self, spool: Spool, done: bool) -> None:
         if done:
@@ -412,7 +366,7 @@ class Writer:
     def _run(self, spool: Spool) -> None:
         self._recover()
         ring = spool.ring
-        while not self._closing:
+        while self._spool is spool and not self._closing:
             if ring.head == ring.tail:
                 self._parked = True
                 if ring.head == ring.tail and not self._wake.wait(_IDLE_SECONDS):
@@ -428,8 +382,8 @@ class Writer:
             except Exception as error:  # noqa: BLE001  the thread must outlive anything
                 self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
                 time.sleep(0.1)
-            if self._pauses and not ring.empty:
-                self._wake.wait(max(0.01, min(p.until for p in self._pauses.values()) - time.monotonic()))
+            if not ring.empty and (pause := self._files.wait) is not None:
+                self._wake.wait(pause)
 
     def _drain(self, *, final: bool = False) -> None:
         with self._drain_lock:
@@ -449,8 +403,7 @@ class Writer:
     def _drain_batch(self, spool: Spool, *, final: bool) -> bool:
         """Write one batch of each file; say whether there is reason to go on."""
         ring = spool.ring
-        now = time.monotonic()
-        skip = () if final else {path for path, pause in self._pauses.items() if pause.until > now}
+        skip = () if final else {os.fsencode(name) for name in self._files.refused()}
         batches = ring.take(_BATCH_BYTES, skip)
         if not batches:
             return False
@@ -490,14 +443,21 @@ class Writer:
         name = os.fsdecode(path)
         numbers, ring = batch.numbers, spool.ring
 
-        def before(device: int, inode: int, size: int, done: int) -> None:
-            ring.note_intent(device, inode, size, numbers[_lines_in(spool, batch, sizes, done)])
+        noted = 0
 
-        size, error = self._append(path, name, data, before)
+        def before(device: int, inode: int, size: int, done: int) -> None:
+            # What stands in a file that was sealed since is done before the intent moves on to the next one.
+            nonlocal noted
+            lines = _lines_in(spool, batch, sizes, done)
+            for number in numbers[noted:lines]:
+                ring.mark_done(number)
+            noted = lines
+            ring.note_intent(device, inode, size, numbers[lines])
+
+        size, error = self._files.append(name, data, before)
         if error is not None:
             self.stats.retried += 1
-            more, error = self._append(
-                path,
+            more, error = self._files.append(
                 name,
                 data[size:],
                 lambda device, inode, at, done: before(device, inode, at, size + done),
@@ -512,19 +472,13 @@ class Writer:
                 if waiting is not None:
                     waiting.written()
         if error is None:
-            if self._pauses and self._pauses.pop(path, None) is not None:
+            if self._files.accept(name):
                 self._notice("writing_recovered", f"{name} can be written again", {"file": name})
             return count, False
-        self._refused(spool, batch, path, count, error)
+        self._refused(spool, batch, name, count, error)
         return count, True
 
-    def _append(self, path: bytes, name: str, data: bytes, before: Any) -> tuple[int, OSError | None]:
-        try:
-            return self._file(path, name).append(data, before)
-        except OSError as error:
-            return 0, error
-
-    def _refused(self, spool: Spool, batch: Batch, path: bytes, count: int, error: OSError) -> None:
+    def _refused(self, spool: Spool, batch: Batch, name: str, count: int, error: OSError) -> None:
         """Keep what the disk refused for later, but answer those who wait: their lines are withdrawn."""
         for number in batch.numbers[count:]:
             waiting = spool.acks.pop(number, None)
@@ -532,33 +486,10 @@ class Writer:
                 spool.ring.mark_done(number)
                 self.stats.withdrawn += 1
                 waiting.failed(error)
-        name = os.fsdecode(path)
-        known = self._pauses.get(path)
-        seconds = min(known.seconds * 2, _MAX_PAUSE) if known is not None else 0.1
-        self._pauses[path] = _Pause(seconds, time.monotonic() + seconds)
-        with contextlib.suppress(KeyError):
-            self._files.pop(path).let_go()
-            self._open.pop(path, None)
+        self._files.refuse(name)
         self.tell(
             "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
         )
-
-    def _file(self, path: bytes, name: str) -> AppendFile:
-        """Return the file, counted as open; close the one used longest ago when there are too many."""
-        file = self._files.get(path)
-        if file is None:
-            file = AppendFile(name, self._file_options, sealed=self._housekeeper.sealed, notice=self._notice)
-            self._files[path] = file
-            if len(self._files) > _KNOWN_FILES:
-                _, oldest = self._files.popitem(last=False)
-                oldest.let_go()
-        self._open[path] = None
-        self._open.move_to_end(path)
-        if len(self._open) > self._options.max_open_files:
-            stale, _ = self._open.popitem(last=False)
-            if stale in self._files:
-                self._files[stale].let_go()
-        return file
 
     def _recover(self) -> None:
         """Write what killed processes left; looked for at most once in `_IDLE_SECONDS`."""
@@ -568,10 +499,7 @@ class Writer:
         self._looked_for_dead = now
         try:
             with self._drain_lock:
-                report = recover(
-                    self.root,
-                    lambda name, data: self._append(os.fsencode(name), name, data, None),
-                )
+                report = recover(self.root, self._files.append)
         except OSError as error:
             self.tell("recovery", f"the spool of a killed process cannot be read: {error}")
             return
@@ -610,12 +538,11 @@ class Writer:
 
     def after_fork(self) -> None:
         """Start empty in a forked child: the parent writes what it stored."""
-        spool, files = self._spool, list(self._files.values())
+        spool, files = self._spool, self._files
         self._reset()
         self.stats = WriterStats()
         self._housekeeper.after_fork()
-        for file in files:
-            file.abandon()
+        files.abandon()
         if spool is not None:
             spool.ring.abandon()
 
@@ -643,34 +570,3 @@ def on_event_loop() -> bool:
     """Say whether this thread is running an event loop, which must not be made to wait."""
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
-
-
-def _hook_exit() -> None:
-    """Be called when the interpreter exits, or a child of multiprocessing, which ends without atexit."""
-    global _hooked  # noqa: PLW0603
-    if not _hooked:
-        _hooked = True
-        atexit.register(_at_exit)
-    util = sys.modules.get("multiprocessing.util")
-    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
-    if util is not None and parent is not None and parent() is not None:
-        util.Finalize(None, _at_exit, exitpriority=-1000)
-
-
-def _at_exit() -> None:
-    global _exiting  # noqa: PLW0603
-    _exiting = True
-    for writer in list(_writers):
-        with contextlib.suppress(Exception):
-            writer.close()
-
-
-def _after_fork() -> None:
-    global _exiting  # noqa: PLW0603
-    _exiting = False
-    for writer in list(_writers):
-        writer.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

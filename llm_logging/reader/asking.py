@@ -20,7 +20,7 @@ from .overrides import find_overrides, read_overrides
 from .period import resolve_period
 from .query import ask, make_question
 from .source import LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, _check_scope, _check_strict, connect, duckdb_error
+from .stats import Answer, Reading, check_scope, _check_strict, connect, duckdb_error
 
 __all__ = ["ask_requests"]
 
@@ -72,7 +72,7 @@ def ask_requests(
         _compute(made, opened, reading, use_cache=False)
     if priced:
         made.costs = price_asked(db, read_overrides(overrides) if overrides is not None else [])
-    _check_scope(made, layout)
+    check_scope(made, layout)
     return made, opened
 
 

@@ -1,0 +1,68 @@
+"""The ends of a process, and its beginning by a fork: when writers write what they hold, and when they start empty.
+
+Registered by the first writer that starts: `atexit`, and in a child of `multiprocessing`, which ends without it, that
+module's own finalisers. Logging's shutdown comes after ours; what is logged later still is written by its caller.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import weakref
+from typing import Protocol
+
+__all__ = ["enrol", "exiting", "hook_exit"]
+
+
+class _Writer(Protocol):
+    def close(self) -> None: ...
+
+    def after_fork(self) -> None: ...
+
+
+class _State:
+    exiting = False
+    hooked = False
+
+
+_writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
+
+
+def enrol(writer: _Writer) -> None:
+    """Have a writer closed when the process exits, and started empty in a forked child."""
+    _writers.add(writer)
+
+
+def exiting() -> bool:
+    """Say whether the interpreter has begun to exit: no new threads then."""
+    return _State.exiting
+
+
+def hook_exit() -> None:
+    """Be called when the interpreter exits, or a child of multiprocessing."""
+    if not _State.hooked:
+        _State.hooked = True
+        atexit.register(_at_exit)
+    util = sys.modules.get("multiprocessing.util")
+    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    if util is not None and parent is not None and parent() is not None:
+        util.Finalize(None, _at_exit, exitpriority=-1000)
+
+
+def _at_exit() -> None:
+    _State.exiting = True
+    for writer in list(_writers):
+        with contextlib.suppress(Exception):
+            writer.close()
+
+
+def _after_fork() -> None:
+    _State.exiting = False
+    for writer in list(_writers):
+        writer.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
