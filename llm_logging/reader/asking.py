@@ -1,6 +1,6 @@
 """The requests in question, one by one: what the statistics count, before it is counted.
 
-Takes the same steps as `stats`: parse, fold, filter; so whatever is listed or exported is exactly what is summed up.
+Takes the same steps as `stats` (see `answering`), so whatever is listed or exported is exactly what is summed up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from ..question import StatsOptions, StatsScope
 from .answering import Answer, Reading, begin, compute
 from .columns import columns, held_columns
-from .source import LogFile
 
 __all__ = ["ask_requests"]
 
@@ -23,9 +22,8 @@ def ask_requests(
     stack: ExitStack,
     *,
     every_field: bool = False,
-    priced: bool = False,
-) -> tuple[Answer, list[LogFile]]:
-    """Read, fold and filter the requests of a question.
+) -> Answer:
+    """Read, fold, filter and price the requests of a question.
 
     Args:
         scope: Whose.
@@ -33,10 +31,9 @@ def ask_requests(
         reading: Where the lines are.
         stack: Closes files and database.
         every_field: Give `requests` every field of the entry, not only those that figures need.
-        priced: Also make `priced`.
 
     Returns:
-        What is behind the answer, and the files, open.
+        What is behind the answer; `requests`, `asked` and `priced` are in its database, its files are open.
     """
     asked = options.model_copy(update={"group_by": (), "fill_gaps": False})
     made = begin(scope, asked, reading, stack)
@@ -45,5 +42,5 @@ def ask_requests(
         more = {column.path: column for column in columns().values() if column.path not in held}
         more.update({column.path: column for column in made.question.extra})
         made.question = dataclasses.replace(made.question, extra=tuple(more.values()))
-    compute(made, reading, stack, priced=priced)
-    return made, made.files
+    compute(made, reading, stack)
+    return made

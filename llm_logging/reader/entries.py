@@ -125,13 +125,11 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made, opened = ask_requests(
-            scope if scope is not None else StatsScope(), options_of(filters), reading, stack
-        )
+        made = ask_requests(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made.db, rows, opened, stack, Layout(root), content=content)
+        entries = _entries(made.db, rows, made.files, stack, Layout(root), content=content)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
