@@ -21,7 +21,10 @@ def config(root: Path) -> dict:
         "disable_existing_loggers": False,
         "formatters": {
             "console": {"()": "llm_logging.LLMConsoleFormatter"},
-            "json": {"()": "llm_logging.LLMJsonFormatter", "static_fields": {"service": "shop", "region": "eu"}},
+            "json": {
+                "()": "llm_logging.LLMJsonFormatter",
+                "static_fields": {"service": "shop", "region": "eu"},
+            },
         },
         "handlers": {
             "console": {"class": "logging.StreamHandler", "formatter": "console", "level": "WARNING"},

@@ -1,6 +1,6 @@
 """Log LLM requests in three ways and read the statistics back. Needs no key and no network, and takes a second.
 
-    python examples/quickstart.py [FOLDER]
+python examples/quickstart.py [FOLDER]
 """
 
 import logging
@@ -21,6 +21,7 @@ class FakeProvider:
     """Stands in for an SDK: answers as OpenAI's does, or fails as it may."""
 
     def chat(self, model: str, prompt: str) -> dict:
+        """Answer after a while."""
         time.sleep(rng.uniform(0.002, 0.02))
         if "impossible" in prompt:
             raise TimeoutError("no answer within 30 s")
@@ -29,7 +30,9 @@ class FakeProvider:
             "id": f"chatcmpl-{rng.getrandbits(32):08x}",
             "object": "chat.completion",
             "model": f"{model}-2024-07-18" if model == "gpt-4o-mini" else model,
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello!"}}],
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello!"}}
+            ],
             "usage": {
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": completion_tokens,

@@ -31,7 +31,9 @@ def azure(path: Path) -> Iterator[Request]:
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             moment, _, fraction = row["TIMESTAMP"].partition(".")
-            start = datetime.fromisoformat(f"{moment}+00:00") + timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
+            start = datetime.fromisoformat(f"{moment}+00:00") + timedelta(
+                microseconds=int(fraction[:6].ljust(6, "0"))
+            )
             yield start, int(row["ContextTokens"]), int(row["GeneratedTokens"])
 
 
@@ -48,7 +50,9 @@ def mooncake(path: Path) -> Iterator[Request]:
 def replay(path: Path, root: Path) -> int:
     """Log every request of a trace; return how many there were."""
     kind, read = ("azure", azure) if path.suffix == ".csv" else ("mooncake", mooncake)
-    logging.config.dictConfig(llm_logging.presets.production(root=root, defaults={"project_id": kind, "chat_id": "trace"}))
+    logging.config.dictConfig(
+        llm_logging.presets.production(root=root, defaults={"project_id": kind, "chat_id": "trace"})
+    )
     logger = logging.getLogger("replay")
     count = 0
     for start, prompt, completion in read(path):
