@@ -20,7 +20,7 @@ from .overrides import find_overrides, read_overrides
 from .period import resolve_period
 from .query import ask, make_question
 from .source import LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, check_scope, _check_strict, connect, duckdb_error
+from .stats import Answer, Reading, _check_strict, check_scope, connect, duckdb_error
 
 __all__ = ["ask_requests"]
 
