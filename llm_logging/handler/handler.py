@@ -129,7 +129,6 @@ class LLMFileHandler(logging.Handler):
         owner: tuple[str | int, str | int] | list[str | int] | None = None,
         manifest_key: bytes | str | None = None,
     ) -> None:
-        super().__init__(level)
         _check_choices(content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress)
         _check_numbers(
             max_bytes=max_bytes,
@@ -202,6 +201,8 @@ class LLMFileHandler(logging.Handler):
             max_open_files=max_open_files,
             exit_timeout=flush_timeout,
         )
+        # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
+        super().__init__(level)
         self._writer = Writer(
             self.root,
             options,
