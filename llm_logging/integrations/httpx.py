@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
+from ..logger.estimate import Counter, estimated_usage
 from ..logger.failures import is_cancellation
 from ..logger.providers import Route, hosts_from_environment, route_of
 from .attempts import next_attempt
@@ -47,6 +48,8 @@ class LoggedTransport:
             the environment variable `LLM_LOGGING_HOSTS` (`gpu-7:8000=vllm,...`) names more.
         pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
+        estimate: Counts the tokens of streams that end without usage, `llm_logging.logger.estimate.tiktoken_counter()`
+            for one; such usage is marked `estimated`. None leaves it unknown.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class LoggedTransport:
         hosts: Mapping[str, str] | None = None,
         pending: bool = False,
         content: bool | None = None,
+        estimate: Counter | None = None,
     ) -> None:
         self._transport = transport
+        self._estimate = estimate
         self._log = log
         self._provider = provider
         self._hosts = {**hosts_from_environment(), **(hosts or {})}
@@ -167,7 +172,7 @@ class LoggedTransport:
     def _observe(self, request: Any, route: Route) -> tuple[Exchange, Route, Asked] | None:
         body = _body(request)
         content = wants_content(self._log, self._content)
-        told = asked(body, content=content)
+        told = asked(body, content=content or self._estimate is not None)._replace(content=content)
         headers = request.headers
         attempt = next_attempt(
             (str(request.url), hash(body) if isinstance(body, bytes) else None),
@@ -182,14 +187,18 @@ class LoggedTransport:
             stream=(told.stream or route.stream) or None,
             attempt=attempt.number,
             request_group=attempt.group or None,
-            messages=told.messages,
+            messages=told.messages if content else None,
         )
         if observation is None:
             return None
         if not attempt.group:
             attempt.group = observation.id
             observation.note(request_group=attempt.group)
-        return Exchange(observation, attempt), route, told
+        exchange = Exchange(observation, attempt)
+        if self._estimate is not None:
+            model = told.model or route.model or ""
+            exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
+        return exchange, route, told
 
     def _answered(
         self,
