@@ -64,6 +64,7 @@ class LoggedTransport:
         estimate: Counter | None = None,
     ) -> None:
         self._transport = transport
+        self._made: dict[str, Any] = {}
         self._estimate = estimate
         self._log = log
         self._provider = provider
@@ -108,13 +109,15 @@ class LoggedTransport:
 
     def close(self) -> None:
         """Close the transport that does the work."""
-        if self._transport is not None:
-            self._transport.close()
+        inner = self._transport or self._made.get("HTTPTransport")
+        if inner is not None:
+            inner.close()
 
     async def aclose(self) -> None:
         """Close the transport that does the work."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        inner = self._transport or self._made.get("AsyncHTTPTransport")
+        if inner is not None:
+            await inner.aclose()
 
     def __enter__(self) -> Self:
         if self._transport is not None:
@@ -127,8 +130,9 @@ class LoggedTransport:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        if self._transport is not None:
-            self._transport.__exit__(kind, error, trace)
+        inner = self._transport or self._made.get("HTTPTransport")
+        if inner is not None:
+            inner.__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Self:
         if self._transport is not None:
@@ -141,8 +145,9 @@ class LoggedTransport:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        if self._transport is not None:
-            await self._transport.__aexit__(kind, error, trace)
+        inner = self._transport or self._made.get("AsyncHTTPTransport")
+        if inner is not None:
+            await inner.__aexit__(kind, error, trace)
 
     def __getattr__(self, name: str) -> Any:
         # Whoever reaches for the pool of the transport inside still finds it.
@@ -153,9 +158,12 @@ class LoggedTransport:
     # -- how it is logged ---------------------------------------------------------------------------------------------
 
     def _inner(self, request: Any, name: str) -> Any:
-        if self._transport is None:
-            self._transport = getattr(importlib.import_module(_library_of(request)), name)()
-        return self._transport
+        if self._transport is not None:
+            return self._transport
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = getattr(importlib.import_module(_library_of(request)), name)()
+        return made
 
     def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
         try:
