@@ -14,27 +14,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
 from .otel_names import otel_attributes
-from .values import (
-    Amount,
-    Identifier,
-    JsonObject,
-    Milliseconds,
-    Tokens,
-    UTCTime,
-    UUIDText,
-    Whole,
-    is_uuid,
-)
+from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 
 __all__ = [
     "FLAT_FIELDS",

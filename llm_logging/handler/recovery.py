@@ -21,7 +21,7 @@ from .spool import forget_big, is_big
 
 __all__ = ["RecoveryReport", "recover", "recover_root"]
 
-Append = Callable[[str, bytes], tuple[int, OSError | None]]
+Append = Callable[[str, bytes, Callable[[int, int, int, int], None]], tuple[int, OSError | None]]
 
 
 @dataclass(slots=True)
@@ -63,10 +63,12 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
 def recover_root(root: Path) -> RecoveryReport:
     """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
 
-    def append(name: str, data: bytes) -> tuple[int, OSError | None]:
+    def append(
+        name: str, data: bytes, before: Callable[[int, int, int, int], None]
+    ) -> tuple[int, OSError | None]:
         file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
         try:
-            return file.append(data)
+            return file.append(data, before)
         except OSError as error:
             return 0, error
         finally:
@@ -76,27 +78,21 @@ def recover_root(root: Path) -> RecoveryReport:
 
 
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
-    pending = [_Found(ring, record) for record in ring.records() if not record.done]
+    found = [_Found(ring, record) for record in ring.records()]
     intent = ring.intent
     if intent is not None:
-        present = _present(intent, pending)
-        for found in present:
-            found.settle()
-        report.present += len(present)
-        pending = pending[:] if not present else [found for found in pending if found not in present]
+        for line in _present(intent, found):
+            if not line.done:
+                line.settle()
+                report.present += 1
         ring.clear_intent()
     groups: dict[str, list[_Found]] = {}
-    for found in pending:
-        groups.setdefault(found.path, []).append(found)
+    for line in found:
+        if not line.done:
+            groups.setdefault(line.path, []).append(line)
     complete = True
     for path, group in groups.items():
-        count, error = append(path, b"".join(found.line for found in group))
-        for found in group:
-            count -= len(found.line)
-            if count < 0:
-                break
-            found.settle()
-            report.lines += bool(found.line)
+        error = _append_group(ring, path, group, append, report)
         if error is not None:
             report.failed.append(error)
             complete = False
@@ -104,40 +100,75 @@ def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
     return complete
 
 
+def _append_group(
+    ring: Ring, path: str, group: Sequence[_Found], append: Append, report: RecoveryReport
+) -> OSError | None:
+    """Append lines of one file, noting in the ring what is done, for whoever goes on if this process is killed too."""
+    settled = 0
+
+    def settle(size: int) -> None:
+        """Settle the lines that the first `size` bytes hold."""
+        nonlocal settled
+        end = 0
+        for number, line in enumerate(group):
+            end += len(line.line)
+            if end > size:
+                break
+            if number >= settled:
+                line.settle()
+                report.lines += bool(line.line)
+                settled = number + 1
+
+    def before(device: int, inode: int, offset: int, done: int) -> None:
+        settle(done)
+        ring.note_intent(device, inode, offset, group[settled].number)
+
+    size, error = append(path, b"".join(line.line for line in group), before)
+    settle(size)
+    return error
+
+
 class _Found:
     """A line in a dead ring, what it points to resolved."""
 
-    __slots__ = ("line", "number", "path", "pointer", "ring")
+    __slots__ = ("done", "line", "number", "path", "pointer", "ring")
 
     def __init__(self, ring: Ring, record: RingRecord) -> None:
         encoded = os.fsencode(record.path)
         self.ring = ring
         self.number = record.number
+        self.done = record.done
         self.pointer = record.line if is_big(encoded) else None
         self.path = big_path(encoded) if self.pointer is not None else record.path
         self.line = resolve_big(ring, self.pointer) if self.pointer is not None else record.line
 
     def settle(self) -> None:
         """Note that it is in its file."""
+        self.done = True
         self.ring.mark_done(self.number)
         if self.pointer is not None:
             forget_big(self.ring, self.pointer)
 
 
-def _present(intent: Intent, pending: Sequence[_Found]) -> list[_Found]:
-    """Return the lines of the append that was under way which stand in the file already."""
-    first = next((found for found in pending if found.number >= intent.first), None)
+def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
+    """Return the lines of the append that was under way which stand in the file already, from its first on."""
+    first = next((line for line in lines if line.number == intent.first), None)
     if first is None:
         return []
-    under_way = [found for found in pending if found.number >= intent.first and found.path == first.path]
+    under_way = [line for line in lines if line.number >= intent.first and line.path == first.path]
     for candidate in _candidates(Path(first.path), intent):
         present: list[_Found] = []
         with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
             file.seek(intent.offset)
-            for found in under_way:
-                if file.read(len(found.line)) != found.line:
+            for line in under_way:
+                place = file.tell()
+                if file.read(len(line.line)) == line.line:
+                    present.append(line)
+                elif line.done:
+                    # Written by an earlier append than this one.
+                    file.seek(place)
+                else:
                     break
-                present.append(found)
         if present:
             return present
     return []

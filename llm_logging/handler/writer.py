@@ -443,8 +443,16 @@ class Writer:
         name = os.fsdecode(path)
         numbers, ring = batch.numbers, spool.ring
 
+        noted = 0
+
         def before(device: int, inode: int, size: int, done: int) -> None:
-            ring.note_intent(device, inode, size, numbers[_lines_in(spool, batch, sizes, done)])
+            # What stands in a file that was sealed since is done before the intent moves on to the next one.
+            nonlocal noted
+            lines = _lines_in(spool, batch, sizes, done)
+            for number in numbers[noted:lines]:
+                ring.mark_done(number)
+            noted = lines
+            ring.note_intent(device, inode, size, numbers[lines])
 
         size, error = self._files.append(name, data, before)
         if error is not None:

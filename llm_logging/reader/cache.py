@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 @cache
@@ -74,7 +74,7 @@ class Piece:
         parsed: What the span held beside requests.
         spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
         joined: Lines that were folded into others of the piece.
-        rows: How many rows it has.
+        kinds: Which kinds of request it has; see `costs.kinds_in`.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Piece:
     parsed: Parsed
     spans: tuple[tuple[str, int, int, int], ...] = ()
     joined: int = 0
-    rows: int = 0
+    kinds: tuple[tuple[str, str, str, int, bool], ...] = ()
 
 
 @dataclass
@@ -232,14 +232,14 @@ class SegmentCache:
 
     def make_folder(self) -> None:
         """Make the log's folder, for its owner only."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
 
     def save(self) -> None:
         """Write the index where it changed, and drop pieces that it no longer names."""
         if not self._changed:
             return
         kept = [record for record in self._records if record in self._used]
-        content = {"files": [asdict(record) for record in kept]}
+        content = {"files": [_plain(record) for record in kept]}
         self.make_folder()
         write_file(self._index, json.dumps(content).encode())
         named = {piece.name for record in kept for piece in record.pieces}
@@ -267,12 +267,28 @@ def _age(path: Path) -> float:
         return 0.0
 
 
+def _plain(record: Record) -> dict[str, Any]:
+    pieces = [
+        {
+            **vars(piece),
+            "parsed": {
+                **vars(piece.parsed),
+                "skipped": dict(piece.parsed.skipped),
+                "invalid": dict(piece.parsed.invalid),
+            },
+        }
+        for piece in record.pieces
+    ]
+    return {**vars(record), "pieces": pieces}
+
+
 def _record(item: Mapping[str, Any]) -> Record:
     pieces = [
         Piece(
             **{
                 **piece,
                 "parsed": Parsed.from_json(piece["parsed"]),
+                "kinds": tuple((str(p), str(m), str(t), int(n), bool(r)) for p, m, t, n, r in piece["kinds"]),
                 "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
             }
         )
@@ -280,6 +296,13 @@ def _record(item: Mapping[str, Any]) -> Record:
     ]
     packed = tuple(item["packed"]) if item["packed"] else None
     return Record(**{**item, "packed": packed, "pieces": pieces})
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for their owner only."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -316,7 +339,7 @@ def bound_size(folder: Path, used: Iterable[Path]) -> None:
 def _log_folders(folder: Path) -> Iterator[Path]:
     for tag in folder.iterdir() if folder.is_dir() else ():
         if tag.is_dir():
-            yield from (log for log in tag.iterdir() if log.is_dir())
+            yield from (log for log in tag.iterdir() if log.is_dir() and log.name != "answers")
 
 
 def _last_use(log: Path) -> float:
