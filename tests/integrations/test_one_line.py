@@ -1,5 +1,6 @@
 """The one line for each SDK that the README shows, run as it stands there."""
 
+import gc
 import logging
 
 import pytest
@@ -57,6 +58,12 @@ LINES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def sockets_that_sdks_leave_open_go_here():
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def prepared(server, monkeypatch):
     sink = MemorySink(project_id="shop", chat_id="c-1")
@@ -99,6 +106,7 @@ def test_one_line(name, how, server, prepared, monkeypatch):
         exec(ask, names)
     finally:
         uninstrument()
+        names.clear()
     entry = prepared.only()
     assert (entry.status, entry.provider, entry.model) == ("success", sdk.provider, "m-1")
     assert (entry.usage.prompt_tokens, entry.usage.completion_tokens) == sdk.usage
