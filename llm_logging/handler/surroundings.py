@@ -95,7 +95,7 @@ class Assignments:
     def _holds(self, text: str, low: str, begin: int, kind: str, match: re.Match[str]) -> bool:
         group, sign = match.lastgroup or "", match["sign"]
         first, end = match.span(group)
-        before = low[begin - 1 : begin]
+        before = low[begin - 1 : begin] if begin else ""
         if sign == ",":
             # ('authorization', 'Bearer ...'): a pair of a list of headers, which ends behind the value.
             opening = low[max(0, begin - 3) : begin - 1].rstrip("b")[-1:]
@@ -131,14 +131,12 @@ class Assignments:
         return _telling(text[first:end])
 
 
+_TELLING = re.compile(r"[^:=]{0,31}?[0-9!@#%^*+~]|[a-z]{20}")
+
+
 def _telling(value: str) -> bool:
     """Say whether a value without quotes is no word of prose and no name of a program."""
-    head = value[:32]
-    sign = next((place for place, char in enumerate(head) if char in ":="), len(head))
-    if any(char in "0123456789!@#%^*+~" for char in head[:sign]):
-        return True
-    run = value[:20]
-    return len(run) == 20 and run.isascii() and run.isalpha() and run.islower()
+    return _TELLING.match(value) is not None
 
 
 def _random(value: str) -> bool:
