@@ -7,6 +7,7 @@ for a pause that doubles up to five seconds, while others go on.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -48,10 +49,8 @@ class OpenFiles:
         sealed: Callable[[Path, Path], None],
         notice: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
-        self._options = options
         self._limit = limit
-        self._sealed = sealed
-        self._notice = notice
+        self._pattern = AppendFile(os.devnull, options, sealed=sealed, notice=notice)
         self._files: OrderedDict[str, AppendFile] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()
         self._pauses: dict[str, _Pause] = {}
@@ -66,7 +65,7 @@ class OpenFiles:
     def _file(self, name: str) -> AppendFile:
         file = self._files.get(name)
         if file is None:
-            file = AppendFile(name, self._options, sealed=self._sealed, notice=self._notice)
+            file = self._pattern.another(name)
             self._files[name] = file
             if len(self._files) > _KNOWN:
                 _, oldest = self._files.popitem(last=False)

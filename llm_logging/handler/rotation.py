@@ -13,11 +13,13 @@ Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: 
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import io
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,6 +94,20 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self._now = now
         self._known_size = -1
         self._identity = self._lock_identity = (0, 0)
+
+    def another(self, path: str) -> AppendFile:
+        """Return one more file with the same options.
+
+        Making a handler takes the lock of the logging module, which `dictConfig` holds while it waits for our lines to be
+        written. So the writer's thread makes none: it copies one that was made before.
+        """
+        twin = copy.copy(self)
+        twin.baseFilename = os.path.abspath(path)
+        twin.lockFilename = twin.getLockFilename(None)
+        twin.lock = threading.RLock()
+        twin._thread_lock = threading.RLock()  # noqa: SLF001  our own class
+        twin._creation_pid = os.getpid()  # noqa: SLF001
+        return twin
 
     # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
 
@@ -368,7 +384,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def let_go(self) -> None:
         """Close the file and its lock file; appending again opens them again."""
-        super().close()
+        # Not the base class's close, which waits for a lock of logging's that a thread waiting for us may hold.
+        self.abandon()
 
     def abandon(self) -> None:
         """Let go in a forked child: close what was inherited, and leave the parent's lock alone."""
