@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from .keynames import name_kind, scan_fragments
@@ -27,7 +28,11 @@ _SCAN_VALUE: Final = (
     r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
     r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~]|[a-z]{20}|[\[{(])"
 )
-_SCAN_SIGN: Final = rf"(?:\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=,> ]|%3[ad]){_SCAN_GAP}{_SCAN_VALUE}|=[^\s\"'`&,;<>(){{}}\[\]|]{{4}})"
+_SCAN_SIGN: Final = (
+    rf"(?:\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=,>]|%3[ad]){_SCAN_GAP}{_SCAN_VALUE}"
+    rf"|{_SCAN_GAP}[^\s\"'`&,;<>(){{}}\[\]|:=]*[0-9!@#%^*+~]"
+    r"|=[^\s\"'`&,;<>(){}\[\]|]{4})"
+)
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
 # Possessive, where Python's own pattern looks.
@@ -48,7 +53,7 @@ class Assignments:
     lowered: bool = True
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
-        r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)"
+        r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)(?![\s{},;])"
         r"(?:"
         r"[\[(]{0,2}+[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])"
         r"(?P<quoted>(?:[^\"'`\\\r\n]|(?P=escape)\\{1,16}+(?P=quote)|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
@@ -170,7 +175,7 @@ class Schemes:
             if match["scheme"] == "bearer":
                 if _token_like(value):
                     yield first, end, "bearer-token"
-            elif _is_basic(value):
+            elif _is_basic(value[:400]):
                 yield first, end, "basic-credentials"
 
 
@@ -183,8 +188,10 @@ def _token_like(value: str) -> bool:
     return len(value) >= 20 and head.lower() != head and not head.istitle() and head.upper() != head
 
 
+@lru_cache(maxsize=1024)
 def _is_basic(value: str) -> bool:
-    plain = value[:4096].rstrip("=")
+    # Of a long value its beginning tells; a multiple of four letters is whole bytes.
+    plain = value.rstrip("=")
     try:
         decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
