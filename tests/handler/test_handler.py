@@ -57,6 +57,17 @@ class TestAnyRecord:
         assert [reason.split(":")[0] for reason in line["data"]["reasons"]] == reasons
         assert line["data"]["entry"]
 
+    @pytest.mark.parametrize("content", ["off", "hash", "full"])
+    def test_the_text_of_a_message_without_identity_is_kept_only_where_content_is(
+        self, root: Path, isolated: Isolated, content: Any
+    ) -> None:
+        handler = LLMFileHandler(root, content=content)
+        isolated(handler).info("x", extra={"chat_message": {"role": "user", "content": "my diary"}})
+        handler.close()
+        (line,) = disk.events(root)
+        assert line["data"]["entry"]["role"] == "user"
+        assert ("my diary" in str(line)) == (content == "full")
+
     @pytest.mark.parametrize(
         ("message", "arguments"),
         [
