@@ -14,26 +14,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
-from .values import (
-    Amount,
-    Identifier,
-    JsonObject,
-    Milliseconds,
-    Tokens,
-    UTCTime,
-    UUIDText,
-    Whole,
-    is_uuid,
-)
+from .otel_names import otel_attributes
+from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 
 __all__ = [
     "FLAT_FIELDS",
@@ -289,6 +275,10 @@ class LLMRequestLogEntry(BaseModel):
     def line_fields(self) -> dict[str, Any]:
         """Return what the line holds: JSON values only, absent fields left out."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def to_otel(self) -> dict[str, Any]:
+        """Return the entry as attributes of a span, in OpenTelemetry's current names for generative AI."""
+        return otel_attributes(self.line_fields())
 
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.

@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ..clock import format_micros
 from ..errors import ConfigurationError
+from ..otel_names import otel_attributes
 from ..schema import SCHEMA_VERSION
 from .jsonable import jsonable, to_bytes
 from .records import Built, build, message_of, micros_of
@@ -56,6 +57,8 @@ class LLMJsonFormatter(JsonFormatter):
         redact: Take secrets out; True for the defaults, a mapping for `Redactor`'s options. A handler that has a redactor
             of its own uses that.
         entry_defaults: Context for records that say nothing else.
+        otel_names: Write the fields of a request under OpenTelemetry's names for generative AI, for a collector; the reader
+            reads our own names.
         **kwargs: As `pythonjsonlogger.json.JsonFormatter` takes them.
     """
 
@@ -64,12 +67,18 @@ class LLMJsonFormatter(JsonFormatter):
         *args: Any,
         redact: RedactOption = True,
         entry_defaults: Mapping[str, Any] | None = None,
+        otel_names: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.customised = bool(args) or any(
-            value not in (None, False, "", {}, [])
-            for name, value in kwargs.items()
-            if name not in {"datefmt", "style", "validate"}
+        self._otel_names = otel_names
+        self.customised = (
+            bool(args)
+            or otel_names
+            or any(
+                value not in (None, False, "", {}, [])
+                for name, value in kwargs.items()
+                if name not in {"datefmt", "style", "validate"}
+            )
         )
         self.customised = self.customised or any(
             getattr(type(self), hook) is not getattr(LLMJsonFormatter, hook) for hook in _HOOKS
@@ -178,6 +187,8 @@ class LLMJsonFormatter(JsonFormatter):
             body["stack"] = jsonable(self.formatException(record.exc_info))
         if (self.exc_info_as_array or self.stack_info_as_array) and isinstance(body.get("stack"), str):
             body["stack"] = body["stack"].splitlines()
+        if self._otel_names and built.event_type == "llm_request":
+            body = otel_attributes(body)
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "timestamp": format_micros(built.micros or micros_of(record)),

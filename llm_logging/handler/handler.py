@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
+from ..keys import MANIFEST_KEY, checked_key, key_from_environment
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
@@ -58,7 +59,7 @@ class LLMFileHandler(logging.Handler):
         max_content_chars: Longer text of content is cut; 0 keeps all.
         redact: Take secrets out: True for the defaults, a mapping for `Redactor`'s options, False for nothing.
         pseudonyms: Fields to replace by a keyed hash, as a list, or a mapping with `fields`, `key_file` or `key_env`.
-        max_bytes: Seal a file before a line that would make it larger; 0 never.
+        max_bytes: Seal a file before a line that would make it larger; 0 never. One longer line has a file of its own.
         rotate_interval: Seal a file at the end of each `1h`, `1d`, `1w`, `midnight` ...; None never.
         utc: Whether those periods have UTC boundaries; else local ones.
         compress: `gz`, `zst`, True for `gz`, or None: compress sealed segments.
@@ -82,7 +83,8 @@ class LLMFileHandler(logging.Handler):
         dir_mode: Permissions of new folders.
         umask: Taken off both.
         owner: User and group of new files, as names or numbers.
-        manifest_key: Key of the manifests' HMAC, or None; see SECURITY in the README.
+        manifest_key: Key of the manifests' HMAC; absent, the environment variable `LLM_LOGGING_MANIFEST_KEY` or the file
+            that `LLM_LOGGING_MANIFEST_KEY_FILE` names; without any, the chain alone. See Security in the README.
 
     Raises:
         ConfigurationError: An option is not as described.
@@ -182,7 +184,11 @@ class LLMFileHandler(logging.Handler):
                 else None,
             ),
             on_rotate=on_rotate,
-            key=manifest_key.encode() if isinstance(manifest_key, str) else manifest_key,
+            key=(
+                checked_key(manifest_key, "manifest_key")
+                if manifest_key is not None
+                else key_from_environment(MANIFEST_KEY)
+            ),
             notice=self._notice,
         )
         options = WriterOptions(

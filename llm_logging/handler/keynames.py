@@ -201,7 +201,9 @@ def hides(kind: str, name: str, value: Any, siblings: Iterable[Any] = ()) -> boo
         value: What it holds. None, booleans and empty values hide nothing; numbers under `token` are counts.
         siblings: The other keys beside it; beside a log probability, `token` is text.
     """
-    if value is None or isinstance(value, bool) or value == "":
+    if value is None or isinstance(value, bool):
+        return False
+    if isinstance(value, (str, bytes, dict, list, tuple, set, frozenset)) and not value:
         return False
     if kind not in _LENIENT:
         return True

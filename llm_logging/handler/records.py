@@ -9,6 +9,7 @@ entry without identity or model becomes an `invalid_entry` event with its reason
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import traceback
 import weakref
@@ -32,6 +33,7 @@ from ..schema import (
     RecordPayload,
     derive_status,
 )
+from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
 
 __all__ = ["Built", "build", "message_of"]
@@ -177,6 +179,12 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         else:
             _latest.record, _latest.id = weakref.ref(record), built.body["id"]
     built.micros = micros
+    if (
+        "opentelemetry.trace" in sys.modules
+        and (ids := active_trace_ids()) is not None
+        and "trace_id" not in built.body
+    ):
+        built.body["trace_id"], built.body["span_id"] = ids
     return built
 
 

@@ -50,7 +50,7 @@ class Assignments:
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
         r"(?:"
-        r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
+        r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?P=escape)\\{1,16}+(?P=quote)|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
         rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
         r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
         rf"|(?P<bare>(?![$%*:=])(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~]){_BARE}{{4,}}+)"

@@ -307,10 +307,12 @@ def test_the_default_root_is_that_of_the_environment(program, logged):
     assert json.loads(result.out)["summary"]["total_requests"] == 30
 
 
-def test_colour_follows_the_terminal(program, logged):
-    assert "\x1b" not in program("stats", "--root", logged).out
-    assert "\x1b" in program("stats", "--root", logged, FORCE_COLOR="1").out
-    assert "\x1b" not in program("stats", "--root", logged, FORCE_COLOR="1", NO_COLOR="1").out
+def test_colour_follows_the_terminal(cli, logged, monkeypatch):
+    assert "\x1b" not in cli("stats", "--root", logged).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in cli("stats", "--root", logged).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in cli("stats", "--root", logged).out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

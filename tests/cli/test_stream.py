@@ -153,12 +153,15 @@ def test_pretty_reads_standard_input_and_files(program, tmp_path):
     assert result.out.splitlines() == ["ERROR    from \\x1b[2Jpipe", "plain", "INFO     from gzip"]
 
 
-def test_pretty_colours_only_when_asked_or_on_a_terminal(program):
+def test_pretty_colours_only_when_asked_or_on_a_terminal(cli, monkeypatch):
     data = b'{"level":30,"msg":"x"}\n'
-    assert "\x1b" not in program("pretty", stdin=data).out
-    assert "\x1b[32m" in program("pretty", "--color", stdin=data).out
-    assert "\x1b[32m" in program("pretty", stdin=data, FORCE_COLOR="1").out
-    assert "\x1b" not in program("pretty", stdin=data, FORCE_COLOR="1", NO_COLOR="1").out
+    assert "\x1b" not in cli("pretty", stdin=data).out
+    assert "\x1b[32m" in cli("pretty", "--color", stdin=data).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32m" in cli("pretty", stdin=data).out
+    assert "\x1b" not in cli("pretty", "--no-color", stdin=data).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in cli("pretty", stdin=data).out
 
 
 def test_pretty_shows_each_line_at_once():
