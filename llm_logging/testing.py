@@ -106,7 +106,7 @@ class CaptureHandler(logging.Handler):
         if built.content is not None:
             kept = self._content.request_content(built.content.get("messages"), built.content.get("response"))
             built.body = {**built.body, **(kept or {})}
-        elif built.event_type == "chat_message":
+        elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
         self.logs.lines.append(json.loads(self._plain.whole_line(record, built, self.redactor)))
         if ack is not None:

@@ -269,7 +269,7 @@ class LLMFileHandler(logging.Handler):
             live_totals.add(built.body)
             if built.content is not None:
                 self._put_content(record, built)
-        elif kind is LogKind.CHAT:
+        elif kind is LogKind.CHAT or built.event_type == "invalid_entry":
             built.body = self._content.chat_body(built.body)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():

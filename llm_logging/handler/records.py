@@ -50,6 +50,7 @@ RESERVED: Final = frozenset(
 # The record's own attributes, and `event_type`, which is not the entry's either.
 _OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
+_IDS: Final = ("project_id", "chat_id", "user_id")
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
 _PARTS: Final = frozenset({"usage", "timings", "cost", "error"})
 _TYPED: Final = frozenset({"timestamp_start", "timestamp_end", "created_at", "error", *FLAT_FIELDS})
@@ -436,8 +437,10 @@ def _event(
     if not plain(body):
         body = jsonable(body)
         project_id = body.get("project_id")
-    if isinstance(project_id, int) and not isinstance(project_id, bool):
-        project_id = body["project_id"] = str(project_id)
+    for name in _IDS:
+        if type(body.get(name)) is int:
+            body[name] = str(body[name])
+    project_id = body.get("project_id")
     if not isinstance(project_id, str) or not project_id:
         return Built(LogKind.SYSTEM, event_type, body)
     return Built(LogKind.EVENTS, event_type, body, project_id)

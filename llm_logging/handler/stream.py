@@ -63,7 +63,7 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
                     built.content.get("messages"), built.content.get("response")
                 )
                 built.body = {**built.body, **(kept or {})}
-        elif built.event_type == "chat_message":
+        elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
         return (formatter or self._plain).whole_line(record, built, self.redactor)
 
