@@ -93,8 +93,13 @@ class CaptureHandler(logging.Handler):
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.redactor = redactor_from(redact)
         self.logs = logs if logs is not None else CapturedLogs()
-        self._content = ContentPolicy(content, 0)
+        self._content = ContentPolicy(content, 0, redact=self.redactor.redact if self.redactor else None)
         self._plain = LLMJsonFormatter(redact=False)
+
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept."""
+        return self._content.mode != "off"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record's line."""
