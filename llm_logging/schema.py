@@ -472,13 +472,8 @@ class RecordPayload:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A record may travel to a listener in another process; whoever waits here cannot be answered from there.
-        return _restore, (
-            self.kind,
-            dict(self.fields),
-            self.entry,
-            dict(self.context) if self.context else None,
-            dict(self.fallback) if self.fallback else None,
-        )
+        bound = tuple(dict(part) if part else None for part in (self.context, self.fallback))
+        return _restore, (self.kind, dict(self.fields), self.entry, *bound)
 
     def __repr__(self) -> str:
         return f"RecordPayload({self.kind!r}, {self.fields!r})"

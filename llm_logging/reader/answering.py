@@ -25,7 +25,7 @@ from .load import Loaded, Loader, Progress
 from .overrides import Override, find_overrides, read_overrides
 from .period import resolve_period
 from .query import Question, ask, make_question
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs, waiting_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -114,7 +114,9 @@ def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Exi
     logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
     overrides = find_overrides(reading.prices)
     own = read_overrides(overrides) if overrides is not None else []
-    return Answer(question, logs, open_logs(logs, stack), root, layout, overrides, own)
+    waiting = waiting_lines(logs, layout.root, stack) if root is not None else []
+    files = [*open_logs(logs, stack), *waiting]
+    return Answer(question, logs, files, root, layout, overrides, own)
 
 
 def compute(made: Answer, reading: Reading, stack: ExitStack, *, priced: bool = True) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ class Answers:
         files: Open.
         root: Where the logs lie.
         overrides: The file of the user's own rates.
+        now: When it is asked; up to its hour gaps are filled.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Answers:
         files: Sequence[LogFile],
         root: Path,
         overrides: Path | None,
+        now: datetime,
     ) -> None:
         self.folder = folder / schema_tag() / "answers"
         beside = {(root / file.log.name).with_suffix(".manifest") for file in files}
@@ -67,6 +70,7 @@ class Answers:
             period.model_dump(mode="json"),
             [[file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns] for file in files],
             [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
+            f"{now:%Y-%m-%dT%H}" if options.fill_gaps else None,
             [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
         ]
         name = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()

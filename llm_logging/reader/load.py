@@ -128,7 +128,7 @@ class Loader:
         return self.loaded
 
     def _cache_of(self, file: LogFile, log_no: int) -> SegmentCache | None:
-        if self.folder is None or self.extra or file.log.active is None:
+        if self.folder is None or self.extra or file.log.active is None or file.segment is None:
             return None
         if log_no not in self.caches:
             self.caches[log_no] = SegmentCache(self.folder, str(file.log.active.resolve()))

@@ -84,6 +84,7 @@ def get_stats(
                 made.files,
                 made.root,
                 made.overrides,
+                made.question.now,
             )
             found = known.find()
             if found is not None:
