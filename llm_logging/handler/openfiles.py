@@ -48,10 +48,10 @@ class OpenFiles:
         sealed: Callable[[Path, Path], None],
         notice: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
-        self._options = options
+        # Made by whoever makes the handler: `logging` enters it in its lists under its lock, which the writer must never wait
+        # for. `dictConfig` holds it while it closes handlers, and so waits for the writer.
+        self._pattern = AppendFile("pattern", options, sealed=sealed, notice=notice)
         self._limit = limit
-        self._sealed = sealed
-        self._notice = notice
         self._files: OrderedDict[str, AppendFile] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()
         self._pauses: dict[str, _Pause] = {}
@@ -66,7 +66,7 @@ class OpenFiles:
     def _file(self, name: str) -> AppendFile:
         file = self._files.get(name)
         if file is None:
-            file = AppendFile(name, self._options, sealed=self._sealed, notice=self._notice)
+            file = self._pattern.of(name)
             self._files[name] = file
             if len(self._files) > _KNOWN:
                 _, oldest = self._files.popitem(last=False)
@@ -116,3 +116,4 @@ class OpenFiles:
             file.abandon()
         self._files.clear()
         self._open.clear()
+        self._pauses.clear()

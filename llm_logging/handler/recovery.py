@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from .spool import forget_big, is_big
 
 __all__ = ["RecoveryReport", "recover", "recover_root"]
 
-Append = Callable[[str, bytes], tuple[int, OSError | None]]
+Before = Callable[[int, int, int, int], None]
+Append = Callable[[str, bytes, Before], tuple[int, OSError | None]]
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
 
     Args:
         root: Whose rings.
-        append: Appends lines to a file; returns how many are in it, and why not more.
+        append: As `AppendFile.append`, after the name of the file.
         folders: Where to look for rings; the usual places when None.
     """
     report = RecoveryReport()
@@ -54,6 +56,8 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
         complete = False
         try:
             complete = _empty(ring, append, report)
+        except OSError as error:
+            report.failed.append(error)
         finally:
             ring.close(remove=complete)
         report.rings += complete
@@ -63,10 +67,10 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
 def recover_root(root: Path) -> RecoveryReport:
     """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
 
-    def append(name: str, data: bytes) -> tuple[int, OSError | None]:
+    def append(name: str, data: bytes, before: Before) -> tuple[int, OSError | None]:
         file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
         try:
-            return file.append(data)
+            return file.append(data, before)
         except OSError as error:
             return 0, error
         finally:
@@ -76,27 +80,24 @@ def recover_root(root: Path) -> RecoveryReport:
 
 
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
-    pending = [_Found(ring, record) for record in ring.records() if not record.done]
+    lines = [_Found(ring, record) for record in ring.records()]
     intent = ring.intent
-    if intent is not None:
-        present = _present(intent, pending)
-        for found in present:
+    if intent is not None and intent.first >= ring.tail:
+        for found in _present(intent, lines):
+            report.present += not found.done
             found.settle()
-        report.present += len(present)
-        pending = pending[:] if not present else [found for found in pending if found not in present]
-        ring.clear_intent()
+    ring.clear_intent()
     groups: dict[str, list[_Found]] = {}
-    for found in pending:
-        groups.setdefault(found.path, []).append(found)
+    for found in lines:
+        if not found.done:
+            groups.setdefault(found.path, []).append(found)
     complete = True
     for path, group in groups.items():
-        count, error = append(path, b"".join(found.line for found in group))
-        for found in group:
-            count -= len(found.line)
-            if count < 0:
-                break
-            found.settle()
-            report.lines += bool(found.line)
+        note = _Progress(ring, group)
+        size, error = append(path, b"".join(found.line for found in group), note)
+        note.reached(size)
+        ring.clear_intent()
+        report.lines += sum(found.done and bool(found.line) for found in group)
         if error is not None:
             report.failed.append(error)
             complete = False
@@ -107,51 +108,83 @@ def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
 class _Found:
     """A line in a dead ring, what it points to resolved."""
 
-    __slots__ = ("line", "number", "path", "pointer", "ring")
+    __slots__ = ("done", "line", "number", "path", "pointer", "ring")
 
     def __init__(self, ring: Ring, record: RingRecord) -> None:
         encoded = os.fsencode(record.path)
         self.ring = ring
         self.number = record.number
+        self.done = record.done
         self.pointer = record.line if is_big(encoded) else None
         self.path = big_path(encoded) if self.pointer is not None else record.path
         self.line = resolve_big(ring, self.pointer) if self.pointer is not None else record.line
 
     def settle(self) -> None:
         """Note that it is in its file."""
+        self.done = True
         self.ring.mark_done(self.number)
         if self.pointer is not None:
             forget_big(self.ring, self.pointer)
 
 
-def _present(intent: Intent, pending: Sequence[_Found]) -> list[_Found]:
-    """Return the lines of the append that was under way which stand in the file already."""
-    first = next((found for found in pending if found.number >= intent.first), None)
-    if first is None:
+class _Progress:
+    """Note in a dead ring how far its lines are written, as its owner would: who recovers can be killed too."""
+
+    def __init__(self, ring: Ring, group: Sequence[_Found]) -> None:
+        self._ring = ring
+        self._left = deque(group)
+        self._size = 0
+
+    def __call__(self, device: int, inode: int, size: int, done: int) -> None:
+        """Note a write before it is made; see `AppendFile.append`."""
+        self.reached(done)
+        self._ring.note_intent(device, inode, size, self._left[0].number)
+
+    def reached(self, size: int) -> None:
+        """Note that so many bytes are in the file."""
+        while self._left and self._size + len(self._left[0].line) <= size:
+            found = self._left.popleft()
+            self._size += len(found.line)
+            found.settle()
+
+
+def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
+    """Return the lines of the append that was under way which stand in the file already.
+
+    Some may be marked already: what is marked and stands elsewhere was none of that append.
+    """
+    begun = [found for found in lines if found.number >= intent.first]
+    if not begun:
         return []
-    under_way = [found for found in pending if found.number >= intent.first and found.path == first.path]
-    for candidate in _candidates(Path(first.path), intent):
+    under_way = [found for found in begun if found.path == begun[0].path]
+    for candidate in _candidates(Path(begun[0].path), intent):
         present: list[_Found] = []
         with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
-            file.seek(intent.offset)
+            at = file.seek(intent.offset)
             for found in under_way:
-                if file.read(len(found.line)) != found.line:
+                if file.read(len(found.line)) == found.line:
+                    at += len(found.line)
+                    present.append(found)
+                elif found.done:
+                    file.seek(at)
+                else:
                     break
-                present.append(found)
         if present:
             return present
     return []
 
 
-def _candidates(active: Path, intent: Intent) -> Iterable[Path]:
-    """Yield the files that may hold the append: that of the noted inode, else what it may have become by compressing."""
+def _candidates(active: Path, intent: Intent) -> Iterator[Path]:
+    """Yield the files that may hold the append: that of the noted inode, and what it may have become by compressing.
+
+    The number of an inode is given again as soon as its file is gone, so having it proves nothing.
+    """
     segments = list_segments(active, superseded=True)
     for segment in segments:
         with contextlib.suppress(OSError):
             info = os.stat(segment.path)
             if (info.st_dev, info.st_ino) == (intent.device, intent.inode):
                 yield segment.path
-                return
     for segment in reversed(segments):
         if segment.compression is not None:
             yield segment.path
