@@ -34,6 +34,7 @@ _NO_ANSWER: Final = frozenset(
         ErrorCode.CHAT_NOT_FOUND,
         ErrorCode.REQUEST_NOT_FOUND,
         ErrorCode.LOG_PARSE_ERROR,
+        ErrorCode.INVALID_STATE,
     }
 )
 

@@ -37,6 +37,8 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
     "Files and configuration": {
         "doctor": "commands_files",
         "prune": "commands_files",
+        "verify": "commands_privacy",
+        "forget": "commands_privacy",
         "preset": "commands_preset",
     },
 }

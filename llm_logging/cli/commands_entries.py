@@ -116,12 +116,13 @@ def _print_requests(entries: Any, form: opt.TableFormat, tz: str, *, first: bool
 @app.command(
     epilog="Examples:\n\n"
     "\b\n  llm-logging show 8c0acce7-1d17-4427-82ce-da258d681c0e\n"
-    "  llm-logging show 8c0acce7 --lines\n"
-    "  llm-logging show 8c0acce7 --json | jq .messages"
+    "  llm-logging show da258d681c0e --lines\n"
+    "  llm-logging show da258d681c0e --json | jq .messages"
 )
 def show(
     request_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The request's id, or how it begins.", show_default=False)
+        str,
+        typer.Argument(metavar="ID", help="The request's id, or how it begins or ends.", show_default=False),
     ],
     paths: opt.Paths = None,
     *,

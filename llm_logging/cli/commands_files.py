@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ..errors import ErrorCode, ValidationError
+from ..keys import MANIFEST_KEY, key_from_environment
 from . import options as opt
 from .columns import paint
 from .numbers import size
@@ -81,12 +82,9 @@ def _findings(root: Path, *, quick: bool, cache_dir: Path | None) -> Iterator[Fi
 def _cache_findings(cache_dir: Path | None) -> Iterator[Finding]:
     """Say what the cache of parsed segments holds."""
     from ..files.doctor import Finding, check_cache
+    from ..reader.cache import cache_folder
 
-    try:
-        from ..reader.cache import cache_folder  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return
-    folder = Path(cache_folder(cache_dir))
+    folder = cache_folder(cache_dir)
     yield from (
         check_cache(folder) if folder.exists() else [Finding("cache", "ok", f"none yet; it will be {folder}")]
     )
@@ -125,7 +123,9 @@ def prune(
     age = None if older_than is None else parse_duration(older_than, option="--older-than")
     most = None if max_bytes is None else parse_size(max_bytes, option="--max-bytes")
     place = opt.existing_root(root)
-    report = prune_root(place, older_than=age, max_bytes=most, dry_run=dry_run)
+    report = prune_root(
+        place, older_than=age, max_bytes=most, dry_run=dry_run, key=key_from_environment(MANIFEST_KEY)
+    )
     total = sum(number for _, number in report.removed)
     if as_json:
         removed = [{"path": str(path), "bytes": number} for path, number in report.removed]

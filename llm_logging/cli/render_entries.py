@@ -110,7 +110,7 @@ def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: boo
     times = [show_time(entry.timestamp_start.astimezone(tz), "full") for entry in entries]
     return [
         Column("started", times, [text[5:19] for text in times], left=True, style="dim"),
-        Column("id", [safe(e.id) if whole_ids else safe(e.id)[:8] for e in entries], rank=2, left=True),
+        Column("id", [safe(e.id) if whole_ids else safe(e.id)[-12:] for e in entries], rank=2, left=True),
         Column("project", [safe(e.project_id or DASH) for e in entries], rank=5, left=True),
         Column("chat", [safe(e.chat_id or DASH) for e in entries], rank=6, left=True),
         Column("model", [safe(e.model) for e in entries], left=True, style="cyan"),

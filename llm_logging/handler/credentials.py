@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .linear import OVERLAP, Span, matcher, suspects
+from .spelling import Letters
 
 __all__ = ["FORMATS", "INNER", "KINDS", "Credentials", "Format", "InnerCredentials"]
 
@@ -91,7 +92,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     _f("voyage-key", "pa-", rf"{_URL64}{{43}}", mixed=True),
     _f("jina-key", "jina_", rf"{_URL64}{{40,}}"),
     _f("tavily-key", "tvly-", rf"{_URL64}{{20,}}"),
-    _f("firecrawl-key", "fc-", rf"{_HEX}{{32}}"),
+    _f("firecrawl-key", "fc-", rf"{_HEX}{{32}}", scan=f"{_HEX}{{16}}"),
     _f("elevenlabs-key", "sk_", rf"{_HEX}{{48}}"),
     _f("databricks-token", "dapi", rf"{_HEX}{{32}}(?:-[0-9])?"),
     _f("wandb-key", "wandb_v1_", rf"{_URL64}{{30,}}"),
@@ -182,7 +183,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     _f("linear-key", "lin_api_", rf"{_ALNUM}{{32,}}"),
     _f("notion-token", "ntn_", rf"{_ALNUM}{{40,}}"),
     _f("notion-token", "secret_", rf"{_ALNUM}{{43}}"),
-    _f("airtable-token", "pat", rf"{_ALNUM}{{14}}\\.{_HEX}{{64}}"),
+    _f("airtable-token", "pat", rf"{_ALNUM}{{14}}\.{_HEX}{{64}}"),
     _f("figma-token", "figd_", rf"{_URL64}{{36,}}"),
     _f(
         "hubspot-token",
@@ -293,43 +294,14 @@ def _precise(entry: Format) -> str:
     return left + tail + (f"(?!{fixed[1]})" if fixed else "")
 
 
-class _Trie:
-    """The prefixes letter by letter, so that each place in a text is compared with few formats."""
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Trie] = {}
-        self.tails: list[str] = []
-
-    def add(self, prefix: str, tail: str) -> None:
-        node = self
-        for letter in prefix:
-            node = node.children.setdefault(letter, _Trie())
-        node.tails.append(tail)
-
-    def pattern(self) -> str:
-        parts = [re.escape(letter) + child.pattern() for letter, child in self.children.items()]
-        parts += self.tails
-        return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
-
-    def split(self, size: int) -> str:
-        """Return the pattern with its first letters in bundles, one look each."""
-        letters = sorted(self.children)
-        bundles = []
-        for start in range(0, len(letters), size):
-            bundle = letters[start : start + size]
-            inner = "|".join(re.escape(letter) + self.children[letter].pattern() for letter in bundle)
-            bundles.append(f"(?=[{''.join(map(re.escape, bundle))}])(?:{inner})")
-        return "|".join(bundles)
-
-
 def _alternation() -> tuple[str, dict[str, str]]:
-    trie = _Trie()
+    letters = Letters()
     kinds: dict[str, str] = {}
     for number, entry in enumerate(FORMATS):
         name = f"f{number}"
         kinds[name] = entry.kind
-        trie.add(entry.prefix, f"(?P<{name}>{_precise(entry)})")
-    return trie.split(8), kinds
+        letters.add(entry.prefix, f"(?P<{name}>{_precise(entry)})")
+    return letters.bundles(8), kinds
 
 
 class Credentials:
@@ -342,6 +314,7 @@ class Credentials:
     def __init__(self) -> None:
         formats, self._kinds = _alternation()
         self._plain = re.compile(f"{_PLAIN_LEFT}(?:{formats})", re.ASCII)
+        self._glued = re.compile(formats, re.ASCII)
         self._escaped = re.compile(f"{_ESCAPED_LEFT}(?:{formats})", re.ASCII)
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
@@ -351,16 +324,18 @@ class Credentials:
         near = max(0, start - 8)
         escapes = text.find("\\", near, stop) >= 0 or text.find("%", near, stop) >= 0
         pattern = self._escaped if escapes else self._plain
-        search = pattern.search
+        search, glued = pattern.search, self._glued.match
+        found: re.Match[str] | None = None
         while start < stop:
-            found = search(text, start, limit)
+            # What begins where another ends needs no boundary.
+            found = (found and glued(text, start, limit)) or search(text, start, limit)
             if found is None:
                 return
             begin, end = found.span()
             if begin >= stop:
                 return
             if end == limit < length:
-                found = pattern.match(text, begin) or found
+                found = self._glued.match(text, begin) or found
                 end = found.end()
             yield begin, end, kinds[found.lastgroup or ""]
             start = end
@@ -375,7 +350,7 @@ class InnerCredentials:
 
     def __init__(self) -> None:
         self._formats = [
-            (kind, re.compile(rf"(?<![A-Za-z0-9]){precise}(?![A-Za-z0-9])", re.ASCII), matcher(scan))
+            (kind, re.compile(rf"{_ESCAPED_LEFT}{precise}(?![A-Za-z0-9])", re.ASCII), matcher(scan))
             for kind, precise, scan in INNER
         ]
 

@@ -8,6 +8,7 @@ before anything is serialised, or, where a scan of the finished line shows that 
 from __future__ import annotations
 
 import logging
+import random
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,8 +26,17 @@ from .redaction import Redactor, redactor_from
 __all__ = ["LLMConsoleFormatter", "LLMJsonFormatter"]
 
 # Stands where the number of a line will be, until it is stored; no other part of a line can hold this text.
-_NUMBER_MARK: Final = -9_007_199_254_740_993
+_NUMBER_MARK: Final = -(1 << 62) - random.SystemRandom().getrandbits(60)
 _MARK_BYTES: Final = b"%d" % _NUMBER_MARK
+
+# What python-json-logger means to be overridden.
+_HOOKS: Final = (
+    "add_fields",
+    "formatException",
+    "jsonify_log_record",
+    "process_log_record",
+    "serialize_log_record",
+)
 
 RedactOption = bool | Mapping[str, Any] | Redactor | None
 
@@ -61,6 +71,10 @@ class LLMJsonFormatter(JsonFormatter):
             for name, value in kwargs.items()
             if name not in {"datefmt", "style", "validate"}
         )
+        self.customised = self.customised or any(
+            getattr(type(self), hook) is not getattr(LLMJsonFormatter, hook) for hook in _HOOKS
+        )
+        self._own_traceback = type(self).formatException is not LLMJsonFormatter.formatException
         self._omitted = frozenset(kwargs.get("reserved_attrs") or ())
         kwargs.setdefault("json_ensure_ascii", False)
         super().__init__(*args, **kwargs)
@@ -97,8 +111,7 @@ class LLMJsonFormatter(JsonFormatter):
             line = self._custom(record, built, redactor, {"id": writer, "seq": _NUMBER_MARK}).encode()
             before, mark, after = line.rpartition(_MARK_BYTES)
             if not mark:
-                # The number was renamed away or left out by the user: the line has none.
-                return line + b"\n", b""
+                return self._numbered(line, writer)
             return before, after + b"\n"
         message = message_of(record)
         body = built.body
@@ -110,6 +123,14 @@ class LLMJsonFormatter(JsonFormatter):
             return before, after
         message, body = redacted(redactor, message, jsonable(body))
         return self._assemble(record, built, message, body, writer)
+
+    def _numbered(self, line: bytes, writer: str) -> tuple[bytes, bytes]:
+        """Give a line its writer back that was left out: a reader needs it to tell lines apart."""
+        if not line.endswith(b"}") or line.endswith(b"{}"):
+            raise ValueError(
+                f"a custom formatter's line: expected a JSON object with fields, got {len(line)} bytes"
+            )
+        return b'%b,"writer":{"id":"%b","seq":' % (line[:-1], writer.encode()), b"}}\n"
 
     def _assemble(
         self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], writer: str
@@ -153,6 +174,10 @@ class LLMJsonFormatter(JsonFormatter):
         writer: dict[str, Any] | None,
     ) -> str:
         message, body = redacted(redactor, message_of(record), jsonable(built.body))
+        if "stack" in body and isinstance(record.exc_info, tuple) and self._own_traceback:
+            body["stack"] = jsonable(self.formatException(record.exc_info))
+        if (self.exc_info_as_array or self.stack_info_as_array) and isinstance(body.get("stack"), str):
+            body["stack"] = body["stack"].splitlines()
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "timestamp": format_micros(built.micros or micros_of(record)),
@@ -164,12 +189,27 @@ class LLMJsonFormatter(JsonFormatter):
         if writer is not None:
             envelope["writer"] = writer
         log_data: dict[str, Any] = {}
+        self.add_fields(log_data, record, {**jsonable(envelope), **body})
+        line = self.serialize_log_record(self.process_log_record(log_data))
+        # Raw line ends stand between JSON's tokens only, where a space does as well.
+        return line if line.isprintable() else line.replace("\r", " ").replace("\n", " ")
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Fill in the data of a line; python-json-logger's hook, for formatters of your own.
+
+        Args:
+            log_data: What the line will hold; is filled.
+            record: The record.
+            message_dict: Envelope and entry.
+        """
         for name, value in jsonable(self.defaults).items():
             log_data[self._get_rename(name)] = value
         for name in self._required_fields:
-            if name not in envelope and name not in body:
-                log_data[self._get_rename(name)] = jsonable(record.__dict__.get(name))
-        for name, value in {**envelope, **body}.items():
+            if name not in message_dict:
+                log_data[self._get_rename(name)] = self._attribute(record, name)
+        for name, value in message_dict.items():
             if name not in self._omitted:
                 log_data[self._get_rename(name)] = value
         for name, value in jsonable(self.static_fields).items():
@@ -179,14 +219,25 @@ class LLMJsonFormatter(JsonFormatter):
         if self.rename_fields_keep_missing:
             for name in self.rename_fields.values():
                 log_data.setdefault(name, None)
-        return self.serialize_log_record(self.process_log_record(log_data))
+
+    def _attribute(self, record: logging.LogRecord, name: str) -> Any:
+        if name == "asctime":
+            return self.formatTime(record, self.datefmt)
+        if name == "exc_info":
+            return jsonable(self.formatException(record.exc_info)) if record.exc_info else None
+        return jsonable(record.__dict__.get(name))
 
     def check_one_line(self) -> None:
-        """Refuse options that would break one line into several.
+        """Refuse what would break one line into several, or could not be asked for one line of several.
 
         Raises:
-            ConfigurationError: `json_indent` is set, or the prefix holds a line end.
+            ConfigurationError: `json_indent` is set, the prefix holds a line end, or `format` is overridden.
         """
+        if type(self).format is not LLMJsonFormatter.format:
+            raise ConfigurationError(
+                f"formatter of an LLMFileHandler: expected {type(self).__qualname__} to override process_log_record or "
+                "add_fields, got a `format` of its own; a record may have more than one line"
+            )
         if self.json_indent is not None or "\n" in self.prefix:
             raise ConfigurationError(
                 "formatter of an LLMFileHandler: expected one line a record, got json_indent or a prefix with a line end"

@@ -127,6 +127,7 @@ _TEXT_TOKENS: Final = frozenset(
     """.split()  # noqa: SIM905  one word a line would fill a page
 )
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_MARKER: Final = re.compile(r"\[redacted:[a-z0-9:\-]*\]")
 _AUTH_TOKEN: Final = re.compile(rf"(?:^|_)(?:{_AUTH_WORDS})_?tokens?(?:_value)?$")
 _LENIENT: Final = frozenset({"session", "cookie", "token"})
 # Beside these, `token` is a piece of a model's text.
@@ -147,6 +148,9 @@ def compact(name: str) -> str:
 
 
 def _canonical(name: str) -> tuple[str, list[str]]:
+    if "[redacted:" in name:
+        # A marker in a key names what went, not what the value is.
+        name = _MARKER.sub("", name)
     words = [word.lower() for word in _WORDS.findall(name)]
     while len(words) > 1 and words[-1].isdigit():
         words.pop()

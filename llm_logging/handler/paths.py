@@ -18,7 +18,7 @@ __all__ = ["PathNode", "compile_paths", "parse_path", "render_path"]
 WILDCARD: Final = None
 
 _IDENTIFIER = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
-_INDEX = re.compile(r"\[(\d+)\]")
+_INDEX = re.compile(r"\[(-?\d+(?:\.\d+)?)\]")
 _QUOTED = re.compile(r"""\[(["'`])((?:(?!\1)[^\\\n\r]|\\.)*)\1\]""")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|.)")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
@@ -141,6 +141,8 @@ def render_path(steps: Iterable[object]) -> str:
         elif _IDENTIFIER.fullmatch(str(step)):
             text += f".{step}" if text else str(step)
         else:
-            quoted = str(step).replace("\\", "\\\\").replace('"', '\\"')
+            quoted = (
+                str(step).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+            )
             text += f'["{quoted}"]'
     return text

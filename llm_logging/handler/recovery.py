@@ -82,7 +82,7 @@ def recover_root(root: Path) -> RecoveryReport:
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
     lines = [_Found(ring, record) for record in ring.records()]
     intent = ring.intent
-    if intent is not None and intent.first >= ring.tail:
+    if intent is not None:
         for found in _present(intent, lines):
             report.present += not found.done
             found.settle()
@@ -154,7 +154,7 @@ def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
     Some may be marked already: what is marked and stands elsewhere was none of that append.
     """
     begun = [found for found in lines if found.number >= intent.first]
-    if not begun:
+    if not begun or begun[0].number != intent.first:
         return []
     under_way = [found for found in begun if found.path == begun[0].path]
     for candidate in _candidates(Path(begun[0].path), intent):

@@ -128,7 +128,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
         fd = self._open_private(file_path, os.O_RDWR)
         info = os.fstat(fd)
         self._lock_identity = (info.st_dev, info.st_ino)
-        return os.fdopen(fd, "r+", encoding="utf-8")
+        # Not `open`, which imports: a finaliser that logs while the interpreter goes down comes here too.
+        return io.FileIO(fd, "r+")
 
     def _open_private(self, path: str, flags: int) -> int:
         flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)

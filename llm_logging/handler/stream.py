@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -76,7 +77,11 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
             if self._given is None:
                 self.stream = sys.stdout
             line = self.format(record)
-            self.stream.write(line + self.terminator)
+            try:
+                self.stream.write(line + self.terminator)
+            except UnicodeEncodeError:
+                # The stream's encoding lacks a character; JSON's escapes need none but ASCII.
+                self.stream.write(json.dumps(json.loads(line)) + self.terminator)
             self.flush()
         except Exception as error:  # noqa: BLE001  as every handler of logging's
             if ack is not None:

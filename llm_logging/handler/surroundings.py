@@ -13,24 +13,26 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .keynames import RULES, name_kind, scan_fragments
+from .keynames import name_kind, scan_fragments
 from .linear import OVERLAP, Span
+from .spelling import spelled_names
 
 __all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures"]
 
 _SEPARATOR: Final = r"[_. \-]?"
-_OPEN: Final = "|".join(rule.fragment for rule in RULES if rule.open).replace("~", _SEPARATOR)
-_CLOSED: Final = "|".join(rule.fragment for rule in RULES if not rule.open).replace("~", _SEPARATOR)
 # What stands between a name and its value in text; in a serialised line quotes and tabs are escaped once more. What
 # the value must begin with is part of the scan, or each `token: str` of a program would be looked at.
 _SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
 _SCAN_VALUE: Final = (
     r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
-    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~=])"
+    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~])"
 )
 _SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
+# Possessive, where Python's own pattern looks.
+_OPEN_REST: Final = r"[a-z0-9_.\-]{0,48}+"
+_CLOSED_REST: Final = r"[0-9]{0,2}+"
 _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -41,10 +43,11 @@ class Assignments:
     """Find values of secret names in text: `KEY=value`, `"key": "value"`, `Header: value`, `?key=value`."""
 
     scans: tuple[str, ...] = scan_fragments(_SEPARATOR, _SCAN_OPEN, _SCAN_CLOSED)
-    few: str = ""
+    # A cookie's value is names and values, whatever they look like.
+    few: str = rf"cookie\\*[\"'`]?{_SCAN_GAP}[:=]{_SCAN_GAP}[^\"']*="
     lowered: bool = True
     _pattern = re.compile(
-        rf"(?:(?:{_OPEN})[a-z0-9_.\-]{{0,48}}+|(?:{_CLOSED})[0-9]{{0,2}}+)(?P<named>)"
+        rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
         r"(?:"
         r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
@@ -54,7 +57,7 @@ class Assignments:
         r")"
     )
     _placeholder = re.compile(
-        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
+        r"(?:\.{3}|x{3,}|\*+|<[^>]*>|\$\{?[a-z0-9_.]*\}?|\$?\{\{?[^{}]*\}?\}|%s|%\([a-z_]+\)s"
         r"|your[_\- ][a-z0-9_\- ]*|[a-z_]*(?:redacted|removed|hidden)[a-z_]*)\Z"
     )
     _words = frozenset(

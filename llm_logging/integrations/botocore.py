@@ -11,11 +11,9 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ..clock import clock
-from ..context import suppressed
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import is_cancellation
@@ -25,6 +23,7 @@ from ..logger.usage import extract
 from .attempts import Attempt
 from .exchange import Exchange
 from .observation import Observation, guarded, report, wants_content
+from .outer import covered
 from .prompts import asked, messages_of
 
 __all__ = ["instrument", "instrument_client", "uninstrument"]
@@ -56,7 +55,7 @@ class _Listener:
 
     Args:
         log: Where it is logged.
-        pending: Whether a line is logged when a request is sent, too.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept.
     """
 
@@ -78,7 +77,7 @@ class _Listener:
     @guarded
     def asked(self, params: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         """Note what the application asks for."""
-        if model.name not in _OPERATIONS or suppressed() or not isinstance(params, Mapping):
+        if model.name not in _OPERATIONS or covered() or not isinstance(params, Mapping):
             return
         content = wants_content(self._log, self._content)
         messages = None
@@ -135,7 +134,10 @@ class _Listener:
             return
         said = parsed_response.get("ResponseMetadata") or {}
         status = said.get("HTTPStatusCode", 200)
-        call.exchange.answered(_head(said), call.route, stream=call.stream, content=call.content)
+        headers = {str(name).lower(): str(value) for name, value in (said.get("HTTPHeaders") or {}).items()}
+        # botocore has decoded the body.
+        headers.pop("content-encoding", None)
+        call.exchange.answered(status, headers, call.route, stream=call.stream, content=call.content)
         if status >= 300:
             found = parsed_response.get("Error") or {}
             call.exchange.refused(
@@ -163,10 +165,6 @@ class _Listener:
         call: _Call | None = context.get(_UNIQUE)
         if call is not None and call.exchange is not None:
             call.exchange.ended("cancelled" if is_cancellation(exception) else "failed", exception)
-
-
-def _head(said: Mapping[str, Any]) -> Any:
-    return SimpleNamespace(headers=said.get("HTTPHeaders") or {}, status_code=said.get("HTTPStatusCode", 200))
 
 
 def _watched(stream: Any, exchange: Exchange) -> Any:
@@ -257,7 +255,7 @@ def instrument_client(
     client: C,
     log: LLMLoggerAdapter | None = None,
     *,
-    pending: bool = True,
+    pending: bool = False,
     content: bool | None = None,
 ) -> C:
     """Log the calls of one `bedrock-runtime` client; a second time changes nothing.
@@ -265,7 +263,7 @@ def instrument_client(
     Args:
         client: What `boto3.client("bedrock-runtime")` returned.
         log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
-        pending: Whether a line is logged when a request is sent, too.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
 
     Returns:
@@ -282,7 +280,7 @@ def instrument_client(
 
 
 def instrument(
-    log: LLMLoggerAdapter | None = None, *, pending: bool = True, content: bool | None = None
+    log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
 ) -> None:
     """Log the calls of every `bedrock-runtime` client made from now on; a second call changes nothing.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..logger.body import BodyReader
@@ -9,7 +10,7 @@ from ..logger.fold import Extraction
 from ..logger.providers import Route
 from ..logger.stream import Ending
 from .attempts import Attempt
-from .observation import Observation, guarded
+from .observation import Observation, guarded, report
 
 __all__ = ["Exchange"]
 
@@ -24,7 +25,7 @@ class Exchange:
         attempt: Which attempt of its call it is.
     """
 
-    __slots__ = ("_attempt", "_ended", "_reader", "_streamed", "observation", "status")
+    __slots__ = ("_attempt", "_content_came", "_ended", "_reader", "_streamed", "observation", "status")
 
     def __init__(self, observation: Observation, attempt: Attempt) -> None:
         self.observation = observation
@@ -32,18 +33,28 @@ class Exchange:
         self._attempt = attempt
         self._reader: BodyReader | None = None
         self._streamed = False
+        self._content_came = False
         self._ended = False
 
-    def answered(self, response: Any, route: Route, *, stream: bool, content: bool) -> None:
-        """Read the answer's head."""
-        headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-        self.status = response.status_code
+    def answered(
+        self, status: int, headers: Mapping[str, str], route: Route, *, stream: bool, content: bool
+    ) -> None:
+        """Read the answer's head.
+
+        Args:
+            status: The HTTP status.
+            headers: Those that say anything, in lower case.
+            route: Where the request went.
+            stream: Whether a stream was asked for.
+            content: Whether to keep what was generated.
+        """
+        self.status = status
         kind = headers.get("content-type", "")
-        self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and self.status < 400
+        self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < 400
         self._reader = BodyReader(
             kind or None,
-            None if hasattr(response, "_content") else headers.get("content-encoding"),
-            failed=self.status >= 400,
+            headers.get("content-encoding"),
+            failed=status >= 400,
             stream=self._streamed,
             keep_text=content,
             embedding=route.operation in ("embeddings", "rerank"),
@@ -51,19 +62,25 @@ class Exchange:
         self._reader.fold.headers(headers)
         self.observation.note(http_status=self.status, stream=self._streamed or None)
 
-    @guarded
     def bytes_arrived(self, data: bytes) -> None:
         """Read some of the answer's body."""
-        if self._reader is not None:
-            content = self._reader.feed(data)
-            if self._streamed:
-                self.observation.chunk(content)
+        try:
+            if self._reader is not None:
+                self._came(self._reader.feed(data))
+        except Exception:  # noqa: BLE001  an error of ours must not reach the call
+            report()
+
+    def _came(self, content: bool) -> None:
+        """Note a chunk of a stream, until there is nothing more to learn from its arrival."""
+        if self._streamed and not self._content_came:
+            self._content_came = content
+            self.observation.chunk(content)
 
     @guarded
     def item(self, item: Any) -> None:
         """Read one event of a stream that an SDK has decoded itself."""
         if self._reader is not None:
-            self.observation.chunk(bool(self._reader.fold.add(item)))
+            self._came(bool(self._reader.fold.add(item)))
 
     @guarded
     def ended(self, how: Ending, error: BaseException | None = None) -> None:

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from ..context import suppressed
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import is_cancellation
-from ..logger.providers import Route, route_of
+from ..logger.providers import Route, hosts_from_environment, route_of
 from .attempts import next_attempt
 from .exchange import Exchange
 from .observation import Observation, report, wants_content
+from .outer import covered
 from .prompts import Asked, asked
 from .response_streams import response_streams
 
@@ -43,8 +43,9 @@ class LoggedTransport:
         transport: Does the work; None makes the library's own at the first request.
         log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
         provider: Who answers, whatever the host is, for a client of one provider behind an address of your own.
-        hosts: Further hosts, `"localhost:8000"` or without port, to the provider's name: `{"gpu-7:8000": "vllm"}`.
-        pending: Whether a line is logged when a request is sent, too.
+        hosts: Further hosts, `"localhost:8000"` or without port, to the provider's name: `{"gpu-7:8000": "vllm"}`;
+            the environment variable `LLM_LOGGING_HOSTS` (`gpu-7:8000=vllm,...`) names more.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
     """
 
@@ -55,13 +56,13 @@ class LoggedTransport:
         log: LLMLoggerAdapter | None = None,
         provider: str | None = None,
         hosts: Mapping[str, str] | None = None,
-        pending: bool = True,
+        pending: bool = False,
         content: bool | None = None,
     ) -> None:
         self._transport = transport
         self._log = log
         self._provider = provider
-        self._hosts = dict(hosts or {})
+        self._hosts = {**hosts_from_environment(), **(hosts or {})}
         self._pending = pending
         self._content = content
         self._active: Callable[[], bool] | None = None
@@ -153,7 +154,7 @@ class LoggedTransport:
 
     def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
         try:
-            if request.method != "POST" or suppressed() or (self._active is not None and not self._active()):
+            if request.method != "POST" or covered() or (self._active is not None and not self._active()):
                 return None
             url = request.url
             hosts = {url.host: self._provider} if self._provider is not None else self._hosts
@@ -201,9 +202,13 @@ class LoggedTransport:
         asynchronous: bool,
     ) -> None:
         try:
-            content = wants_content(self._log, self._content)
-            exchange.answered(response, route, stream=told.stream or route.stream, content=content)
+            headers = _telling(response.headers.raw)
             held = response.__dict__.get("_content")
+            if isinstance(held, bytes):
+                # What lies in memory was decoded.
+                headers.pop("content-encoding", None)
+            stream = told.stream or route.stream
+            exchange.answered(response.status_code, headers, route, stream=stream, content=told.content)
             if isinstance(held, bytes):
                 # A transport that answers from memory: nobody will read the stream.
                 exchange.bytes_arrived(held)
@@ -212,6 +217,21 @@ class LoggedTransport:
             response.stream = response_streams(_library_of(request))[asynchronous](response.stream, exchange)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
+
+
+_TELLING = frozenset(
+    {b"content-type", b"content-encoding", b"openai-processing-ms", b"x-litellm-response-cost"}
+)
+
+
+def _telling(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that say anything about the answer, in lower case."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _TELLING or lower.startswith(b"x-amzn-"):
+            found[lower.decode("latin-1")] = value.decode("latin-1")
+    return found
 
 
 def _body(request: Any) -> bytes | dict[str, Any] | None:
@@ -237,7 +257,7 @@ def instrument(
     log: LLMLoggerAdapter | None = None,
     *,
     hosts: Mapping[str, str] | None = None,
-    pending: bool = True,
+    pending: bool = False,
     content: bool | None = None,
 ) -> None:
     """Log the LLM calls of every httpx and httpx2 client made from now on; a second call changes nothing.

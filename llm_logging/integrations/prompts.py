@@ -20,11 +20,13 @@ class Asked(NamedTuple):
         model: The model, where the body names it.
         stream: Whether the answer is to be streamed.
         messages: The prompt as messages; only where asked for.
+        content: Whether it was asked for.
     """
 
     model: str | None = None
     stream: bool = False
     messages: list[Any] | None = None
+    content: bool = False
 
 
 def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> Asked:
@@ -36,17 +38,18 @@ def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> A
     """
     if isinstance(body, (bytes, bytearray)):
         if len(body) > _MAX_BODY or body[:1] not in (b"{", b" ", b"\n"):
-            return Asked()
+            return Asked(content=content)
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return Asked()
+            return Asked(content=content)
     if not isinstance(body, Mapping):
-        return Asked()
+        return Asked(content=content)
     return Asked(
         model=text(body.get("model")),
         stream=body.get("stream") is True,
         messages=messages_of(body) if content else None,
+        content=content,
     )
 
 

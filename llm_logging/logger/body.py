@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from .decompress import Decompressor, decompressor
@@ -42,15 +41,14 @@ class BodyReader:
     """
 
     __slots__ = (
+        "_decoder",
         "_decompress",
         "_failed",
-        "_feed",
+        "_format",
         "_held",
-        "_json",
-        "_lines",
-        "_messages",
+        "_may_skim",
         "_size",
-        "_sse",
+        "_skimming",
         "broken",
         "fold",
     )
@@ -66,31 +64,35 @@ class BodyReader:
         embedding: bool = False,
     ) -> None:
         kind = (content_type or "").partition(";")[0].strip().lower()
-        streamed = stream or kind in _STREAMS
+        streamed = stream or kind in _FORMATS
         self.fold = ResponseFold(stream=streamed, keep_text=keep_text, embedding=embedding)
         self.broken = False
         self._failed = failed
         self._held: list[bytes] = []
         self._size = 0
+        self._may_skim = not keep_text
+        self._skimming = False
         self._decompress: Decompressor | None = decompressor(content_encoding)
-        self._sse = SSEDecoder()
-        self._lines = LineDecoder()
-        self._messages = EventStreamDecoder()
-        self._feed: Callable[[bytes], bool] = self._guess if not kind else self._by_kind(kind)
+        self._decoder: SSEDecoder | LineDecoder | EventStreamDecoder | None = None
+        self._format = "unknown"
+        if kind:
+            self._set(_FORMATS.get(kind) or ("json" if "json" in kind else "unknown"))
 
-    def _by_kind(self, kind: str) -> Callable[[bytes], bool]:
-        if kind == "text/event-stream":
-            return self._feed_sse
-        if kind in (
-            "application/x-ndjson",
-            "application/ndjson",
-            "application/jsonl",
-            "application/stream+json",
-        ):
-            return self._feed_lines
-        if kind == "application/vnd.amazon.eventstream":
-            return self._feed_messages
-        return self._feed_json if "json" in kind else self._guess
+    def _set(self, name: str) -> None:
+        self._format = name
+        made = _DECODERS.get(name)
+        if made is not None:
+            self._decoder = made()
+
+    def _read(self, data: bytes) -> bool:
+        decoder = self._decoder
+        if isinstance(decoder, SSEDecoder):
+            return self._feed_sse(decoder, data)
+        if isinstance(decoder, LineDecoder):
+            return self._feed_lines(decoder, data)
+        if isinstance(decoder, EventStreamDecoder):
+            return self._feed_messages(decoder, data)
+        return self._feed_json(data) if self._format == "json" else self._guess(data)
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes of the body, as they came over the wire.
@@ -109,7 +111,7 @@ class BodyReader:
         try:
             if self._decompress is not bytes:
                 data = self._decompress(data)
-            return self._feed(data)
+            return self._read(data)
         except Exception:  # noqa: BLE001  a damaged copy must not reach the call
             self.broken = True
             self._held.clear()
@@ -125,11 +127,14 @@ class BodyReader:
         return self.fold.result()
 
     def _finish(self) -> None:
-        for event in self._sse.close():
-            self._event(event.event, event.data)
-        rest = self._lines.rest()
-        if rest.strip():
-            self._take(rest)
+        decoder = self._decoder
+        if isinstance(decoder, SSEDecoder):
+            for event in decoder.close():
+                self._event(event.event, event.data)
+        elif isinstance(decoder, LineDecoder):
+            rest = decoder.rest()
+            if rest.strip():
+                self._take(rest)
         if self._held:
             self._whole(b"".join(self._held))
 
@@ -138,42 +143,44 @@ class BodyReader:
     def _guess(self, data: bytes) -> bool:
         start = b"".join(self._held) + data
         if is_event_stream(start):
-            self._feed = self._feed_messages
+            self._set("messages")
         elif start.startswith(_GZIP_MAGIC):
             self._decompress = decompressor("gzip")
             assert self._decompress is not None
             self._held.clear()
-            self._feed = self._guess
             return self._guess(self._decompress(start))
         elif start.lstrip()[:1] in (b"{", b"["):
-            self._feed = self._feed_json
+            self._set("json")
         elif b"data:" in start or b"event:" in start:
-            self._feed = self._feed_sse
+            self._set("sse")
         elif len(start) < 4096:
             self._held = [start]
             return False
         else:
-            self._feed = self._feed_json
+            self._set("json")
         self._held.clear()
         self._size = 0
-        return self._feed(start)
+        return self._read(start)
 
-    def _feed_sse(self, data: bytes) -> bool:
+    def _feed_sse(self, decoder: SSEDecoder, data: bytes) -> bool:
+        if self._skimming and data.endswith(b"\n\n") and decoder.idle and _says_nothing_new(data):
+            # Whole events, and nothing but more text in them.
+            return True
         content = False
-        for event in self._sse.feed(data):
+        for event in decoder.feed(data):
             content = self._event(event.event, event.data) or content
         return content
 
-    def _feed_lines(self, data: bytes) -> bool:
+    def _feed_lines(self, decoder: LineDecoder, data: bytes) -> bool:
         content = False
-        for line in self._lines.feed(data):
+        for line in decoder.feed(data):
             if line.strip():
                 content = self._take(line) or content
         return content
 
-    def _feed_messages(self, data: bytes) -> bool:
+    def _feed_messages(self, decoder: EventStreamDecoder, data: bytes) -> bool:
         content = False
-        for message in self._messages.feed(data):
+        for message in decoder.feed(data):
             kind = message.headers.get(":event-type") or message.headers.get(":exception-type", "")
             found = mapping(_parsed(message.payload))
             inner = found.get("bytes")
@@ -198,12 +205,16 @@ class BodyReader:
         return first and b'"candidates"' in data
 
     def _event(self, name: str, data: bytes) -> bool:
+        if self._skimming and _says_nothing_new(data):
+            return True
         if data == b"[DONE]":
             self.fold.done()
             return False
         found = _parsed(data)
         if isinstance(found, dict):
-            return bool(self.fold.add(found, event=name or None))
+            content = bool(self.fold.add(found, event=name or None))
+            self._skimming = self._skimming or (content and self._may_skim and self.fold.identified)
+            return content
         if found is None and b"\n" in data:
             found_in = [self._event(name, line) for line in data.split(b"\n") if line.strip()]
             return any(found_in)
@@ -243,16 +254,45 @@ class BodyReader:
                 at += 1
 
 
-_STREAMS = frozenset(
-    {
-        "text/event-stream",
-        "application/x-ndjson",
-        "application/ndjson",
-        "application/jsonl",
-        "application/stream+json",
-        "application/vnd.amazon.eventstream",
-    }
+# Whatever is more than a piece of the answer has one of these in it: usage, an error, a finish reason, an end. A piece of
+# text may have them, too, and is then read like the rest.
+_MARKS = (
+    b"sage",
+    b"rror",
+    b"finish",
+    b"stop",
+    b"done",
+    b"Reason",
+    b"etadata",
+    b"_end",
+    b"-end",
+    b"omplete",
+    b"tatus",
 )
+_EMPTY_FIELDS = (b'"finish_reason":null', b'"usage":null', b'"finish_reason": null', b'"usage": null')
+
+
+def _says_nothing_new(data: bytes) -> bool:
+    """Say whether an event, after the first that brought text, can only be more text, without parsing it."""
+    for field in _EMPTY_FIELDS:
+        if field in data:
+            data = data.replace(field, b"")
+    return not any(mark in data for mark in _MARKS)
+
+
+_FORMATS = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "lines",
+    "application/ndjson": "lines",
+    "application/jsonl": "lines",
+    "application/stream+json": "lines",
+    "application/vnd.amazon.eventstream": "messages",
+}
+_DECODERS: dict[str, type[SSEDecoder | LineDecoder | EventStreamDecoder]] = {
+    "sse": SSEDecoder,
+    "lines": LineDecoder,
+    "messages": EventStreamDecoder,
+}
 
 
 def _parsed(data: bytes) -> Any:

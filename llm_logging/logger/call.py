@@ -112,17 +112,12 @@ class LLMCall:
             found: What was read from it.
         """
         learned = self._learned
-        for name in (
-            "usage",
-            "response_model",
-            "provider_response_id",
-            "finish_reasons",
-            "service_tier",
-            "cost",
-        ):
+        for name in ("response_model", "provider_response_id", "finish_reasons", "service_tier", "cost"):
             value = getattr(found, name)
             if value is not None:
                 learned[name] = value
+        if found.usage is not None:
+            learned["usage"] = {name: value for name, value in vars(found.usage).items() if value is not None}
         if found.response_model is not None:
             learned["model"] = found.response_model
         if found.error is not None:

@@ -13,9 +13,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pydantic
+from typing import Any, Literal
 
 from ..schema import Cost, ErrorInfo, Usage
 from .counts import counts_tokens, is_usage, normalise_counts
@@ -33,7 +31,7 @@ from .facts import (
     service_tier_of,
     usage_of,
 )
-from .generated import carries_content, texts_of
+from .generated import carries_content, plain_delta, texts_of
 from .plain import mapping, plain, shallow, text
 
 __all__ = ["Extraction", "ResponseFold"]
@@ -96,6 +94,7 @@ _TIMED = frozenset(
     }
 )
 _MAX_WRAPPERS = 4
+_LARGEST_COUNT = 2**53
 
 
 class ResponseFold:
@@ -156,6 +155,11 @@ class ResponseFold:
         values = shallow(item)
         if not values:
             return None
+        if self._id is not None and self._text is None:
+            content = plain_delta(values)
+            if content is not None:
+                self._streamed = True
+                return content
         for _ in range(_MAX_WRAPPERS):
             inner = self._inner(values)
             if inner is None:
@@ -192,6 +196,11 @@ class ResponseFold:
         if self._latency_ms is None:
             self._latency_ms = header_latency_of(headers)
         self._request_id = self._request_id or headers.get("x-amzn-requestid")
+
+    @property
+    def identified(self) -> bool:
+        """Say whether id and model are known, which come with the first events if at all."""
+        return self._id is not None and self._model is not None
 
     @property
     def seen_end(self) -> bool:
@@ -315,6 +324,7 @@ class ResponseFold:
             self._first_token_ms = found if found is not None else self._first_token_ms
             found = provider_latency_of(values, usage)
             self._latency_ms = found if found is not None else self._latency_ms
+        if "provider_metadata" in values or "providerMetadata" in values:
             self._cost = cost_of(values, None) or self._cost
         said = values.get("ResponseMetadata")
         if isinstance(said, Mapping):
@@ -381,8 +391,10 @@ def _usage(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> Usag
     counts = normalise_counts(raw, embedding=embedding)
     if not counts:
         return None
-    try:
-        return Usage(**counts, source="provider" if complete else "partial", raw=raw)
-    except pydantic.ValidationError:
-        # Numbers beyond what a count can be; the provider's own words are kept without being counted.
+    if max(counts.values()) > _LARGEST_COUNT:
         return None
+    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    source: Literal["provider", "partial"] = "provider" if complete else "partial"
+    # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
+    known: dict[str, Any] = {**counts, "total_tokens": total, "source": source, "raw": raw}
+    return Usage.model_construct(**known)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .plain import mapping
 
-__all__ = ["carries_content", "texts_of"]
+__all__ = ["carries_content", "plain_delta", "texts_of"]
 
 _DELTA_TYPES = frozenset(
     {
@@ -61,6 +61,34 @@ def carries_content(values: Mapping[str, Any], kind: str | None) -> bool:
     if kind is None and values.get("delta") is not None:
         return bool(values["delta"])
     return any(values.get(name) for name in _WHOLE_NAMES)
+
+
+def plain_delta(values: Mapping[str, Any]) -> bool | None:
+    """Say whether an event brings nothing but more text, as most events of a stream do, and need not be read further.
+
+    Args:
+        values: The event.
+
+    Returns:
+        Whether it carries content; None where it may say more, or is no such event.
+    """
+    kind = values.get("type")
+    if kind is not None:
+        is_delta = type(kind) is str and (kind in _DELTA_TYPES or kind.endswith(".delta"))
+        return True if is_delta and "delta" in values and values.get("event_type") is None else None
+    choices = values.get("choices")
+    if type(choices) is not list or len(choices) != 1:
+        return None
+    if values.get("usage") is not None or values.get("x_groq") is not None or values.get("error") is not None:
+        return None
+    choice = mapping(choices[0])
+    if choice.get("finish_reason") is not None or choice.get("usage") is not None:
+        return None
+    delta = choice.get("delta")
+    if delta is None:
+        return None
+    part = mapping(delta)
+    return bool(part.get("content")) or _part_content(part)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -7,8 +7,9 @@ store: no property, method or `__getattr__` of theirs runs, so nothing is fetche
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -28,30 +29,70 @@ def shallow(value: Any) -> Mapping[str, Any] | None:
 
     Args:
         value: A mapping, pydantic model, protobuf (or proto-plus) message, dataclass, named tuple or plain object.
+
+    Returns:
+        Names to values; not to be changed, it may be the object's own.
     """
-    if type(value) is dict or isinstance(value, Mapping):
+    if type(value) is dict:
         return value
-    if value is None or isinstance(value, (str, bytes, bytearray, int, float, list, type)):
-        return None
-    kind = type(value)
-    if hasattr(kind, "model_fields") and hasattr(kind, "__pydantic_validator__"):
-        stored = dict(vars(value))
-        stored.update(getattr(value, "__pydantic_extra__", None) or {})
-        return stored
-    if hasattr(kind, "DESCRIPTOR") and hasattr(kind, "ListFields"):
-        return {descriptor.name: _enum_name(descriptor, found) for descriptor, found in value.ListFields()}
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        as_dict = getattr(value, "_asdict", None)
-        return as_dict() if as_dict is not None else None
-    held: Any = getattr(value, "__dict__", None)
+    kind: Any = type(value)
+    return _reader(kind)(value)
+
+
+def _nothing(_value: Any) -> None:
+    return None
+
+
+def _itself(value: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = value
+    return found
+
+
+def _from_pydantic(value: Any) -> Mapping[str, Any]:
+    stored: Mapping[str, Any] = value.__dict__
+    extra = value.__pydantic_extra__
+    return {**stored, **extra} if extra else stored
+
+
+def _from_protobuf(value: Any) -> Mapping[str, Any]:
+    return {descriptor.name: _enum_name(descriptor, found) for descriptor, found in value.ListFields()}
+
+
+def _from_dataclass(value: Any) -> Mapping[str, Any]:
+    return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+
+
+def _from_tuple(value: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = value._asdict()
+    return found
+
+
+def _from_object(value: Any) -> Mapping[str, Any] | None:
+    held = getattr(value, "__dict__", None)
     if not isinstance(held, dict):
         return None
     for wrapped in ("_pb", "_proto", "proto"):
         if wrapped in held:
             return shallow(held[wrapped])
     return {name: found for name, found in held.items() if isinstance(name, str)}
+
+
+@functools.lru_cache(maxsize=512)
+def _reader(kind: Any) -> Callable[[Any], Mapping[str, Any] | None]:
+    """Return how objects of a class are read; asked once a class, for a stream has thousands of one."""
+    if issubclass(kind, Mapping):
+        return _itself
+    if issubclass(kind, (type(None), str, bytes, bytearray, int, float, list, type)):
+        return _nothing
+    if hasattr(kind, "model_fields") and hasattr(kind, "__pydantic_validator__"):
+        return _from_pydantic
+    if hasattr(kind, "DESCRIPTOR") and hasattr(kind, "ListFields"):
+        return _from_protobuf
+    if dataclasses.is_dataclass(kind):
+        return _from_dataclass
+    if issubclass(kind, tuple):
+        return _from_tuple if hasattr(kind, "_asdict") else _nothing
+    return _from_object
 
 
 def _enum_name(descriptor: Any, found: Any) -> Any:

@@ -8,12 +8,16 @@ Names of providers are those that people write and that price lists know (`opena
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Route", "match_route", "provider_of_host"]
+__all__ = ["ENV_HOSTS", "Route", "hosts_from_environment", "match_route", "provider_of_host", "route_of"]
+
+ENV_HOSTS: Final = "LLM_LOGGING_HOSTS"
+"""The environment variable that names hosts of one's own."""
 
 
 class Route(NamedTuple):
@@ -182,6 +186,13 @@ def match_route(method: str, url: str, hosts: Mapping[str, str] | None = None) -
     if method.upper() != "POST" or not host:
         return None
     return route_of(host, parts.port, parts.path, hosts)
+
+
+def hosts_from_environment() -> dict[str, str]:
+    """Return the hosts that `LLM_LOGGING_HOSTS` names: `gpu-7:8000=vllm,proxy.internal=litellm`."""
+    given = os.environ.get(ENV_HOSTS, "")
+    pairs = (part.partition("=") for part in given.split(",") if part.strip())
+    return {host.strip(): name.strip() for host, _, name in pairs if host.strip() and name.strip()}
 
 
 def route_of(host: str, port: int | None, path: str, hosts: Mapping[str, str] | None = None) -> Route | None:

@@ -65,6 +65,11 @@ class LineDecoder:
             self._skipping = True
         return lines
 
+    @property
+    def holding(self) -> bool:
+        """Say whether a line has begun and not ended."""
+        return bool(self._buffer) or self._skipping or self._start
+
     def rest(self) -> bytes:
         """Return what came after the last line end, and forget it."""
         rest, self._buffer = self._buffer, b""
@@ -81,6 +86,11 @@ class SSEDecoder:
         self._event = ""
         self._data: list[bytes] = []
         self._size = 0
+
+    @property
+    def idle(self) -> bool:
+        """Say whether the next byte begins an event."""
+        return not (self._data or self._event or self._lines.holding)
 
     def feed(self, data: bytes) -> Iterator[ServerSentEvent]:
         """Take the next bytes and yield the events that are whole now."""

@@ -13,14 +13,14 @@ from ..clock import clock
 from ..files.layout import Layout
 from ..question import StatsOptions, StatsScope
 from .columns import columns, held_columns
-from .costs import price_asked
+from .costs import kinds_in, price_asked
 from .fold import fold_lines
 from .load import load_lines
 from .overrides import find_overrides, read_overrides
 from .period import resolve_period
 from .query import ask, make_question
 from .source import LogFile, named_logs, open_logs, scope_logs
-from .stats import Answer, Reading, check_scope, connect
+from .stats import Answer, Reading, _check_strict, check_scope, connect, duckdb_error
 
 __all__ = ["ask_requests"]
 
@@ -62,18 +62,32 @@ def ask_requests(
     stack.callback(db.close)
     made = Answer(db, question, logs, layout.root if reading.files is None else None, overrides=overrides)
     opened = open_logs(logs, stack)
-    made.loaded, made.loader = load_lines(
-        db,
-        opened,
-        logs,
-        extra=question.extra,
-        cache_dir=reading.cache_dir,
-        use_cache=reading.cache,
-        progress=reading.progress,
-    )
-    made.folded = fold_lines(db, extra=question.extra)
-    ask(db, "requests", question)
+    try:
+        _compute(made, opened, reading, use_cache=reading.cache)
+    except duckdb_error():
+        if not reading.cache:
+            raise
+        # A piece of the cache vanished or is damaged: the lines themselves have the answer.
+        made.loader.forget()
+        _compute(made, opened, reading, use_cache=False)
     if priced:
-        made.costs = price_asked(db, read_overrides(overrides) if overrides is not None else [])
+        own = read_overrides(overrides) if overrides is not None else []
+        made.costs = price_asked(db, own, kinds_in(db, "requests"), None)
     check_scope(made, layout)
     return made, opened
+
+
+def _compute(made: Answer, files: list[LogFile], reading: Reading, *, use_cache: bool) -> None:
+    extra = made.question.extra
+    made.loaded, made.loader = load_lines(
+        made.db,
+        files,
+        made.logs,
+        extra=extra,
+        cache_dir=reading.cache_dir,
+        use_cache=use_cache,
+        progress=reading.progress,
+    )
+    _check_strict(made)
+    fold_lines(made.db, extra=extra)
+    ask(made.db, "requests", made.question)

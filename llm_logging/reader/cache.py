@@ -34,7 +34,7 @@ ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 @cache
@@ -74,7 +74,7 @@ class Piece:
         parsed: What the span held beside requests.
         spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
         joined: Lines that were folded into others of the piece.
-        rows: How many rows it has.
+        kinds: Which kinds of request it has; see `costs.kinds_in`.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Piece:
     parsed: Parsed
     spans: tuple[tuple[str, int, int, int], ...] = ()
     joined: int = 0
-    rows: int = 0
+    kinds: tuple[tuple[str, str, str, int, bool], ...] = ()
 
 
 @dataclass
@@ -273,6 +273,7 @@ def _record(item: Mapping[str, Any]) -> Record:
             **{
                 **piece,
                 "parsed": Parsed.from_json(piece["parsed"]),
+                "kinds": tuple((str(p), str(m), str(t), int(n), bool(r)) for p, m, t, n, r in piece["kinds"]),
                 "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
             }
         )

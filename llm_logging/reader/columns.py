@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -85,6 +86,33 @@ class Column:
     def source(self) -> str:
         """Where a parsed line has it, as SQL."""
         return "raw." + ".".join(f'"{part}"' for part in (self.origin or self.path).split("."))
+
+    @property
+    def native_type(self) -> str:
+        """The type that the parser reads it as where a wrong one is an error; counts as what shows a part of one."""
+        return {
+            "count": "DOUBLE",
+            "ms": "DOUBLE",
+            "time": "TIMESTAMPTZ",
+            "bool": "BOOLEAN",
+            "list": "VARCHAR[]",
+        }.get(self.kind, "VARCHAR")
+
+    def take(self, value: str) -> str:
+        """Return SQL for a value read as `native_type`."""
+        if self.kind == "count":
+            return f"{value}::BIGINT"
+        if self.kind == "time":
+            return f"make_timestamp(epoch_us({value}))"
+        return value if self.kind in {"ms", "bool", "list"} else self.read(value)
+
+    def misfit(self, value: str) -> str | None:
+        """Return SQL that says that a value read as `native_type` does not fit; None where any fits."""
+        if self.kind == "count":
+            return f"{value} < {self.least} OR {value} > {self.most} OR {value} <> floor({value})"
+        if self.kind == "ms":
+            return f"{value} < 0 OR NOT isfinite({value})"
+        return f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL" if self.kind == "amount" else None
 
     def read(self, text: str) -> str:
         """Return SQL that reads the kind from text; NULL where the text is not one."""
@@ -201,23 +229,15 @@ def find_column(name: str) -> Column | None:
     return named[0] if len(named) == 1 else None
 
 
-def raw_struct(paths: list[str]) -> dict[str, str]:
-    """Return the types with which DuckDB is to read these paths from lines: all of them text.
-
-    Text keeps apart what a typed reading would blur: it turns 7.9 tokens into 8 and a wrong type into NULL.
-    """
-    top: dict[str, list[str] | None] = {}
-    for path in paths:
+def raw_struct(types_by_path: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns as which DuckDB is to read these paths of a line, structs around those that have a dot."""
+    top: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    for path, kind in types_by_path.items():
         head, _, leaf = path.partition(".")
         if leaf:
-            parts = top.setdefault(head, [])
-            if parts is not None:
-                parts.append(leaf)
+            parts.setdefault(head, []).append(f'"{leaf}" {kind}')
+            top[head] = ""
         else:
-            top[head] = None
-    return {head: "VARCHAR" if parts is None else _text_struct(parts) for head, parts in top.items()}
-
-
-def _text_struct(parts: list[str]) -> str:
-    inner = ", ".join(f'"{part}" VARCHAR' for part in parts)
-    return f"STRUCT({inner})"
+            top[head] = kind
+    return {head: kind or f"STRUCT({', '.join(parts[head])})" for head, kind in top.items()}

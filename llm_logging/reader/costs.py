@@ -1,27 +1,32 @@
 """What the requests in question cost: rates joined in SQL, exactly.
 
-Makes `priced` from `asked`: `estimated` and `saved` are whole numbers of a unit whose decimals `Costs.scale` says,
-NULL where the provider reported the cost itself or no price is known.
+Makes `priced` from `asked`: `rate_no` says which rate a request has, `estimated` what it costs, in whole numbers of a
+unit whose decimals `Costs.scale` says; NULL where the provider reported the cost itself or no price is known.
 """
 
 # ruff: noqa: S608  names come from our own columns, values are bound
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .overrides import Override
-from .pricing import KINDS, OPTIONAL, Product, Rate, decimals_of, merged, odd_price, resolve_rates
+from .pricing import KINDS, OPTIONAL, Product, Rate, decimals_of, merged, odd_price
+from .rates import known_rates
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Costs", "price_asked"]
+__all__ = ["Costs", "Kind", "kinds_in", "price_asked"]
+
+# Provider, model, service tier and pattern of tokens; and whether their counts fit each other.
+Kind = tuple[str, str, str, int, bool]
 
 # Counts that fit each other, so that the price is linear in them.
 _REGULAR: Final = (
@@ -41,7 +46,7 @@ class Costs:
     """How the requests were priced.
 
     Attributes:
-        scale: The decimals of the unit of `estimated` and `saved`.
+        scale: The decimals of the unit of `estimated`.
         rates: By their number in the column `rate_no`.
         odd: Requests that were priced one by one, their counts contradicting each other.
         refused: Those among them for which the list has no answer.
@@ -53,24 +58,43 @@ class Costs:
     refused: int = 0
 
 
-def price_asked(db: DuckDBPyConnection, overrides: Sequence[Override]) -> Costs:
-    """Make `priced` from `asked`; see the module."""
-    products = db.execute(
+def kinds_in(db: DuckDBPyConnection, source: str) -> list[Kind]:
+    """List the kinds of request in a table of lines or requests that a list may have a price for."""
+    count = {kind: f"coalesce(usage_{kind}, 0)" for kind in KINDS}
+    pattern, regular = _PATTERN, _REGULAR
+    for kind, value in count.items():
+        pattern = re.sub(rf"\b{kind}\b", value, pattern)
+        regular = re.sub(rf"\b{kind}\b", value, regular)
+    rows = db.execute(
         f"""
-        SELECT {", ".join(_PRODUCT[:3])}, {_PATTERN} AS pattern, min(started), max(started)
-        FROM asked WHERE {_LISTED} AND {_REGULAR} GROUP BY ALL ORDER BY ALL
+        SELECT DISTINCT coalesce(provider, ''), coalesce(response_model, model, ''), coalesce(service_tier, ''),
+            {pattern}, {regular}
+        FROM {source}
+        WHERE (usage_prompt_tokens IS NOT NULL OR usage_completion_tokens IS NOT NULL) AND cost_amount IS NULL
         """
     ).fetchall()
-    wanted = [
-        (Product(row[0], row[1], row[2], row[3]), row[4].replace(tzinfo=UTC), row[5].replace(tzinfo=UTC))
-        for row in products
-    ]
-    rates = merged(resolve_rates(wanted, overrides))
-    odd = _odd_prices(db, overrides)
+    return [(str(row[0]), str(row[1]), str(row[2]), int(row[3]), bool(row[4])) for row in rows]
+
+
+def price_asked(
+    db: DuckDBPyConnection, overrides: Sequence[Override], kinds: Iterable[Kind], folder: Path | None
+) -> Costs:
+    """Make `priced` from `asked`; see the module.
+
+    Args:
+        db: Where `asked` is.
+        overrides: The user's own rates.
+        kinds: Every kind of request that may be in `asked`; see `kinds_in`.
+        folder: Where rates found before are kept; None: nowhere.
+    """
+    known = sorted(set(kinds))
+    wanted = [Product(*kind[:4]) for kind in known if kind[4]]
+    rates = merged(known_rates(wanted, overrides, folder))
+    odd = _odd_prices(db, overrides) if any(not kind[4] for kind in known) else []
     scale = max([decimals_of(rates), *(_decimals(price) for *_, price in odd if price is not None)])
     _load_rates(db, rates, scale)
     _load_odd(db, odd, scale)
-    _join(db)
+    _join(db, odd=bool(odd))
     return Costs(scale=scale, rates=rates, odd=len(odd), refused=sum(1 for *_, price in odd if price is None))
 
 
@@ -135,20 +159,22 @@ def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def _join(db: DuckDBPyConnection) -> None:
+def _join(db: DuckDBPyConnection, *, odd: bool) -> None:
     terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
-    cached = " + ".join(
-        f"r_{kind} * a.{kind}"
-        for kind in ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-    )
     same_kinds = " AND ".join(f"o.{kind} = a.{kind}" for kind in KINDS)
     listed = f"{_LISTED.replace('has_usage', 'a.has_usage').replace('started', 'a.started')}"
+    # Joining nothing costs time too.
+    odd_prices = (
+        f"odd_prices AS o ON {listed} AND NOT a.regular AND o.price_provider = a.price_provider "
+        "AND o.price_model = a.price_model AND o.price_tier = a.price_tier AND o.started = a.started "
+        f"AND {same_kinds}"
+        if odd
+        else "(SELECT NULL::HUGEINT AS amount) AS o ON true"
+    )
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW priced AS
-        SELECT a.*, r.rate_no,
-            coalesce(r.r_request + {terms}, o.amount) AS estimated,
-            CASE WHEN o.amount IS NULL THEN -({cached}) ELSE 0 END AS saved,
+        SELECT a.*, r.rate_no, o.amount AS odd_amount, coalesce(r.r_request + {terms}, o.amount) AS estimated,
             a.has_usage AND a.reported IS NULL AND r.rate_no IS NULL AND o.amount IS NULL AS unpriced
         FROM (SELECT *, {_PATTERN} AS pattern, {_REGULAR} AS regular FROM asked) AS a
         LEFT JOIN rates AS r ON {listed} AND a.regular
@@ -157,22 +183,6 @@ def _join(db: DuckDBPyConnection) -> None:
             AND a.started >= r.since AND a.started < r.until
             AND epoch_us(a.started) % 86400000000 >= r.day_from AND epoch_us(a.started) % 86400000000 < r.day_until
             AND a.prompt_tokens BETWEEN r.prompt_from AND r.prompt_until
-        LEFT JOIN odd_prices AS o ON {listed} AND NOT a.regular
-            AND o.price_provider = a.price_provider AND o.price_model = a.price_model
-            AND o.price_tier = a.price_tier AND o.started = a.started AND {same_kinds}
+        LEFT JOIN {odd_prices}
         """
     )
-
-
-def other_costs(
-    db: DuckDBPyConnection, source: str, groups: Sequence[str]
-) -> dict[tuple[Any, ...], dict[str, Decimal]]:
-    """Sum what was reported in other currencies than dollars, by the columns of a grouping."""
-    by = "".join(f"{group}, " for group in groups)
-    rows = db.execute(
-        f"SELECT {by}currency, sum(reported) FROM {source} WHERE reported IS NOT NULL AND currency <> 'USD' GROUP BY ALL"
-    ).fetchall()
-    found: dict[tuple[Any, ...], dict[str, Decimal]] = defaultdict(dict)
-    for *group, currency, amount in rows:
-        found[tuple(group)][currency] = amount
-    return found

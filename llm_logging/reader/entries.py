@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +24,8 @@ from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from .asking import ask_requests
 from .events import page_size
-from .lookup import ids_with_prefix, lines_with_ids, lines_with_texts
-from .newest import decode_cursor, encode_cursor, micros_of
+from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
+from .newest import decode_cursor, encode_cursor, may_hold, micros_of
 from .request_log import (
     RequestLine,
     RequestLog,
@@ -182,8 +182,8 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
-    oldest = None if None in starts else min(start for start in starts if start is not None)
-    near = [file for file in files if _may_hold(file, oldest)]
+    oldest = None if None in starts else min(s.replace(tzinfo=UTC) for s in starts if s is not None)
+    near = [file for file in files if may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
     lines = _collect(near, logs, owner, texts)
     if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
@@ -197,15 +197,6 @@ def _entries(
         _join_content(owner, lines, near, stack, layout, texts)
     folded = [fold_twice(lines[key]) for key in keys if key in lines]
     return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
-
-
-def _may_hold(file: LogFile, oldest: datetime | None) -> bool:
-    """Say whether a segment may hold a line logged at a time or later."""
-    sealed_at = file.segment.sealed_at if file.segment is not None else None
-    # The stamp has whole seconds.
-    return (
-        sealed_at is None or oldest is None or sealed_at + timedelta(seconds=2) >= oldest.replace(tzinfo=UTC)
-    )
 
 
 def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
@@ -327,9 +318,9 @@ def _join_content(
     if not contents:
         return
     times = [line.time for found in lines.values() for line in found if line.time is not None]
-    oldest = min(times).replace(tzinfo=None) if times else None
+    oldest = min(times, default=None)
     named = [Log(_name(path, layout.root), path) for path in contents]
-    opened = [file for file in open_logs(named, stack) if _may_hold(file, oldest)]
+    opened = [file for file in open_logs(named, stack) if may_hold(file, oldest)]
     for _, data in lines_with_ids(opened, owner):
         _note_content(data, owner, texts)
 
@@ -349,7 +340,7 @@ def get_request_log(
     """Return one request, folded, and its lines as they are in the files.
 
     Args:
-        request_id: Its id, or the first four or more characters of it, where only one begins so.
+        request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
         scope: Where to look; None: everywhere.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -360,7 +351,7 @@ def get_request_log(
 
     Raises:
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
-        ValidationError: Several ids begin so.
+        ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
     layout = Layout(root)
@@ -368,12 +359,13 @@ def get_request_log(
         asked = scope if scope is not None else StatsScope()
         logs = scope_logs(asked, layout) if files is None else named_logs(files, stack)
         opened = open_logs(logs, stack)
-        key = _whole_id(request_id, opened)
+        named = _whole_id(request_id, opened)
+        key, needles = key_of(named), needles_of(named)
         owner = {key: key}
         texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
         raw: list[bytes] = []
         lines: list[RequestLine] = []
-        for place, data in lines_with_ids(opened, owner):
+        for place, data in lines_with_ids(opened, owner, needles=needles):
             _note_content(data, owner, texts)
             read = read_request_lines(data, log=logs.index(opened[place].log), name=opened[place].raw.name)
             mine = [line for line in read if line.key == key and _in_scope(line, asked)]
@@ -397,17 +389,17 @@ def _in_scope(line: RequestLine, scope: StatsScope) -> bool:
     return all(value is None or str(line.fields.get(name)) == value for name, value in wanted.items())
 
 
-def _whole_id(text: str, files: Sequence[LogFile]) -> uuid.UUID:
+def _whole_id(text: str, files: Sequence[LogFile]) -> str:
     try:
-        return uuid.UUID(text)
+        return str(uuid.UUID(text))
     except ValueError:
         pass
-    found = ids_with_prefix(files, text, most=5) if len(text) >= 4 else set()
-    if text in found or len(found) == 1:
-        return key_of(text if text in found else found.pop())
-    if found:
-        raise ValidationError(
-            f"request {text!r}: expected the beginning of one id, got that of {', '.join(sorted(found))} ...",
-            code=ErrorCode.INVALID_OPTIONS,
-        )
-    return key_of(text)
+    found = ids_with_part(files, text, most=5) if len(text) >= 4 else set()
+    if text in found or not found:
+        return text
+    if len(found) == 1:
+        return found.pop()
+    raise ValidationError(
+        f"request {text!r}: expected the beginning or the end of one id, got that of {', '.join(sorted(found))} ...",
+        code=ErrorCode.INVALID_OPTIONS,
+    )

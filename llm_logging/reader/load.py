@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from .cache import Piece, Record, SegmentCache, bound_size, cache_folder
 from .columns import Column, held_columns
+from .costs import Kind, kinds_in
 from .fold import fold_piece
 from .hot import hot_keys, parquet
 from .parse import Parsed, RawFile, line_columns, parse_file
@@ -48,14 +49,14 @@ class Loaded:
         numbers: Which lines are there.
         joined: Lines folded within pieces.
         unreadable: Files that could not be read to their end, and why.
-        cached: Whether anything came from the cache.
+        kinds: Which kinds of request pieces and tail have.
     """
 
     parsed: list[tuple[str, Parsed]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
     joined: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
-    cached: bool = False
+    kinds: set[Kind] = field(default_factory=set)
 
     def note(
         self, log_no: int, name: str, parsed: Parsed, spans: Sequence[tuple[str, int, int, int]]
@@ -141,11 +142,11 @@ class Loader:
             record = None
         covered = 0
         if record is not None and cache is not None:
-            self.loaded.cached = True
             for piece in record.pieces:
                 self.ready.append((log_no, cache.path(piece)))
                 self.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans)
                 self.loaded.joined += piece.joined
+                self.loaded.kinds.update(piece.kinds)
             covered = record.covered
         if file.raw.compression is not None:
             if record is None:
@@ -196,6 +197,7 @@ class Loader:
                 self.ready.append((span.log_no, span.cache.path(piece)))
                 self.loaded.note(span.log_no, span.file.raw.name, piece.parsed, piece.spans)
                 self.loaded.joined += piece.joined
+                self.loaded.kinds.update(piece.kinds)
                 yield span
 
     def _parse_tails(self, tails: Sequence[_Span], done: int, total: int) -> None:
@@ -216,6 +218,7 @@ class Loader:
             if self.progress is not None:
                 self.progress(done, total)
         self.db.execute("DROP TABLE IF EXISTS piece")
+        self.loaded.kinds.update(kinds_in(self.db, "tail"))
 
     def _save(self) -> None:
         for cache in self.caches.values():
@@ -345,13 +348,14 @@ def _make_piece(db: DuckDBPyConnection, span: _Span) -> Piece:
     temporary = path.with_name(f".{name}.{os.getpid()}")
     db.execute(
         f"COPY (SELECT * FROM piece_rows) TO '{str(temporary).replace(chr(39), chr(39) * 2)}' "
-        "(FORMAT parquet, COMPRESSION snappy)"
+        "(FORMAT parquet, PARQUET_VERSION v2, WRITE_BLOOM_FILTER false)"
     )
     temporary.chmod(0o600)
     temporary.replace(path)
     spans = tuple(numbers_in(db, "piece"))
+    kinds = tuple(kinds_in(db, "piece_rows"))
     db.close()
     end = span.end
     if span.file.raw.compression == "gz":
         end = int.from_bytes(os.pread(span.file.descriptor, 4, span.file.size - 4), "little")
-    return Piece(name, span.start, end, parsed, spans, joined)
+    return Piece(name, span.start, end, parsed, spans, joined, kinds)

@@ -20,17 +20,20 @@ from .parse import RawFile
 from .request_log import key_of
 from .source import LogFile
 
-__all__ = ["ids_with_prefix", "lines_with_ids", "lines_with_texts"]
+__all__ = ["ids_with_part", "lines_with_ids", "lines_with_texts", "needles_of"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
 
-def lines_with_ids(files: Sequence[LogFile], keys: Iterable[uuid.UUID]) -> Iterator[tuple[int, bytes]]:
+def lines_with_ids(
+    files: Sequence[LogFile], keys: Iterable[uuid.UUID], *, needles: Sequence[bytes] = ()
+) -> Iterator[tuple[int, bytes]]:
     """Give every line in which an `id` or `request_id`, at any depth, is one of the keys.
 
     Args:
         files: Where to look; open, so that they stay as they were listed.
         keys: Of ids, as `key_of` makes them.
+        needles: Bytes of which each such line holds one, where that is known; makes looking for one id fast.
 
     Yields:
         The number of the file, and the line without its newline.
@@ -55,7 +58,20 @@ def lines_with_ids(files: Sequence[LogFile], keys: Iterable[uuid.UUID]) -> Itera
         return
     for place, file in enumerate(files):
         for chunk in _whole_lines(file.raw):
+            if needles and not any(needle in chunk for needle in needles):
+                continue
             yield from ((place, line) for line in _cut(chunk, holds(chunk)))
+
+
+def needles_of(text: str) -> tuple[bytes, ...]:
+    """Return bytes of which every line of one id holds one, however the id was written; see `lines_with_ids`."""
+    try:
+        start = uuid.UUID(text).hex[:8]
+    except ValueError:
+        spelled = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+        return tuple(sorted(one.encode("utf-8", "surrogatepass") for one in spelled))
+    # With hyphens or without, in braces or not: the first eight digits stand together, in one case.
+    return (start.encode(), start.upper().encode())
 
 
 def lines_with_texts(
@@ -83,21 +99,29 @@ def lines_with_texts(
             yield from ((place, line) for line in _cut(chunk, places))
 
 
-def ids_with_prefix(files: Sequence[LogFile], prefix: str, *, most: int) -> set[str]:
-    """Return ids of requests that begin so, at most so many.
+def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]:
+    """Return ids of requests that begin or end so, in any case, at most so many.
 
     Args:
         files: Where to look.
-        prefix: The first characters.
+        part: The first or the last characters.
         most: When to stop looking.
     """
-    start = re.escape(prefix.encode("utf-8", "surrogatepass"))
+    text = re.escape(part.encode("utf-8", "surrogatepass"))
     pattern = re.compile(
-        rb'[{,]\s{0,8}"(?:request_)?id"\s{0,8}:\s{0,8}"(' + start + rb'[^"\\]{0,2000})"', re.IGNORECASE
+        rb'[{,]\s{0,8}"(?:request_)?id"\s{0,8}:\s{0,8}"('
+        + text
+        + rb'[^"\\]{0,2000}|[^"\\]{0,2000}'
+        + text
+        + rb')"',
+        re.IGNORECASE,
     )
     found: set[str] = set()
+    needles = {text.encode("utf-8", "surrogatepass") for text in (part, part.lower(), part.upper())}
     for file in files:
         for chunk in _whole_lines(file.raw):
+            if not any(needle in chunk for needle in needles):
+                continue
             for match in pattern.finditer(chunk):
                 if _is_request(chunk, match.start(1), match[1]):
                     found.add(match[1].decode("utf-8", "replace"))

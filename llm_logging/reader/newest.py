@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ..errors import ErrorCode, ValidationError
@@ -22,7 +22,7 @@ from ..files.lines import Line, read_lines
 from .parse import RawFile
 from .source import LogFile
 
-__all__ = ["Place", "decode_cursor", "encode_cursor", "micros_of", "newest_lines", "suffix_of"]
+__all__ = ["Place", "decode_cursor", "encode_cursor", "may_hold", "micros_of", "newest_lines", "suffix_of"]
 
 T = TypeVar("T")
 
@@ -168,6 +168,13 @@ def newest_lines(
 def suffix_of(raw: RawFile) -> str:
     """Return what tells how a file is packed."""
     return f".{raw.compression}" if raw.compression else ""
+
+
+def may_hold(file: LogFile, oldest: datetime | None) -> bool:
+    """Say whether a segment may hold a line logged at a time or later; None: at any."""
+    sealed_at = file.segment.sealed_at if file.segment is not None else None
+    # The stamp has whole seconds.
+    return sealed_at is None or oldest is None or sealed_at + timedelta(seconds=2) >= oldest
 
 
 def _bound(file: LogFile) -> int:

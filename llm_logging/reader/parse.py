@@ -1,5 +1,10 @@
 """Step 1, parse: lines of JSON become typed rows, one a line.
 
+Two ways. The fast one reads values as what they are to be and gives up on the first that is not, so a file that it
+reads holds nothing wrong: DuckDB tells a wrong type then, and what it would bend without a word (7.9 tokens become 8,
+true becomes 1) is looked for. A file on which it gives up is read as text, value by value; and if some of its lines are
+not even JSON, line by line (`salvage`).
+
 Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
 reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
 columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, and `bad`, true where a
@@ -29,7 +34,6 @@ __all__ = ["Parsed", "RawFile", "line_columns", "parse_file"]
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
-_ENVELOPE: Final = ("timestamp", "event_type", "writer.id", "writer.seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +84,25 @@ def line_columns(extra: Sequence[Column] = ()) -> list[str]:
     return ["key", "line_time", "writer_id", "seq", "bad", *held]
 
 
-def _read_json(extra: Sequence[Column], compression: str | None) -> str:
-    paths = [*_ENVELOPE, "id", *_FLAT_SIGNS, *(column.origin or column.path for column in held_columns())]
-    paths += [column.path for column in extra if column.kind != "attribute"]
-    structure = raw_struct(list(dict.fromkeys(paths)))
+def _read_json(extra: Sequence[Column], compression: str | None, *, native: bool) -> str:
+    fixed = {
+        "timestamp": "TIMESTAMPTZ", "event_type": "VARCHAR", "writer.id": "VARCHAR", "writer.seq": "BIGINT", "id": "UUID",
+        "usage.total_tokens": "DOUBLE",
+    }  # fmt: skip
+    wanted = [*held_columns(), *(column for column in extra if column.kind != "attribute")]
+    types = {
+        **dict.fromkeys(_FLAT_SIGNS, "VARCHAR"),
+        **{c.origin or c.path: c.native_type for c in wanted},
+        **fixed,
+    }
+    if not native:
+        types = dict.fromkeys(types, "VARCHAR")
     if any(column.kind == "attribute" for column in extra):
-        structure["attributes"] = "JSON"
-    types = ", ".join(f"'{name}': '{kind}'" for name, kind in structure.items())
+        types["attributes"] = "JSON"
+    listed = ", ".join(f"'{name}': '{kind}'" for name, kind in raw_struct(types).items())
     unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[compression]
     return (
-        f"read_json(?, format='newline_delimited', columns={{{types}}}, ignore_errors=true, "
+        f"read_json(?, format='newline_delimited', columns={{{listed}}}, ignore_errors={not native}, "
         f"compression='{unpack}')"
     )
 
@@ -127,6 +140,32 @@ def _projection(extra: Sequence[Column]) -> str:
     )
 
 
+def _native_projection(extra: Sequence[Column]) -> str:
+    values = [
+        f'{_attribute(column) if column.kind == "attribute" else column.take(column.source)} AS "{column.name}"'
+        for column in (*held_columns(), *extra)
+    ]
+    fixed = [
+        "raw.id AS key",
+        "make_timestamp(epoch_us(raw.timestamp)) AS line_time",
+        "raw.writer.id AS writer_id",
+        "raw.writer.seq AS seq",
+        "false AS bad",
+    ]
+    return ", ".join([*fixed, *values])
+
+
+def _native_odd(extra: Sequence[Column]) -> str:
+    """Return SQL that says of a line read natively that it needs the closer look."""
+    wanted = (*held_columns(), *extra)
+    misfits = [column.misfit(column.source) for column in wanted if column.kind not in {"attribute", "key"}]
+    prompt, completion = "raw.usage.prompt_tokens", "raw.usage.completion_tokens"
+    total = f"coalesce({prompt} + {completion}, {prompt}, {completion})"
+    conditions = [condition for condition in misfits if condition is not None]
+    conditions += [f"{total} IS DISTINCT FROM raw.usage.total_tokens", "raw.timestamp_start IS NULL"]
+    return " OR ".join(f"({condition})" for condition in conditions)
+
+
 def _misfits(extra: Sequence[Column]) -> dict[str, str]:
     """Return for each field that can be wrong the SQL that says it is there and unusable."""
     return {
@@ -158,6 +197,13 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
     import duckdb
 
     try:
+        found = _load_native(db, raw, table, extra)
+        if not found.odd:
+            return Parsed(lines=found.lines, others=found.others)
+    except duckdb.Error:
+        # Something in the file is not what it is to be, or its compression is damaged.
+        pass
+    try:
         found = _load(db, raw.path, raw.compression, table, extra)
     except duckdb.Error:
         # Damaged compression, or a line beyond what the parser takes: looked at line by line below.
@@ -180,14 +226,28 @@ class _Loaded:
     bad: int
 
 
+def _load_native(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> _Loaded:
+    kind = f"CASE WHEN {_kind()} = 1 AND coalesce({_native_odd(extra)}, false) THEN 0 ELSE {_kind()} END"
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {kind} AS kind, {_native_projection(extra)} "
+        f"FROM {_read_json(extra, raw.compression, native=True)} AS raw",
+        [str(raw.path)],
+    )
+    return _tally(db, table)
+
+
 def _load(
     db: DuckDBPyConnection, path: Path, compression: str | None, table: str, extra: Sequence[Column]
 ) -> _Loaded:
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_kind()} AS kind, {_projection(extra)} "
-        f"FROM {_read_json(extra, compression)} AS raw",
+        f"FROM {_read_json(extra, compression, native=False)} AS raw",
         [str(path)],
     )
+    return _tally(db, table)
+
+
+def _tally(db: DuckDBPyConnection, table: str) -> _Loaded:
     row = db.execute(
         "SELECT count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0), "
         f"count(*) FILTER (WHERE kind = 1 AND bad) FROM {table}"
@@ -202,7 +262,8 @@ def _invalid(
     misfits = _misfits(extra)
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in misfits.values())
     row = db.execute(
-        f"SELECT {counts} FROM {_read_json(extra, compression)} AS raw WHERE {_kind()} = 1", [str(path)]
+        f"SELECT {counts} FROM {_read_json(extra, compression, native=False)} AS raw WHERE {_kind()} = 1",
+        [str(path)],
     ).fetchone()
     return {name: count for name, count in zip(misfits, row or (), strict=True) if count}
 

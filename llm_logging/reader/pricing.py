@@ -54,6 +54,8 @@ _PROVIDER_NAMES: Final = {
 _MILLION: Final = Decimal(1_000_000)
 _DAY: Final = 86_400_000_000
 FAR: Final = 2**62
+EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 Usage = Mapping[str, int | None]
 

@@ -111,6 +111,16 @@ def _where(question: Question) -> tuple[str, list[Any]]:
     return " AND ".join(clauses), bound
 
 
+def _bound(db: DuckDBPyConnection, where: str, values: Sequence[Any]) -> str:
+    """Bind values as variables of the session: a view, unlike a query, takes no parameters."""
+    head, *parts = where.split("?")
+    assert len(parts) == len(values)
+    for place, (value, part) in enumerate(zip(values, parts, strict=True)):
+        db.execute(f"SET VARIABLE bound_{place} = ?", [value])
+        head += f"getvariable('bound_{place}'){part}"
+    return head
+
+
 def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
@@ -156,7 +166,7 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
 
 
 def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
-    """Make the table `asked` of the requests in question, with what figures are made of.
+    """Make the view `asked` of the requests in question, with what figures are made of.
 
     Args:
         db: Where `source` is.
@@ -164,7 +174,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
         question: What is asked.
     """
     offsets = offsets_in(db, source, question)
-    where, bound = _where(question)
+    where = _bound(db, *_where(question))
     groups = "".join(f", {_group_sql(group, offsets)}" for group in question.groups)
     limit = _naive(question.now - question.options.orphaned_after)
     prompt, completion = "usage_prompt_tokens", "usage_completion_tokens"
@@ -179,7 +189,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
     )  # fmt: skip
     db.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE asked AS
+        CREATE OR REPLACE TEMP VIEW asked AS
         SELECT key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
             coalesce(service_tier, '') AS price_tier, timestamp_start AS started, TIMESTAMP '{limit}' AS orphan_limit,
             {FINISHED} AS counted, {FINISHED} AND status = 'success' AS succeeded,
@@ -192,8 +202,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
             CASE WHEN {streamed} > 0 THEN {completion} * 1000.0 / ({streamed}) END AS speed,
             cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
         FROM {source} WHERE {where}
-        """,
-        bound,
+        """
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "content_of",
     "fold_request",
     "key_of",
+    "moment_of",
     "read_request_lines",
     "read_whole_file",
     "to_entry",
@@ -76,7 +77,7 @@ class RequestLine:
     time: datetime | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.time = _moment(self.envelope.get("timestamp"))
+        self.time = moment_of(self.envelope.get("timestamp"))
 
     @property
     def final(self) -> bool:
@@ -172,7 +173,8 @@ def _content(data: bytes) -> dict[str, Any]:
     return {name: source[name] for name in LLMRequestLogEntry.CONTENT_FIELDS if source.get(name) is not None}
 
 
-def _moment(value: Any) -> datetime | None:
+def moment_of(value: Any) -> datetime | None:
+    """Read an ISO 8601 time, UTC where it names no offset; None where the value is none."""
     if not isinstance(value, str):
         return None
     try:
@@ -212,7 +214,7 @@ def fold_request(lines: Sequence[RequestLine]) -> RequestLine:
     if attributes:
         fields["attributes"] = attributes
     starts = [text for line in ranked if isinstance(text := line.fields.get("timestamp_start"), str)]
-    moments = {moment: text for text in starts if (moment := _moment(text)) is not None}
+    moments = {moment: text for text in starts if (moment := moment_of(text)) is not None}
     if moments:
         fields["timestamp_start"] = moments[min(moments)]
     return RequestLine(winner.key, fields, winner.envelope, winner.log, sum(line.count for line in lines))
@@ -254,7 +256,7 @@ def to_entry(line: RequestLine) -> RequestLog:
         fields["attributes"] = {**(fields.get("attributes") or {}), "id": given_id}
     identity = {name: _text(fields.get(name)) for name in LLMRequestLogEntry.IDENTITY_FIELDS}
     fields.update({name: text or "unknown" for name, text in identity.items()})
-    if _moment(fields.get("timestamp_start")) is None and line.time is not None:
+    if moment_of(fields.get("timestamp_start")) is None and line.time is not None:
         fields["timestamp_start"] = line.time
     ended = "timestamp_end" in fields
     entry, _ = forgive(LLMRequestLogEntry, fields, line.time)

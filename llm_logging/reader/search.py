@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny
@@ -32,13 +32,14 @@ from .events import (
     read_event,
 )
 from .lookup import lines_with_ids
-from .newest import Place, encode_cursor, newest_lines
+from .newest import Place, encode_cursor, may_hold, newest_lines
 from .request_log import (
     RequestLine,
     RequestLog,
     content_of,
     fold_request,
     key_of,
+    moment_of,
     read_request_lines,
     to_entry,
 )
@@ -255,7 +256,7 @@ class _Search:
     def _hits(
         self, found: Sequence[tuple[Place, _Found]], speaking: Mapping[uuid.UUID, Place]
     ) -> Iterator[tuple[Place, SearchHit]]:
-        requests = self._requests({item.key for _, item in found if item.key is not None})
+        requests = self._requests([item for _, item in found])
         for place, item in found:
             entry: RequestLog | ChatMessage | LoggedEvent | None
             if item.key is not None:
@@ -285,32 +286,61 @@ class _Search:
         )
         return {item.key: place for place, item in newest if item.key is not None}
 
-    def _requests(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, RequestLog]:
+    def _requests(self, found: Sequence[_Found]) -> dict[uuid.UUID, RequestLog]:
         """Fold the requests of a page."""
-        lines: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-        texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
-        bare: dict[uuid.UUID, dict[str, Any]] = {}
+        keys = {item.key for item in found if item.key is not None}
         if not keys:
             return {}
-        for place, data in lines_with_ids(self.request_files, keys):
-            file = self.request_files[place]
-            for line in read_request_lines(data, log=place, name=file.raw.name):
-                if line.key in keys:
-                    lines[line.key].append(line)
+        begun = [moment for item in found if item.key is not None for moment in _moments(item.fields)]
+        oldest = min(begun, default=None)
+        near = [file for file in self.request_files if may_hold(file, oldest)]
+        held = _Lines(keys)
+        held.read(near)
+        if oldest is None or held.oldest() < oldest or not keys <= held.lines.keys():
+            # One of them began before any of its lines that match; or its numbers are not where its text is.
+            held.read([file for file in self.request_files if file not in near])
+        return {key: held.entry(key) for key in keys if held.lines[key] or key in held.bare}
+
+
+class _Lines:
+    """The lines of some requests, and their content."""
+
+    def __init__(self, keys: set[uuid.UUID]) -> None:
+        self.keys = keys
+        self.lines: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+        self.texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
+        self.bare: dict[uuid.UUID, dict[str, Any]] = {}
+
+    def read(self, files: Sequence[LogFile]) -> None:
+        for place, data in lines_with_ids(files, self.keys):
+            for line in read_request_lines(data, log=place, name=files[place].raw.name):
+                if line.key in self.keys:
+                    self.lines[line.key].append(line)
             content = content_of(data)
-            if content is not None and content[0] in keys:
-                texts[content[0]].update(content[1])
-                bare[content[0]] = object_of(data) or {}
-        requests = {}
-        for key in keys:
-            if lines[key]:
-                folded = fold_request(lines[key])
-                folded.fields.update(texts[key])
-                requests[key] = to_entry(folded)
-            elif key in bare:
-                # Its numbers are gone, pruned before its text.
-                requests[key] = to_entry(RequestLine(key, {**bare[key], "status": "pending"}, bare[key]))
-        return requests
+            if content is not None and content[0] in self.keys:
+                self.texts[content[0]].update(content[1])
+                self.bare[content[0]] = object_of(data) or {}
+
+    def oldest(self) -> datetime:
+        moments = [
+            moment for lines in self.lines.values() for line in lines for moment in _moments(line.fields)
+        ]
+        return min(moments, default=datetime.max.replace(tzinfo=UTC))
+
+    def entry(self, key: uuid.UUID) -> RequestLog:
+        if self.lines[key]:
+            folded = fold_request(self.lines[key])
+            folded.fields.update(self.texts[key])
+            return to_entry(folded)
+        # Its numbers are gone, pruned before its text.
+        return to_entry(RequestLine(key, {**self.bare[key], "status": "pending"}, self.bare[key]))
+
+
+def _moments(fields: Mapping[str, Any]) -> Iterator[datetime]:
+    for name in ("timestamp_start", "timestamp"):
+        moment = moment_of(fields.get(name))
+        if moment is not None:
+            yield moment
 
 
 def _is_other(file: LogFile) -> bool:

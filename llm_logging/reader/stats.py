@@ -9,6 +9,7 @@ aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what D
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,8 +32,9 @@ from ..figures import (
 from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
-from .aggregate import aggregate_sql, figures_of
-from .costs import Costs, other_costs, price_asked
+from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .cache import cache_folder
+from .costs import Costs, kinds_in, price_asked
 from .fold import Folded, fold_lines
 from .load import Loaded, Loader, Progress, load_lines
 from .overrides import Override, find_overrides, read_overrides
@@ -63,7 +65,7 @@ def connect() -> DuckDBPyConnection:
         ) from None
     db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
     # A naive time in a line is UTC, whatever zone this machine is in.
-    db.execute("SET GLOBAL TimeZone = 'UTC'")
+    db.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
     return db
 
 
@@ -153,7 +155,12 @@ def _compute(
     _check_strict(made)
     made.folded = fold_lines(db, extra=question.extra)
     ask(db, "requests", question)
-    made.costs = price_asked(db, own)
+    kinds = made.loaded.kinds
+    if made.folded.lines or made.folded.duplicates:
+        # Folding brings fields together that no line had together.
+        kinds = kinds | set(kinds_in(db, "hot_called"))
+    folder = cache_folder(reading.cache_dir) if use_cache else None
+    made.costs = price_asked(db, own, kinds, folder)
 
 
 def duckdb_error() -> type[Exception]:
@@ -281,9 +288,9 @@ def _stats_of(made: Answer) -> Stats:
     breakdown: list[StatsRow] = []
     # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
     together: list[tuple[str, ...]] = [(), ("model",), *([groups] if groups and spread == "priced" else [])]
-    answers = _aggregate(made, "priced", together)
+    answers = _aggregate(made, ("priced", "asked"), together)
     if groups and spread != "priced":
-        answers += _aggregate(made, spread, [groups])
+        answers += _aggregate(made, (spread, spread_lists(question, "asked")), [groups])
     for by, key, fields in answers:
         if by == ():
             summary = fields
@@ -305,23 +312,45 @@ def _stats_of(made: Answer) -> Stats:
 
 
 def _aggregate(
-    made: Answer, source: str, sets: list[tuple[str, ...]]
+    made: Answer, sources: tuple[str, str], sets: list[tuple[str, ...]]
 ) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-    """Return every group of every grouping: what it is grouped by, its values, its figures."""
+    """Return every group of every grouping: what it is grouped by, its values, its figures.
+
+    The sources are the requests with their prices, and, for percentiles, without.
+    """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    cursor = made.db.execute(aggregate_sql(source, columns, sets))
-    names = [column[0] for column in cursor.description or ()]
-    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
-    others = {one: other_costs(made.db, source, one) for one in sets}
+    made.db.execute(base_sql(sources[0], columns))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
-    answers = []
-    for row in rows:
-        by = by_bits[row["grouping"]]
-        key = tuple(row[name] for name in by)
-        answers.append((by, key, figures_of(row, scale=made.costs.scale, others=others[by].get(key, {}))))
-    return answers
+
+    def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+        for row in _rows(made.db, sql):
+            by = by_bits[row["grouping"]]
+            yield by, tuple(row[name] for name in by), row
+
+    rows = {(by, key): row for by, key, row in keyed(rollup_sql(columns, sets))}
+    for name, value, amount in (
+        ("error_codes", "error", "n"),
+        ("http_statuses", "http", "n"),
+        ("other_costs", "foreign_currency", "reported"),
+    ):
+        for row in rows.values():
+            row[name] = {}
+        for by, key, row in keyed(shares_sql(columns, sets, value, amount)):
+            rows[by, key][name][row[value]] = row["amount"]
+    for by in sets:
+        for row in _rows(made.db, spread_sql(sources[1], by)):
+            found = rows.get((by, tuple(row[name] for name in by)))
+            if found is not None:
+                found.update(row)
+    return [(by, key, figures_of(row, scale=made.costs.scale)) for (by, key), row in rows.items()]
+
+
+def _rows(db: DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    cursor = db.execute(sql)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
@@ -399,14 +428,15 @@ def _quality(made: Answer, figures: Figures) -> Quality:
         unreadable=made.loaded.unreadable,
         figures=figures,
     )
-    unpriced = made.db.execute(
-        "SELECT coalesce(nullif(price_provider, '') || '/', '') || price_model, count(*) FROM priced "
-        "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
-    ).fetchall()
+    if figures.unpriced_requests:
+        unpriced = made.db.execute(
+            "SELECT coalesce(nullif(price_provider, '') || '/', '') || price_model, count(*) FROM priced "
+            "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        quality.unpriced_models = dict(unpriced)
     joined = made.folded.lines + made.loaded.joined
     quality.folded_lines = max(0, joined - quality.repeated_lines)
     quality.duplicate_requests = made.folded.duplicates
-    quality.unpriced_models = dict(unpriced)
     if made.costs.refused:
         quality.errors[ErrorCode.METRICS_CALCULATION_ERROR.value] = made.costs.refused
     return quality

@@ -87,7 +87,7 @@ def test_show_ends_with_1_where_there_is_none(cli, logged):
     assert "found none" in result.err
     ambiguous = cli("show", uid(0)[:12], "--root", logged)
     assert ambiguous.status == 2
-    assert "the beginning of one id" in ambiguous.err
+    assert "the beginning or the end of one id" in ambiguous.err
 
 
 def test_search_finds_and_says_where(cli, logged):

@@ -243,7 +243,7 @@ def test_an_error_of_ours_never_reaches_the_call(server, log, sink, monkeypatch,
     def broken(*args, **kwargs):
         raise RuntimeError("ours")
 
-    for name in ("wants_content", "extract", "Exchange", "_head"):
+    for name in ("wants_content", "extract", "Exchange", "covered"):
         with monkeypatch.context() as patch:
             patch.setattr(integration, name, broken)
             assert without_metadata(make(server, log).converse(modelId=MODEL, messages=MESSAGES)) == WHOLE

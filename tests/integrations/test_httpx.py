@@ -75,7 +75,7 @@ def tokens(entry):
 @libraries
 def test_a_plain_call(library, log, sink, server):
     server.play(PATH, Answer(WHOLE, headers={"x-request-id": "r"}))
-    with client(library, log, server) as http:
+    with client(library, log, server, pending=True) as http:
         response = http.post(PATH, json=ASKED)
     assert response.json() == WHOLE
     assert response.headers["x-request-id"] == "r"

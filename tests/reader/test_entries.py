@@ -19,6 +19,12 @@ from llm_logging.reader.stats import get_stats
 START = datetime(2026, 1, 10, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keep the user's cache folder out of the tests."""
+    monkeypatch.setenv("LLM_LOGGING_CACHE", str(tmp_path / "cache of the test"))
+
+
 def stamp(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -252,10 +258,18 @@ def test_one_request_is_found_by_its_id_or_how_it_begins(tmp_path):
         line(0, 3, id=ids[0], at=5, parent_id=ids[1]),
     ]
     save(tmp_path, lines, cuts=[2])
-    for text in (ids[0], ids[0].upper(), ids[0].replace("-", ""), "aaaab"):
+    for text in (
+        ids[0],
+        ids[0].upper(),
+        ids[0].replace("-", ""),
+        "aaaab",
+        "AAAAB",
+        "0001",
+        "4000-8000-000000000001",
+    ):
         entry, raw = get_request_log(text, root=tmp_path)
         assert (entry.id, entry.lines, len(raw)) == (ids[0], 2, 2)
-    with pytest.raises(ValidationError, match="the beginning of one id"):
+    with pytest.raises(ValidationError, match="the beginning or the end of one id"):
         get_request_log("aaaa", root=tmp_path)
     for text in ("none", "aaa", str(uuid.UUID(int=5)), "app", "shop", "w"):
         with pytest.raises(NotFoundError) as caught:

@@ -114,7 +114,7 @@ GROUPINGS = (
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), st.sampled_from(ZONES), st.sampled_from(GROUPINGS), st.booleans(), st.data())
 def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
     lines, segments = history
@@ -142,7 +142,7 @@ def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
                 oracle.assert_same(stats.models[key], figures, f"{key}.")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), st.sampled_from(ZONES), st.sampled_from(["hour", "day", "week", "month"]))
 def test_the_buckets_of_a_range_sum_to_the_range(history, zone, unit):
     lines, segments = history

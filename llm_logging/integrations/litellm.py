@@ -1,0 +1,178 @@
+"""Log what passes through LiteLLM.
+
+    litellm.callbacks = [LiteLLMLogger()]
+
+One entry a request to a provider, with LiteLLM's retries and fallbacks each as their own. Answers from LiteLLM's cache
+are no requests and are not logged.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..errors import ConfigurationError, ErrorCode
+from ..logger.adapter import LLMLoggerAdapter
+from ..logger.failures import failure_of
+from ..logger.plain import mapping, plain
+from ..logger.usage import extract
+from .observation import Observation, guarded, wants_content
+from .outer import close_run, covered, open_run
+
+__all__ = ["LiteLLMLogger"]
+
+_PROVIDERS = {
+    "azure_ai": "azure",
+    "bedrock_converse": "bedrock",
+    "cohere_chat": "cohere",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "ollama_chat": "ollama",
+    "text-completion-openai": "openai",
+    "together_ai": "together",
+    "vertex_ai_beta": "vertex_ai",
+}
+_OPERATIONS = {
+    "aembedding": "embeddings",
+    "atext_completion": "text_completion",
+    "atranscription": "transcription",
+    "embedding": "embeddings",
+    "image_generation": "image_generation",
+    "rerank": "rerank",
+    "text_completion": "text_completion",
+    "transcription": "transcription",
+}
+
+try:
+    _Base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
+except ImportError:
+    raise ConfigurationError(
+        "llm_logging.integrations.litellm: expected litellm, it is not installed; pip install litellm brings it",
+        code=ErrorCode.MISSING_DEPENDENCY,
+    ) from None
+
+
+class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself only
+    """A callback of LiteLLM's.
+
+    Args:
+        log: Where it is logged; None takes `get_logger()`. Its context, and that of `scope()`, is on every line.
+        pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
+        content: Whether prompts and answers are kept; None leaves it to the handlers.
+    """
+
+    def __init__(
+        self, log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
+    ) -> None:
+        super().__init__()
+        self._log = log
+        self._pending = pending
+        self._content = content
+        self._open: dict[str, Observation] = {}
+        self._lock = threading.Lock()
+
+    # -- LiteLLM's hooks ----------------------------------------------------------------------------------------------
+
+    @guarded
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        """Note that a request is sent."""
+        if covered(by_others_than="litellm"):
+            return
+        self._begin(model, messages, kwargs, pending=self._pending)
+
+    @guarded
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """Note an answer, of synchronous calls."""
+        self._succeeded(kwargs, response_obj, start_time, end_time)
+
+    @guarded
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """Note a failure, of synchronous calls."""
+        self._failed(kwargs, response_obj, start_time, end_time)
+
+    async def async_log_success_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Note an answer, of asynchronous calls."""
+        self.log_success_event(kwargs, response_obj, start_time, end_time)
+
+    async def async_log_failure_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Note a failure, of asynchronous calls."""
+        self.log_failure_event(kwargs, response_obj, start_time, end_time)
+
+    # -- what becomes of it -------------------------------------------------------------------------------------------
+
+    def _begin(
+        self, model: Any, messages: Any, kwargs: Mapping[str, Any], *, pending: bool
+    ) -> Observation | None:
+        run = str(kwargs.get("litellm_call_id") or "")
+        provider = str(
+            kwargs.get("custom_llm_provider")
+            or mapping(kwargs.get("litellm_params")).get("custom_llm_provider")
+            or ""
+        )
+        operation = _OPERATIONS.get(str(kwargs.get("call_type")), "chat")
+        content = wants_content(self._log, self._content)
+        observation = Observation.begin(
+            self._log,
+            pending=pending,
+            model=str(model or kwargs.get("model") or "unknown"),
+            provider=_PROVIDERS.get(provider, provider) or None,
+            operation=operation,
+            stream=True
+            if mapping(kwargs.get("optional_params")).get("stream") or kwargs.get("stream")
+            else None,
+            messages=plain(messages) if content and isinstance(messages, list) else None,
+        )
+        if observation is not None and run:
+            with self._lock:
+                self._open[run] = observation
+            open_run("litellm", run)
+        return observation
+
+    def _taken(self, kwargs: Mapping[str, Any]) -> Observation | None:
+        run = str(kwargs.get("litellm_call_id") or "")
+        close_run(run)
+        with self._lock:
+            return self._open.pop(run, None)
+
+    def _times(self, observation: Observation, kwargs: Mapping[str, Any], start: Any, end: Any) -> None:
+        """Take LiteLLM's times: its callbacks come late, from a thread of their own."""
+        if not isinstance(start, datetime) or not isinstance(end, datetime):
+            return
+        timings = {"latency_ms": max(0.0, (end - start).total_seconds() * 1000)}
+        first = kwargs.get("completion_start_time")
+        streamed = mapping(kwargs.get("optional_params")).get("stream") or kwargs.get("stream")
+        if streamed and isinstance(first, datetime):
+            timings["time_to_first_token_ms"] = max(0.0, (first - start).total_seconds() * 1000)
+        observation.note(
+            timings=timings, timestamp_start=start.astimezone(), timestamp_end=max(start, end).astimezone()
+        )
+
+    def _succeeded(self, kwargs: Any, response: Any, start: Any, end: Any) -> None:
+        if type(response).__name__ == "ModelResponseStream":
+            # A chunk; the whole of the stream comes at its end.
+            return
+        observation = self._taken(kwargs)
+        if observation is None or kwargs.get("cache_hit"):
+            return
+        self._times(observation, kwargs, start, end)
+        found = extract(response, keep_text=wants_content(self._log, self._content))
+        observation.note(http_status=200)
+        observation.settle(found)
+
+    def _failed(self, kwargs: Any, response: Any, start: Any, end: Any) -> None:
+        observation = self._taken(kwargs)
+        if observation is None:
+            return
+        self._times(observation, kwargs, start, end)
+        error = kwargs.get("exception")
+        if not isinstance(error, BaseException):
+            error = str(error or response or "failed")
+        told = failure_of(error)
+        observation.fail(error, http_status=told.get("http_status"))

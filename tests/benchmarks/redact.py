@@ -1,0 +1,146 @@
+"""Time redaction: `python -m tests.benchmarks.redact`.
+
+Three tables. *Lines*: what the quick test costs on a line without secrets, beside `json.dumps` of the same record, and what
+a line with one secret costs. *Large*: one message of 32 MB, plain and hostile: prefixes without end, near misses, secrets by
+the hundred thousand. *Memory*: the most that the largest takes beside the text. Every result is checked before its time is
+printed; times are of the processor, the best of a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+from llm_logging.handler.redaction import Redactor
+
+from .write import PROMPT, fields
+
+SECRET = "sk" + "-" + "a1B2c3D4" * 6
+PROSE = "The quick brown fox jumps over the lazy dog; see https://example.com/a?b=c for max_tokens. def f(x): return x + 1\n"
+
+
+def best(function: Callable[[Any], Any], argument: Any, *, rounds: int = 5, calls: int = 5000) -> float:
+    """Return the processor seconds of one call."""
+    found = float("inf")
+    for _ in range(rounds):
+        begun = time.process_time()
+        for _ in range(calls):
+            function(argument)
+        found = min(found, (time.process_time() - begun) / calls)
+    return found
+
+
+def record(prompt: str | None) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "timestamp": "2026-01-15T10:30:00.123456Z",
+        "level": "INFO",
+        "logger": "bench",
+        "message": "answered",
+        "writer": {"id": "413797d45e56802c", "seq": 12345},
+        "id": "8d3f5f60-1111-4222-8333-123456789abc",
+        **fields(1, prompt),
+    }
+
+
+def lines() -> None:
+    redactor = Redactor()
+    print(f"{'a line':34}{'bytes':>8}{'json.dumps us':>15}{'clean us':>10}{'ratio':>8}{'redact us':>11}")
+    for name, document in (
+        ("14 fields", record(None)),
+        ("14 fields and a prompt of 4 KB", record(PROMPT)),
+        ("14 fields and a secret", {**record(None), "note": f"key {SECRET}"}),
+        ("14 fields, 4 KB, and a secret", {**record(PROMPT), "note": f"key {SECRET}"}),
+    ):
+        line = json.dumps(document, separators=(",", ":")).encode()
+        expected = SECRET not in line.decode()
+        assert redactor.clean(line) is expected
+        assert SECRET not in json.dumps(redactor.redact(document))
+        dumps, clean = best(json.dumps, document), best(redactor.clean, line)
+        redact = best(redactor.redact, document, calls=500)
+        print(
+            f"{name:34}{len(line):8}{dumps * 1e6:15.2f}{clean * 1e6:10.2f}{clean / dumps:8.2f}{redact * 1e6:11.1f}"
+        )
+
+
+def hostile(size: int) -> dict[str, str]:
+    def repeated(text: str) -> str:
+        return text * (size // len(text))
+
+    return {
+        "plain prose and code": repeated(PROSE),
+        "one letter": repeated("a"),
+        "base64": repeated("iVBORw0KGgoAAAANSUhEUgAAAAUA+/"),
+        "a secret every 120 letters": repeated(PROSE + SECRET + "\n"),
+        "secrets only": repeated(SECRET + " "),
+        "sk- without end": repeated("sk-"),
+        "eyJ without end": repeated("eyJ"),
+        "eyJ- without end": repeated("eyJ-"),
+        "half a token, again and again": repeated("eyJaaaaaaaa.eyJaaaaaaaa.x "),
+        "AKIA without end": repeated("AKIA"),
+        "a letter short of a token": repeated("ghp_" + "a" * 35 + " "),
+        "BEGIN without END": repeated("-----BEGIN RSA PRIVATE KEY-----"),
+        "dashes": repeated("-"),
+        "://a: without @": repeated("://a:"),
+        "http://a:b@": repeated("http://a:b@"),
+        "password= without end": repeated("password="),
+        "password=hunter2": repeated("password=hunter2 "),
+        'password=" without end': repeated('password="'),
+        "token: without end": repeated("token:"),
+        "Bearer without end": repeated("Bearer "),
+        "Basic, near misses": repeated("basic abcdefgh "),
+        "Cookie lines": repeated("cookie: a=b\n"),
+        "nested JSON": repeated('{"token":'),
+        "brackets": repeated("["),
+        "backslashes": repeated("\\"),
+        "other letters": repeated("p\u00e4\u00dfw\u00f6rd token \u00e9 "),
+    }
+
+
+def large(size: int) -> None:
+    redactor = Redactor()
+    plain = 0.0
+    print(f"\n{'a message':34}{'MB':>6}{'seconds':>10}{'ns/byte':>10}{'x plain':>9}")
+    for name, text in hostile(size).items():
+        gc.collect()
+        begun = time.process_time()
+        found = redactor.redact_text(text)
+        seconds = time.process_time() - begun
+        assert SECRET not in found
+        assert ("hunter2" not in found) or name != "password=hunter2"
+        plain = plain or seconds
+        print(
+            f"{name:34}{len(text) / 1e6:6.0f}{seconds:10.2f}{seconds / len(text) * 1e9:10.1f}{seconds / plain:9.1f}",
+            flush=True,
+        )
+
+
+def memory(size: int) -> None:
+    redactor = Redactor()
+    text = PROSE * (size // len(PROSE)) + SECRET
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    assert SECRET not in redactor.redact_text(text)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    print(f"\nmemory beside a text of {len(text) / 1e6:.0f} MB: at most {peak / 1e6:.0f} MB")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=float, default=32)
+    size = int(parser.parse_args().megabytes * 1e6)
+    lines()
+    large(size)
+    memory(size)
+
+
+if __name__ == "__main__":
+    main()

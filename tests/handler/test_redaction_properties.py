@@ -1,0 +1,185 @@
+"""Laws of redaction for any value: what is planted never comes out, what is harmless stays, and the scan misses nothing."""
+
+import copy
+import json
+import re
+import string
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from llm_logging.handler.redaction import Redactor
+
+from .corpus import NAMES, Maker, named, positives, secrets_by_kind, surroundings
+
+REDACTOR = Redactor()
+PERSONAL = Redactor(patterns=("credentials", "email", "phone", "card", "iban", "ip"))
+SECRETS = [value for values in secrets_by_kind(Maker(3)).values() for value in values]
+
+SURROUNDED = [text for _, text, _ in surroundings(Maker(5))]
+
+
+def one_of_list(items):
+    # By index: a strategy of hundreds of long texts would be printed whole.
+    return st.integers(0, len(items) - 1).map(lambda number: items[number])
+
+
+# Pieces that detectors look for, and what tears them apart.
+PIECES = st.one_of(
+    one_of_list(SECRETS),
+    st.sampled_from(NAMES),
+    one_of_list(SURROUNDED),
+    st.sampled_from(
+        [
+            "sk-",
+            "eyJ",
+            "Bearer ",
+            "basic ",
+            "://",
+            "@",
+            ":",
+            "=",
+            ": ",
+            ":=",
+            "=>",
+            '"',
+            "'",
+            "`",
+            "\\",
+            '\\"',
+            "\\n",
+            "\n",
+        ]
+        + [
+            "\t",
+            " ",
+            ",",
+            "{",
+            "}",
+            "[",
+            "]",
+            "?",
+            "&",
+            "%20",
+            "\\u0026",
+            "é",
+            "\u212a",
+            "\u0130",
+            "\x00",
+            "\x1b",
+            "-----",
+        ]
+        + [
+            "BEGIN ",
+            "PRIVATE KEY-----",
+            "END ",
+            "hunter2",
+            "a1",
+            "sig=",
+            "$",
+            "<",
+            "token",
+            "Tokens",
+            "key",
+            "id",
+            "_",
+            "-",
+            ".",
+        ]
+    ),
+    st.text(max_size=6),
+    st.text(alphabet=string.ascii_letters + string.digits + "-_./+=", min_size=8, max_size=40),
+)
+TEXTS = st.lists(PIECES, max_size=8).map("".join)
+SPACED = st.lists(PIECES, max_size=8).map(" ".join)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS
+)
+KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=8), TEXTS)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def lines(value):
+    yield json.dumps(value)
+    yield json.dumps(value, ensure_ascii=False)
+    yield json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        yield to_json(value)
+    except ValueError:
+        return
+
+
+@settings(max_examples=1500, deadline=None)
+@given(VALUES)
+@example({"api\tkey": "x"})
+@example({"Pass\u00e9word": "x"})
+@example('{"api_key": 5}')
+def test_what_redact_would_change_is_not_clean(value):
+    for redactor in (REDACTOR, PERSONAL):
+        if redactor.redact(value) != value:
+            for line in lines(value):
+                assert not redactor.clean(line), line
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(SPACED, max_size=3) | st.dictionaries(st.sampled_from(NAMES), SPACED, max_size=3))
+def test_redacting_twice_changes_nothing_more_and_never_touches_the_argument(value):
+    before = copy.deepcopy(value)
+    once = REDACTOR.redact(value)
+    assert value == before
+    assert REDACTOR.redact(once) == once
+
+
+@settings(max_examples=400, deadline=None)
+@given(VALUES, st.data())
+def test_a_planted_secret_is_nowhere_in_what_comes_out(value, data):
+    if data.draw(st.booleans(), "by look"):
+        _, text, secret = data.draw(one_of_list(PLANTED))
+        planted = text
+    else:
+        _, planted, secret = data.draw(one_of_list(NAMED))
+    around = {"first": value, "planted": planted, "items": [value, {"deep": planted}]}
+    assert secret not in json.dumps(REDACTOR.redact(around), ensure_ascii=False)
+
+
+PLANTED = [(kind, text, secret) for kind, text, secret in positives() if len(secret) > 7 and secret in text]
+NAMED = list(named())
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False)
+        | st.text(alphabet="abcdefghijklm .,\n\u00e9\u4e2d", max_size=200),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.text(alphabet="abcdefgh", max_size=6), inner, max_size=4)
+        ),
+        max_leaves=20,
+    )
+)
+def test_a_value_without_secrets_comes_back_as_the_same_object(value):
+    assert REDACTOR.redact(value) is value
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS)
+def test_lone_surrogates_are_never_called_clean(text):
+    assert REDACTOR.clean(text + "\ud800") is False
+    assert isinstance(REDACTOR.redact_text(text + "\ud800"), str)
+
+
+def test_a_marker_holds_no_part_of_the_secret():
+    for secret in SECRETS:
+        marker = re.search(r"\[redacted:[^\]]*\]", REDACTOR.redact_text(secret))
+        assert marker is not None, secret
+        random_part = secret[-24:]
+        assert not any(random_part[at : at + 6] in marker[0] for at in range(len(random_part) - 5))
