@@ -1,7 +1,7 @@
 """The spool file of one writer: a ring of lines in a shared mapping, which outlives its process.
 
 Layout, little endian: a page of header; a table of the paths that lines are for; an index of fixed entries; then the bytes
-of the lines. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
+of the lines, each followed by its path where the table is full. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
 length of the index is its place. An entry holds the place of its line, its length, its CRC-32, its path and its state. A
 line never wraps, and consecutive lines of one file lie side by side, so that they are taken in one piece. A line and its
 entry are stored before `head` moves over them: what lies below `head` was committed whole, and the CRC tells what was
@@ -210,21 +210,25 @@ class Ring:
         Returns:
             The head after it, 1 and up, or 0 where there is no room for it now.
         """
-        place = self._places.get(path)
+        place, size = self._places.get(path), len(line)
+        room = size
         if place is None:
             place = self._place(path)
             if place < 0:
-                return 0
-        head, start, size = self.head, self._next, len(line)
+                room += _PATH.size + len(path)
+        head, start = self.head, self._next
         gap = self.capacity - start % self.capacity
-        if size > gap:
+        if room > gap:
             start += gap
         oldest = self._oldest if head != self.tail else start
-        if start + size - oldest > self.capacity or head - self.tail >= self._entries:
+        if start + room - oldest > self.capacity or head - self.tail >= self._entries:
             return 0
         buffer = self.map
         at = self._data_at + start % self.capacity
         buffer[at : at + size] = line
+        if place < 0:
+            place = at + size
+            buffer[place : at + room] = _PATH.pack(len(path)) + path
         at = self._index_at + head % self._entries * _ENTRY.size
         _ENTRY.pack_into(buffer, at, start, size, zlib.crc32(line), place, PENDING, 0)
         if place != self._run_place or start != self._next:
@@ -232,7 +236,7 @@ class Ring:
             self._run_first = head
         if head == self.tail:
             self._oldest = start
-        self._next = start + size
+        self._next = start + room
         head += 1
         if publish:
             _U64.pack_into(buffer, _HEAD_AT, head)
@@ -245,7 +249,7 @@ class Ring:
         self.head = head
 
     def _place(self, path: bytes) -> int:
-        """Give a path a place in the table; -1 where it is full and must wait until the ring is empty."""
+        """Give a path a place in the table; -1 where it is full, until the ring is empty: then it follows its line."""
         need = _PATH.size + len(path)
         if self._paths_end + need > self._index_at:
             if self.head != self.tail or need > self._index_at - HEADER_BYTES:
@@ -261,7 +265,7 @@ class Ring:
 
     def fits(self, path: bytes, line: bytes) -> bool:
         """Say whether an empty ring would take the line."""
-        return len(line) <= self.capacity // 2 and _PATH.size + len(path) <= self._index_at - HEADER_BYTES
+        return _PATH.size + len(path) + len(line) <= self.capacity // 2
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -285,7 +289,7 @@ class Ring:
             start, size, crc, place, state = self._entry(number)
             if (
                 start % self.capacity + size > self.capacity
-                or not HEADER_BYTES <= place < self._index_at - _PATH.size
+                or not HEADER_BYTES <= place <= len(self.map) - _PATH.size
             ):
                 continue
             line = self._line(start, size)
