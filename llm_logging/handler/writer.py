@@ -90,6 +90,7 @@ class Writer:
         self._parked = False
         self._closing = False
         self._spool: Spool | None = None
+        self._left: Spool | None = None
         self._thread: threading.Thread | None = None
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
@@ -287,9 +288,14 @@ class Writer:
 
     def close(self) -> None:
         """Write everything, note the clean close, and end the thread; a later line starts it all again."""
+        deadline = time.monotonic() + self._options.exit_timeout
+        self._close(deadline)
+        # Not inside: `on_rotate`, which runs in the housekeeper's thread, may close the handler too.
+        self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
+
+    def _close(self, deadline: float) -> None:
         with self._close_lock:
             spool, thread = self._spool, self._thread
-            deadline = time.monotonic() + self._options.exit_timeout
             if spool is not None:
                 self.flush(self._options.exit_timeout)
                 self._closing = True
@@ -301,18 +307,24 @@ class Writer:
                 spool.shut()
                 self._spool = None
                 alone = self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
-            self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
-            if spool is None:
-                return
-            if not alone:
-                # A write hangs in the disk, with the ring in its hands: it stays as it is, and outlives the process.
+            if spool is not None and not alone:
+                # A write hangs in the disk, with the ring in its hands: whoever hangs finishes, else the next process.
+                self._left = spool
                 self.tell("exit", "a write did not come to an end, lines are kept for the next writer")
                 return
-            done = spool.ring.empty
-            if done and self._note_close and process().last:
-                self._note_clean_close()
-            self._files.close()
-            self._leave(spool, done)
+            self._finish(spool)
+
+    def _finish(self, spool: Spool | None) -> None:
+        """Let go of files and spool, once nobody writes any more."""
+        with self._drain.alone(0) as alone:
+            if alone:
+                self._files.close()
+        if spool is None:
+            return
+        done = spool.ring.empty
+        if done and self._note_close and process().last:
+            self._note_clean_close()
+        self._leave(spool, done)
 
     def _drain_rest(self, spool: Spool, seconds: float) -> bool:
         """Write what was stored while the spool was being taken away; say whether nobody else is at it."""
@@ -384,6 +396,9 @@ class Writer:
             if not ring.empty and (pause := self._files.wait) is not None:
                 # Not for longer than others, whose files are well, may be made to wait.
                 self._wake.wait(min(pause, max(0.01, self._options.flush_interval)))
+        if self._left is spool and self._drain_rest(spool, self._options.exit_timeout):
+            self._left = None
+            self._finish(spool)
 
     def _write(self, *, final: bool = False, seconds: float = -1) -> None:
         """Write what is stored, also to files that pause if it is `final`; wait for another that drains at most `seconds`."""
