@@ -67,23 +67,27 @@ def compress_segment(segment: Path, compression: str) -> Path:
     final = segment.with_name(f"{segment.name}.{compression}")
     temporary = segment.with_name(f".{final.name}.tmp")
     try:
-        mode = segment.stat().st_mode & 0o777
+        info = segment.stat()
     except FileNotFoundError:
         return final if final.exists() else segment
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), mode)
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), info.st_mode & 0o777)
     with os.fdopen(fd, "r+b") as target:
         if fcntl is not None:
             try:
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return segment
-        if not temporary.exists() or not segment.exists():
-            # Somebody else finished between our opening and our lock.
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+        if not _is(target.fileno(), temporary) or not segment.exists():
+            # Somebody else finished between our opening and our lock: what we opened may have its final name by now.
+            if _is(target.fileno(), temporary):
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
             return final if final.exists() else segment
         try:
             target.truncate(0)
+            with contextlib.suppress(OSError):
+                os.fchmod(target.fileno(), info.st_mode & 0o777)
+                os.fchown(target.fileno(), info.st_uid, info.st_gid)
             with segment.open("rb") as source:
                 _copy(source, target, compression)
             target.flush()
@@ -93,8 +97,16 @@ def compress_segment(segment: Path, compression: str) -> Path:
                 temporary.unlink()
             raise
         temporary.rename(final)
-        segment.unlink()
+        segment.unlink(missing_ok=True)
     return final
+
+
+def _is(fd: int, path: Path) -> bool:
+    """Say whether a path names the open file."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _copy(source: Any, target: Any, compression: str) -> None:

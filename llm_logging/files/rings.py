@@ -1,7 +1,7 @@
 """The spool file of one writer: a ring of lines in a shared mapping, which outlives its process.
 
 Layout, little endian: a page of header; a table of the paths that lines are for; an index of fixed entries; then the bytes
-of the lines. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
+of the lines, each followed by its path where the table is full. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
 length of the index is its place. An entry holds the place of its line, its length, its CRC-32, its path and its state. A
 line never wraps, and consecutive lines of one file lie side by side, so that they are taken in one piece. A line and its
 entry are stored before `head` moves over them: what lies below `head` was committed whole, and the CRC tells what was
@@ -19,6 +19,7 @@ In the owner only one thread at a time moves `head`, and only one moves `tail`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import struct
@@ -60,8 +61,8 @@ _INTENT_FLAG_AT, _INTENT_AT = 64, 72
 _WRITER_AT, _WRITER_BYTES = 128, 64
 
 
-# The rings that this process made and still holds. A forked child holds none: its parent's are locked against it too.
-_ours: set[str] = set()
+# The rings that this process holds, made or found. A forked child holds none: its parent's are locked against it too.
+_ours: dict[str, object] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ours.clear)
@@ -111,23 +112,30 @@ class Ring:
     def __init__(self, path: Path, capacity: int | None = None, *, writer: str = "") -> None:
         self.path = path
         made = capacity is not None
+        if not _claim(path):
+            raise BlockingIOError(
+                errno.EAGAIN, "expected a ring that nobody holds, this process does", os.fspath(path)
+            )
         # Made under a name that nobody looks for, so that whoever finds a ring finds it whole and locked.
         name = path.with_name(f".{path.name}.tmp") if made else path
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        self._fd = os.open(name, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
+        try:
+            self._fd = os.open(name, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
+        except BaseException:
+            _disclaim(path)
+            raise
         try:
             _lock(self._fd)
             if capacity is not None:
                 self._make(capacity, writer)
-                _ours.add(os.fspath(path))
                 name.rename(path)
             elif os.fstat(self._fd).st_nlink == 0:
                 raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
             self._open()
         except BaseException:
             os.close(self._fd)
+            _disclaim(path)
             if made:
-                _ours.discard(os.fspath(path))
                 for leftover in (name, path):
                     with contextlib.suppress(OSError):
                         leftover.unlink()
@@ -177,6 +185,7 @@ class Ring:
         self._paths_end = HEADER_BYTES
         self._run_first = 0
         self._run_place = -1
+        self._last_done = -1
 
     # -- storing ------------------------------------------------------------------------------------------------------
 
@@ -201,21 +210,25 @@ class Ring:
         Returns:
             The head after it, 1 and up, or 0 where there is no room for it now.
         """
-        place = self._places.get(path)
+        place, size = self._places.get(path), len(line)
+        room = size
         if place is None:
             place = self._place(path)
             if place < 0:
-                return 0
-        head, start, size = self.head, self._next, len(line)
+                room += _PATH.size + len(path)
+        head, start = self.head, self._next
         gap = self.capacity - start % self.capacity
-        if size > gap:
+        if room > gap:
             start += gap
         oldest = self._oldest if head != self.tail else start
-        if start + size - oldest > self.capacity or head - self.tail >= self._entries:
+        if start + room - oldest > self.capacity or head - self.tail >= self._entries:
             return 0
         buffer = self.map
         at = self._data_at + start % self.capacity
         buffer[at : at + size] = line
+        if place < 0:
+            place = at + size
+            buffer[place : at + room] = _PATH.pack(len(path)) + path
         at = self._index_at + head % self._entries * _ENTRY.size
         _ENTRY.pack_into(buffer, at, start, size, zlib.crc32(line), place, PENDING, 0)
         if place != self._run_place or start != self._next:
@@ -223,7 +236,7 @@ class Ring:
             self._run_first = head
         if head == self.tail:
             self._oldest = start
-        self._next = start + size
+        self._next = start + room
         head += 1
         if publish:
             _U64.pack_into(buffer, _HEAD_AT, head)
@@ -236,7 +249,7 @@ class Ring:
         self.head = head
 
     def _place(self, path: bytes) -> int:
-        """Give a path a place in the table; -1 where it is full and must wait until the ring is empty."""
+        """Give a path a place in the table; -1 where it is full, until the ring is empty: then it follows its line."""
         need = _PATH.size + len(path)
         if self._paths_end + need > self._index_at:
             if self.head != self.tail or need > self._index_at - HEADER_BYTES:
@@ -252,7 +265,7 @@ class Ring:
 
     def fits(self, path: bytes, line: bytes) -> bool:
         """Say whether an empty ring would take the line."""
-        return len(line) <= self.capacity // 2 and _PATH.size + len(path) <= self._index_at - HEADER_BYTES
+        return _PATH.size + len(path) + len(line) <= self.capacity // 2
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -271,17 +284,17 @@ class Ring:
         return self.map[at : at + size]
 
     def records(self) -> Iterator[RingRecord]:
-        """Yield committed lines from `tail` on, checked; stop at the first that is torn."""
+        """Yield committed lines from `tail` on, checked; leave out what is torn."""
         for number in range(self.tail, self.head):
             start, size, crc, place, state = self._entry(number)
             if (
                 start % self.capacity + size > self.capacity
-                or not HEADER_BYTES <= place < self._index_at - _PATH.size
+                or not HEADER_BYTES <= place <= len(self.map) - _PATH.size
             ):
-                return
+                continue
             line = self._line(start, size)
             if zlib.crc32(line) != crc:
-                return
+                continue
             yield RingRecord(number, os.fsdecode(self._path_at(place)), line, state == DONE)
 
     def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
@@ -298,7 +311,7 @@ class Ring:
         if head == tail:
             return []
         start, size, _, place, state = self._entry(tail)
-        if self._run_first <= tail and not skip and state == PENDING:
+        if self._run_first <= tail and not skip and state == PENDING and self._last_done < tail:
             # All of it is of one file and lies side by side.
             last = min(head, tail + max(1, limit // max(size, 1))) - 1
             end, length, *_ = self._entry(last)
@@ -315,6 +328,7 @@ class Ring:
         skipped: dict[int, bool] = {}
         unpack, buffer, entries, index_at = _ENTRY.unpack_from, self.map, self._entries, self._index_at
         capacity, data_at = self.capacity, self._data_at
+        alone = False
         for number in range(tail, head):
             start, size, _, place, state, _ = unpack(buffer, index_at + number % entries * _ENTRY.size)
             if state == DONE:
@@ -325,12 +339,16 @@ class Ring:
                     skipped[place] = self._path_at(place) in skip
                 if skipped[place]:
                     continue
+                alone = self._path_at(place).startswith(BIG)
+                if alone and found:
+                    # Its file's lines before it are written first, those after it later: order within a file.
+                    break
                 found[place] = group = ([], [])
             at = data_at + start % capacity
             group[0].append(number)
             group[1].append(buffer[at : at + size])
             limit -= size
-            if limit <= 0:
+            if limit <= 0 or alone:
                 break
         return [
             Batch(self._path_at(place), numbers, b"".join(lines)) for place, (numbers, lines) in found.items()
@@ -342,6 +360,7 @@ class Ring:
 
     def mark_done(self, number: int) -> None:
         """Note that a line is in its file, or is given up."""
+        self._last_done = max(self._last_done, number)
         _STATE.pack_into(self.map, self._index_at + number % self._entries * _ENTRY.size + 20, DONE)
 
     def release(self) -> None:
@@ -353,9 +372,10 @@ class Ring:
 
     def release_to(self, number: int) -> None:
         """Give back the room of all lines before `number`."""
+        # In this order: a caller that uses the room while a killed owner's tail still covers it would spoil what is there.
+        _U64.pack_into(self.map, _TAIL_AT, number)
         if number < self.head:
             self._oldest = self._entry(number)[0]
-        _U64.pack_into(self.map, _TAIL_AT, number)
         self.tail = number
 
     @property
@@ -390,7 +410,7 @@ class Ring:
             self.map.close()
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        _ours.discard(os.fspath(self.path))
+        _disclaim(self.path)
 
     def abandon(self) -> None:
         """Let go in a forked child: the parent's mapping, file and lock are none of ours."""
@@ -404,5 +424,19 @@ def _lock(fd: int) -> None:
 
 
 def held_here(path: Path) -> bool:
-    """Say whether this process made a ring and still holds it. Opening it once more, and closing that, would drop its lock."""
-    return os.fspath(path) in _ours
+    """Say whether this process holds a ring. Opening it once more, and closing that, would drop its lock."""
+    return _real(path) in _ours
+
+
+def _claim(path: Path) -> bool:
+    """Take a ring for this caller, against other threads: POSIX locks keep only other processes away."""
+    token = object()
+    return _ours.setdefault(_real(path), token) is token
+
+
+def _disclaim(path: Path) -> None:
+    _ours.pop(_real(path), None)
+
+
+def _real(path: Path) -> str:
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118

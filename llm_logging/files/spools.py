@@ -104,10 +104,14 @@ def big_path(path: bytes) -> str:
 
 
 def resolve_big(ring: Ring, pointer: bytes) -> bytes:
-    """Return the line that a pointer stands for; empty where its file is gone."""
+    """Return the line that a pointer stands for; empty where its file is gone.
+
+    Raises:
+        OSError: It is there, and cannot be read now.
+    """
     try:
         return ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).read_bytes()
-    except OSError:
+    except FileNotFoundError:
         return b""
 
 
@@ -123,8 +127,12 @@ def dead_lines(root: Path) -> dict[str, list[bytes]]:
             for record in ring.records():
                 if record.done:
                     continue
-                path = os.fsencode(record.path)
-                line = resolve_big(ring, record.line) if path.startswith(BIG) else record.line
+                path, line = os.fsencode(record.path), record.line
+                if path.startswith(BIG):
+                    try:
+                        line = resolve_big(ring, line)
+                    except OSError:
+                        continue
                 if line:
                     found.setdefault(big_path(path), []).append(line)
         finally:

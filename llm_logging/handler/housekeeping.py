@@ -57,7 +57,7 @@ class Housekeeper:
     def after_fork(self) -> None:
         """Start with nothing to do: a forked child's parent cares for what it rotated."""
         self._queue: queue.SimpleQueue[tuple[Path, Path] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._seen: set[Path] = set()
         self._idle = threading.Event()
@@ -65,10 +65,10 @@ class Housekeeper:
 
     def sealed(self, active: Path, segment: Path) -> None:
         """Take note of a new segment; returns at once."""
-        self._idle.clear()
-        self._queue.put((active, segment))
         with self._lock:
-            if self._thread is not None:
+            self._queue.put((active, segment))
+            self._idle.clear()
+            if self._thread is not None and self._thread.is_alive():
                 return
             thread = threading.Thread(target=self._run, name="llm_logging-housekeeper", daemon=True)
             try:
@@ -80,12 +80,12 @@ class Housekeeper:
 
     def finish(self, seconds: float) -> bool:
         """Wait until nothing is left to do; say whether that came to be within the bound."""
-        with self._lock:
-            thread = self._thread
+        thread = self._thread
         if thread is None or not thread.is_alive():
             self._drain()
             return True
-        return self._idle.wait(seconds)
+        # From `on_rotate`, which runs in that thread, there is no waiting for it.
+        return thread is not threading.current_thread() and self._idle.wait(seconds)
 
     def stop(self, seconds: float) -> bool:
         """Finish, then end the thread."""
@@ -104,8 +104,9 @@ class Housekeeper:
             if item is None:
                 return
             self._care(*item)
-            if self._queue.empty():
-                self._idle.set()
+            with self._lock:
+                if self._queue.empty():
+                    self._idle.set()
 
     def _drain(self) -> None:
         while True:

@@ -7,7 +7,6 @@ for a pause that doubles up to five seconds, while others go on.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -49,8 +48,10 @@ class OpenFiles:
         sealed: Callable[[Path, Path], None],
         notice: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
+        # Made by whoever makes the handler: `logging` enters it in its lists under its lock, which the writer must never wait
+        # for. `dictConfig` holds it while it closes handlers, and so waits for the writer.
+        self._pattern = AppendFile("pattern", options, sealed=sealed, notice=notice)
         self._limit = limit
-        self._pattern = AppendFile(os.devnull, options, sealed=sealed, notice=notice)
         self._files: OrderedDict[str, AppendFile] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()
         self._pauses: dict[str, _Pause] = {}
@@ -65,7 +66,7 @@ class OpenFiles:
     def _file(self, name: str) -> AppendFile:
         file = self._files.get(name)
         if file is None:
-            file = self._pattern.another(name)
+            file = self._pattern.of(name)
             self._files[name] = file
             if len(self._files) > _KNOWN:
                 _, oldest = self._files.popitem(last=False)
@@ -115,3 +116,4 @@ class OpenFiles:
             file.abandon()
         self._files.clear()
         self._open.clear()
+        self._pauses.clear()

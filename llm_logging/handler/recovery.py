@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from .spool import forget_big, is_big
 
 __all__ = ["RecoveryReport", "recover", "recover_root"]
 
-Append = Callable[[str, bytes, Callable[[int, int, int, int], None]], tuple[int, OSError | None]]
+Before = Callable[[int, int, int, int], None]
+Append = Callable[[str, bytes, Before], tuple[int, OSError | None]]
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
 
     Args:
         root: Whose rings.
-        append: Appends lines to a file; returns how many are in it, and why not more.
+        append: As `AppendFile.append`, after the name of the file.
         folders: Where to look for rings; the usual places when None.
     """
     report = RecoveryReport()
@@ -54,6 +56,8 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
         complete = False
         try:
             complete = _empty(ring, append, report)
+        except OSError as error:
+            report.failed.append(error)
         finally:
             ring.close(remove=complete)
         report.rings += complete
@@ -63,9 +67,7 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
 def recover_root(root: Path) -> RecoveryReport:
     """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
 
-    def append(
-        name: str, data: bytes, before: Callable[[int, int, int, int], None]
-    ) -> tuple[int, OSError | None]:
+    def append(name: str, data: bytes, before: Before) -> tuple[int, OSError | None]:
         file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
         try:
             return file.append(data, before)
@@ -78,54 +80,29 @@ def recover_root(root: Path) -> RecoveryReport:
 
 
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
-    found = [_Found(ring, record) for record in ring.records()]
+    lines = [_Found(ring, record) for record in ring.records()]
     intent = ring.intent
     if intent is not None:
-        for line in _present(intent, found):
-            if not line.done:
-                line.settle()
-                report.present += 1
-        ring.clear_intent()
+        for found in _present(intent, lines):
+            report.present += not found.done
+            found.settle()
+    ring.clear_intent()
     groups: dict[str, list[_Found]] = {}
-    for line in found:
-        if not line.done:
-            groups.setdefault(line.path, []).append(line)
+    for found in lines:
+        if not found.done:
+            groups.setdefault(found.path, []).append(found)
     complete = True
     for path, group in groups.items():
-        error = _append_group(ring, path, group, append, report)
+        note = _Progress(ring, group)
+        size, error = append(path, b"".join(found.line for found in group), note)
+        note.reached(size)
+        ring.clear_intent()
+        report.lines += sum(found.done and bool(found.line) for found in group)
         if error is not None:
             report.failed.append(error)
             complete = False
     ring.release()
     return complete
-
-
-def _append_group(
-    ring: Ring, path: str, group: Sequence[_Found], append: Append, report: RecoveryReport
-) -> OSError | None:
-    """Append lines of one file, noting in the ring what is done, for whoever goes on if this process is killed too."""
-    settled = 0
-
-    def settle(size: int) -> None:
-        """Settle the lines that the first `size` bytes hold."""
-        nonlocal settled
-        end = 0
-        for number, line in enumerate(group):
-            end += len(line.line)
-            if end > size:
-                break
-            if number >= settled:
-                line.settle()
-                report.lines += bool(line.line)
-                settled = number + 1
-
-    def before(device: int, inode: int, offset: int, done: int) -> None:
-        settle(done)
-        ring.note_intent(device, inode, offset, group[settled].number)
-
-    size, error = append(path, b"".join(line.line for line in group), before)
-    settle(size)
-    return error
 
 
 class _Found:
@@ -150,23 +127,46 @@ class _Found:
             forget_big(self.ring, self.pointer)
 
 
+class _Progress:
+    """Note in a dead ring how far its lines are written, as its owner would: who recovers can be killed too."""
+
+    def __init__(self, ring: Ring, group: Sequence[_Found]) -> None:
+        self._ring = ring
+        self._left = deque(group)
+        self._size = 0
+
+    def __call__(self, device: int, inode: int, size: int, done: int) -> None:
+        """Note a write before it is made; see `AppendFile.append`."""
+        self.reached(done)
+        self._ring.note_intent(device, inode, size, self._left[0].number)
+
+    def reached(self, size: int) -> None:
+        """Note that so many bytes are in the file."""
+        while self._left and self._size + len(self._left[0].line) <= size:
+            found = self._left.popleft()
+            self._size += len(found.line)
+            found.settle()
+
+
 def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
-    """Return the lines of the append that was under way which stand in the file already, from its first on."""
-    first = next((line for line in lines if line.number == intent.first), None)
-    if first is None:
+    """Return the lines of the append that was under way which stand in the file already.
+
+    Some may be marked already: what is marked and stands elsewhere was none of that append.
+    """
+    begun = [found for found in lines if found.number >= intent.first]
+    if not begun or begun[0].number != intent.first:
         return []
-    under_way = [line for line in lines if line.number >= intent.first and line.path == first.path]
-    for candidate in _candidates(Path(first.path), intent):
+    under_way = [found for found in begun if found.path == begun[0].path]
+    for candidate in _candidates(Path(begun[0].path), intent):
         present: list[_Found] = []
         with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
-            file.seek(intent.offset)
-            for line in under_way:
-                place = file.tell()
-                if file.read(len(line.line)) == line.line:
-                    present.append(line)
-                elif line.done:
-                    # Written by an earlier append than this one.
-                    file.seek(place)
+            at = file.seek(intent.offset)
+            for found in under_way:
+                if file.read(len(found.line)) == found.line:
+                    at += len(found.line)
+                    present.append(found)
+                elif found.done:
+                    file.seek(at)
                 else:
                     break
         if present:
@@ -174,15 +174,17 @@ def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
     return []
 
 
-def _candidates(active: Path, intent: Intent) -> Iterable[Path]:
-    """Yield the files that may hold the append: that of the noted inode, else what it may have become by compressing."""
+def _candidates(active: Path, intent: Intent) -> Iterator[Path]:
+    """Yield the files that may hold the append: that of the noted inode, and what it may have become by compressing.
+
+    The number of an inode is given again as soon as its file is gone, so having it proves nothing.
+    """
     segments = list_segments(active, superseded=True)
     for segment in segments:
         with contextlib.suppress(OSError):
             info = os.stat(segment.path)
             if (info.st_dev, info.st_ino) == (intent.device, intent.inode):
                 yield segment.path
-                return
     for segment in reversed(segments):
         if segment.compression is not None:
             yield segment.path

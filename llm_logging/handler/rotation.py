@@ -6,8 +6,8 @@ whoever appends next; a file passes `max_bytes` only where one line alone does; 
 one rename and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
-`_lock_stream_lock`, `_open_lockfile`, `_close`, `is_locked`, `stream_lock`, `lockFilename`,
-`maxLockAttempts`.
+`_lock_stream_lock`, `_open_lockfile`, `_close`, `_thread_lock`, `is_locked`, `stream_lock`, `lockFilename`,
+`getLockFilename`, `maxLockAttempts`, `num_rollovers`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ from .intervals import Interval
 
 __all__ = ["AppendFile", "FileOptions"]
 
-_REPAIR_WINDOW = 16 << 20
+_LONGEST_WHOLE = 64 << 20
+_CHUNK = 1 << 20
+_SAY_EVERY = 60.0
+_STAMP = "%Y%m%dT%H%M%SZ"
+_LAST_INDEX = 9999  # four digits, so that names sort as text
 _LOCK_SECONDS = 2.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
@@ -94,20 +98,20 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self._now = now
         self._known_size = -1
         self._identity = self._lock_identity = (0, 0)
+        self._become(path)
 
-    def another(self, path: str) -> AppendFile:
-        """Return one more file with the same options.
+    def of(self, path: str) -> AppendFile:
+        """Return another file of the same settings, unknown to `logging` and without taking any lock of its."""
+        other = copy.copy(self)
+        other._become(path)  # noqa: SLF001  the same class
+        return other
 
-        Making a handler takes the lock of the logging module, which `dictConfig` holds while it waits for our lines to be
-        written. So the writer's thread makes none: it copies one that was made before.
-        """
-        twin = copy.copy(self)
-        twin.baseFilename = os.path.abspath(path)
-        twin.lockFilename = twin.getLockFilename(None)
-        twin.lock = threading.RLock()
-        twin._thread_lock = threading.RLock()  # noqa: SLF001  our own class
-        twin._creation_pid = os.getpid()  # noqa: SLF001
-        return twin
+    def _become(self, path: str) -> None:
+        self.baseFilename = os.path.abspath(path)
+        self.lockFilename = self.getLockFilename(None)
+        self._thread_lock = threading.RLock()
+        self._last_name = ("", 0)
+        self._failure_said = -_SAY_EVERY
 
     # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
 
@@ -124,7 +128,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
         fd = self._open_private(file_path, os.O_RDWR)
         info = os.fstat(fd)
         self._lock_identity = (info.st_dev, info.st_ino)
-        return os.fdopen(fd, "r+", encoding="utf-8")
+        # Not `open`, which imports: a finaliser that logs while the interpreter goes down comes here too.
+        return io.FileIO(fd, "r+")
 
     def _open_private(self, path: str, flags: int) -> int:
         flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -211,6 +216,9 @@ class AppendFile(ConcurrentRotatingFileHandler):
                     return
             except FileNotFoundError:
                 pass
+            except OSError:
+                self._do_unlock()
+                raise
             self._do_unlock()
             if self.stream_lock is not None:
                 self.stream_lock.close()
@@ -265,8 +273,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
             while 0 < count < len(data):
                 # A short write is a disk that fills up, or a signal; the rest shows which.
                 count += os.write(fd, data[count:])
-            if self._options.fsync == "batch":
-                os.fsync(fd)
+            if count < len(data):
+                raise OSError(errno.EIO, "the system took only a part of a write", self.baseFilename)
         except OSError as error:
             whole = 0
             with contextlib.suppress(OSError):
@@ -277,6 +285,26 @@ class AppendFile(ConcurrentRotatingFileHandler):
             error.bytes_written = whole  # type: ignore[attr-defined]
             error.filename = error.filename or self.baseFilename
             raise
+        if self._options.fsync == "batch":
+            self._sync(fd)
+
+    def _sync(self, fd: int) -> None:
+        """Have the disk keep what is in the file; where it refuses, say so: the lines are in the file all the same."""
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            self._say_failure(
+                "fsync_failed",
+                f"{self.baseFilename} could not be synced, a power cut may cost lines: {error.strerror}",
+                error,
+            )
+
+    def _say_failure(self, event_type: str, message: str, error: OSError) -> None:
+        """Say what failed, at most once a minute: saying it is a write, which may fail the same way."""
+        now = time.monotonic()
+        if now - self._failure_said >= _SAY_EVERY:
+            self._failure_said = now
+            self._notice(event_type, message, {"file": self.baseFilename, "errno": error.errno})
 
     # -- what others did to the file ------------------------------------------------------------------------------------
 
@@ -290,32 +318,30 @@ class AppendFile(ConcurrentRotatingFileHandler):
             )
         if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
             return size
-        window = min(size, _REPAIR_WINDOW)
-        tail = os.pread(fd, window, size - window)
-        cut = tail.rfind(b"\n") + 1
-        torn = tail[cut:]
-        if (cut == 0 and window < size) or _whole(torn):
+        whole = _last_line_end(fd, size)
+        if size - whole <= _LONGEST_WHOLE and _whole(os.pread(fd, size - whole, whole)):
             os.write(fd, b"\n")
             return size + 1
-        os.ftruncate(fd, size - len(torn))
+        os.ftruncate(fd, whole)
         self._notice(
             "torn_line_repaired",
             f"{self.baseFilename} ended in a torn line; it was cut back to the last whole one",
-            {"file": self.baseFilename, "bytes": len(torn)},
+            {"file": self.baseFilename, "bytes": size - whole},
         )
-        return size - len(torn)
+        return whole
 
     def _say_replaced(self, old: os.stat_result) -> None:
         """Say that the file was moved or deleted, unless one of our own processes rotated it."""
-        for segment in reversed(list_segments(Path(self.baseFilename), superseded=True)):
+        segments = [s for s in list_segments(Path(self.baseFilename), superseded=True) if not s.active]
+        for segment in reversed(segments):
             with contextlib.suppress(OSError):
-                if not segment.active and segment.path.stat().st_ino == old.st_ino:
+                if segment.path.stat().st_ino == old.st_ino:
                     return
-        if (
-            any(s.compression for s in list_segments(Path(self.baseFilename), superseded=True)[-3:])
-            and old.st_nlink == 0
-        ):
-            return
+        if old.st_nlink == 0 and segments:
+            # Rotated, then compressed or pruned, unless nothing was sealed since it was written last.
+            written = datetime.fromtimestamp(int(old.st_mtime), UTC)
+            if (segments[-1].sealed_at or written) >= written:
+                return
         self._notice(
             "log_file_replaced",
             f"{self.baseFilename} was moved or deleted by another program; a new one was begun",
@@ -346,16 +372,15 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _roll(self) -> bool:
         active = Path(self.baseFilename)
         if self._options.fsync in {"rotate", "batch"} and self.stream is not None:
-            with contextlib.suppress(OSError):
-                os.fsync(self.stream.fileno())
+            self._sync(self.stream.fileno())
         sealed = self._final_name(active)
         try:
             os.rename(active, sealed)
         except OSError as error:
-            self._notice(
+            self._say_failure(
                 "rotation_failed",
                 f"{active} could not be renamed; writing goes on in it: {error.strerror}",
-                {"file": str(active), "errno": error.errno},
+                error,
             )
             return False
         self._close()
@@ -366,14 +391,17 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _final_name(self, active: Path) -> Path:
         stem = active.name.removesuffix(".jsonl")
         sealed_at = datetime.fromtimestamp(self._now(), UTC)
-        taken = {(s.stamp, s.index) for s in list_segments(active, superseded=True)}
-        newest = max((stamp for stamp, _ in taken), default="")
-        stamp = sealed_at.strftime("%Y%m%dT%H%M%SZ")
-        if newest > stamp:
-            # The clock was set back: names must go on sorting in the order of sealing.
-            sealed_at = datetime.strptime(newest, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            stamp = newest
-        index = max((number for when, number in taken if when == stamp), default=0) + 1
+        # Names must sort in the order of sealing, also where the clock was set back or the last one was pruned already.
+        newest, last = max(
+            (self._last_name, *((s.stamp, s.index) for s in list_segments(active, superseded=True)))
+        )
+        stamp, index = sealed_at.strftime(_STAMP), 1
+        if newest >= stamp:
+            sealed_at, index = datetime.strptime(newest, _STAMP).replace(tzinfo=UTC), last + 1
+            if index > _LAST_INDEX:
+                sealed_at, index = sealed_at + timedelta(seconds=1), 1
+            stamp = sealed_at.strftime(_STAMP)
+        self._last_name = (stamp, index)
         return active.with_name(segment_name(stem, sealed_at, index))
 
     def flush(self) -> None:
@@ -384,8 +412,13 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def let_go(self) -> None:
         """Close the file and its lock file; appending again opens them again."""
-        # Not the base class's close, which waits for a lock of logging's that a thread waiting for us may hold.
-        self.abandon()
+        self._close()
+        if self.stream_lock is not None:
+            with contextlib.suppress(OSError, ValueError):
+                # Which also releases the lock.
+                self.stream_lock.close()
+        self.stream_lock = None
+        self.is_locked = False
 
     def abandon(self) -> None:
         """Let go in a forked child: close what was inherited, and leave the parent's lock alone."""
@@ -416,6 +449,18 @@ def make_folder(folder: Path, options: FileOptions) -> None:
             folder.chmod(mode)
         if options.owner is not None:
             os.chown(folder, *options.owner)
+
+
+def _last_line_end(fd: int, size: int) -> int:
+    """Return where the last whole line of a file ends."""
+    end = size
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _own_link(path: str) -> bool:

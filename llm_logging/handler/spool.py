@@ -9,6 +9,7 @@ logs) is met again by the same thread: its line waits until the outer one is sto
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import threading
@@ -212,9 +213,18 @@ class Spool:
         capacity: Bytes of the buffer.
         mode: See `open_ring`.
         say: Takes what is to be said of the buffer itself.
+        unstored: Called with path and ack of a nested caller's line for which there was no room.
     """
 
-    def __init__(self, root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        capacity: int,
+        mode: str,
+        say: Callable[[str], None],
+        unstored: Callable[[str, Acknowledgement | None], None],
+    ) -> None:
+        self._unstored = unstored
         self.ring = open_ring(root, capacity, mode, say)
         self._identity = process()
         self._big = count(1)
@@ -256,10 +266,33 @@ class Spool:
                     position = self._commit(path, encoded, before, after, ack)
                 while identity.nested:
                     spool, *nested = identity.nested.popleft()
-                    spool._commit(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
+                    spool._commit_nested(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
             finally:
                 identity.busy = False
         return position
+
+    def _commit_nested(
+        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None
+    ) -> None:
+        if not self._commit(path, encoded, before, after, ack):
+            self._unstored(path, ack)
+
+    def disown(self, ack: Acknowledgement) -> None:
+        """Answer somebody who could only wait for himself: his line is stored, and will be written."""
+        with self._identity.lock:
+            owed = [number for number, waiting in self.acks.copy().items() if waiting is ack]
+            answer = any(self.acks.pop(number, None) is not None for number in owed)
+            nested = self._identity.nested
+            for index in range(len(nested)):
+                if nested[index][-1] is ack:
+                    nested[index] = (*nested[index][:-1], None)
+                    answer = True
+        if answer:
+            ack.failed(
+                OSError(
+                    errno.EDEADLK, "logged from inside another call; the line is buffered and will be written"
+                )
+            )
 
     def shut(self) -> None:
         """Take no more lines: what is stored from now on goes to another spool."""

@@ -20,19 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import clock, format_micros, format_time
-from ..files.rings import Batch, Ring
+from ..files.rings import Ring
 from ..schema import SCHEMA_VERSION, Acknowledgement
+from .bells import Bell, Bells
+from .draining import Drain
 from .exits import enrol, exiting, hook_exit
 from .housekeeping import Housekeeper
 from .openfiles import OpenFiles
 from .options import WriterOptions, WriterStats
 from .recovery import recover
 from .rotation import FileOptions
-from .spool import CLOSED, Spool, is_big, process
+from .spool import CLOSED, Spool, process
 
 __all__ = ["Writer", "on_event_loop"]
 
-_BATCH_BYTES = 1 << 20
 _IDLE_SECONDS = 5.0
 _CONTENT_SHARE = 0.75
 
@@ -72,27 +73,25 @@ class Writer:
         self._note_close = note_close
         self._told: dict[str, float] = {}
         self.stats = WriterStats()
+        self._files = OpenFiles(files, options.max_open_files, sealed=housekeeper.sealed, notice=notice)
         self._reset()
         enrol(self)
+        hook_exit()
 
     def _reset(self) -> None:
         self._start_lock = threading.RLock()
         self._close_lock = threading.RLock()
-        self._drain_lock = threading.RLock()
-        self._draining = False
-        self._wake = threading.Event()
-        self._room = threading.Event()
+        self._wake = Bell()
+        self._room = Bells()
+        self._drain = Drain(
+            self._files, self.stats, notice=self._notice, tell=self.tell, moved=self._room.set
+        )
         self._urgent = False
         self._parked = False
         self._closing = False
         self._spool: Spool | None = None
+        self._left: Spool | None = None
         self._thread: threading.Thread | None = None
-        self._files = OpenFiles(
-            self._file_options,
-            self._options.max_open_files,
-            sealed=self._housekeeper.sealed,
-            notice=self._notice,
-        )
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
         self._looked_for_dead = 0.0
@@ -141,8 +140,15 @@ class Writer:
         elif (self._parked or spool.ring.used >= self._options.flush_bytes) and not self._wake.is_set():
             self._parked = False
             self._wake.set()
-        if self._thread is None:
-            self._drain()
+        thread = self._thread
+        if thread is None:
+            self._write(seconds=self._options.exit_timeout)
+            if exiting() and not self._drain.busy:
+                # Nobody closes after us: leave no spool behind.
+                self.close()
+        elif ack is not None and (position < 0 or threading.current_thread() is thread):
+            # It cannot be written before this thread, which is to wait for it, goes on.
+            spool.disown(ack)
         return True
 
     def _store_when_room(
@@ -156,13 +162,11 @@ class Writer:
         ack: Acknowledgement | None,
     ) -> bool:
         patient = (
-            threading.current_thread() is not self._thread
-            and not self._draining_here()
-            and not on_event_loop()
+            threading.current_thread() is not self._thread and not self._drain.here and not on_event_loop()
         )
         deadline = time.monotonic() + (self._options.overflow_wait if patient else 0.0)
         while True:
-            self._room.clear()
+            room = self._room.hang()
             self._wake.set()
             position = 0
             if not (content and spool.full > _CONTENT_SHARE):
@@ -175,9 +179,10 @@ class Writer:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            if self._thread is None:
-                self._drain()
-            self._room.wait(min(left, 0.02))
+            thread = self._thread
+            if thread is None or not thread.is_alive():
+                self._write(seconds=left)
+            room.wait(min(left, 0.02))
         if not content and self._options.overflow == "drop_old":
             self._drop_old(spool, len(before) + len(after) + len(encoded) + 128)
             if spool.store(path, encoded, before, after, ack) > 0:
@@ -187,14 +192,9 @@ class Writer:
             ack.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", path))
         return False
 
-    def _draining_here(self) -> bool:
-        return self._draining and self._drain_lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
-
     def _drop_old(self, spool: Spool, need: int) -> None:
-        if not self._drain_lock.acquire(blocking=False):
-            return
-        try:
-            if self._draining:
+        with self._drain.alone(0) as alone:
+            if not alone:
                 return
             for batch in spool.ring.take(max(need, 1)):
                 spool.forget_big(batch, len(batch.numbers))
@@ -205,8 +205,13 @@ class Writer:
                     if waiting is not None:
                         waiting.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped"))
             spool.ring.release()
-        finally:
-            self._drain_lock.release()
+
+    def _count_unstored(self, path: str, ack: Acknowledgement | None) -> None:
+        """Count a line that was accepted inside another call, and found no room when its turn came."""
+        self.stats.accepted -= 1
+        self._count_drop(path, False)
+        if ack is not None:
+            ack.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", path))
 
     def _count_drop(self, path: str | None, content: bool) -> None:
         if path is not None:
@@ -228,9 +233,9 @@ class Writer:
         while spool.ring.tail < goal and self._spool is spool:
             thread = self._thread
             if thread is None or not thread.is_alive() or thread is threading.current_thread():
-                self._drain(final=True)
+                self._write(final=True, seconds=deadline - time.monotonic())
                 return spool.ring.tail >= goal
-            self._room.clear()
+            room = self._room.hang()
             self._urgent = True
             self._wake.set()
             if spool.ring.tail >= goal:
@@ -238,7 +243,7 @@ class Writer:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._room.wait(min(left, 0.05))
+            room.wait(min(left, 0.05))
         return True
 
     def current_stats(self) -> WriterStats:
@@ -251,30 +256,31 @@ class Writer:
 
     def _start(self) -> Spool:
         with self._start_lock:
-            if self._spool is not None:
-                return self._spool
-            hook_exit()
-            spool = Spool(
-                self.root,
-                self._options.buffer_bytes,
-                self._options.spool,
-                lambda text: self.tell("spool", text),
-            )
-            self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
-            self._closing = False
-            # In its place before the thread runs: what the thread has to say goes through it.
-            self._spool = spool
-            if not exiting():
-                thread = threading.Thread(
-                    target=self._run, args=(spool,), name="llm_logging-writer", daemon=True
-                )
-                with contextlib.suppress(RuntimeError):
-                    # Refused while the interpreter goes down: then callers write by themselves.
-                    thread.start()
-                    self._thread = thread
+            if self._spool is None:
+                hook_exit()
+                say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
+                self._begin(Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored))
+            spool = self._spool
+        assert spool is not None
         if self._thread is None:
             self._recover()
         return spool
+
+    def _begin(self, spool: Spool) -> None:
+        if self._spool is not None:
+            # A signal handler or a finaliser that logs came in between, in this very thread.
+            spool.ring.close(remove=True)
+            return
+        self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
+        self._closing = False
+        # In its place before the thread runs: what the thread has to say goes through it.
+        self._spool = spool
+        if not exiting():
+            thread = threading.Thread(target=self._run, args=(spool,), name="llm_logging-writer", daemon=True)
+            with contextlib.suppress(RuntimeError):
+                # Refused while the interpreter goes down: then callers write by themselves.
+                thread.start()
+                self._thread = thread
 
     def recover_soon(self) -> None:
         """Begin to write what killed processes left, if there is any."""
@@ -282,9 +288,14 @@ class Writer:
 
     def close(self) -> None:
         """Write everything, note the clean close, and end the thread; a later line starts it all again."""
+        deadline = time.monotonic() + self._options.exit_timeout
+        self._close(deadline)
+        # Not inside: `on_rotate`, which runs in the housekeeper's thread, may close the handler too.
+        self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
+
+    def _close(self, deadline: float) -> None:
         with self._close_lock:
             spool, thread = self._spool, self._thread
-            deadline = time.monotonic() + self._options.exit_timeout
             if spool is not None:
                 self.flush(self._options.exit_timeout)
                 self._closing = True
@@ -295,32 +306,33 @@ class Writer:
                 self._thread = None
                 spool.shut()
                 self._spool = None
-                self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
-            self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
-            if spool is None:
+                alone = self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
+            if spool is not None and not alone:
+                # A write hangs in the disk, with the ring in its hands: whoever hangs finishes, else the next process.
+                self._left = spool
+                self.tell("exit", "a write did not come to an end, lines are kept for the next writer")
                 return
-            done = spool.ring.empty
-            if done and self._note_close and process().last:
-                self._note_clean_close()
-            self._files.close()
-            self._leave(spool, done)
+            self._finish(spool)
 
-    def _drain_rest(self, spool: Spool, seconds: float) -> None:
-        """Write what was stored while the spool was being taken away."""
-        if not self._drain_lock.acquire(timeout=seconds):
+    def _finish(self, spool: Spool | None) -> None:
+        """Let go of files and spool, once nobody writes any more."""
+        with self._drain.alone(0) as alone:
+            if alone:
+                self._files.close()
+        if spool is None:
             return
-        try:
-            if self._draining:
-                return
-            self._draining = True
-            try:
-                while not spool.ring.empty and self._drain_batch(spool, final=True):
-                    pass
-            finally:
-                self._draining = False
-        finally:
-            self._drain_lock.release()
+        done = spool.ring.empty
+        if done and self._note_close and process().last:
+            self._note_clean_close()
+        self._leave(spool, done)
+
+    def _drain_rest(self, spool: Spool, seconds: float) -> bool:
+        """Write what was stored while the spool was being taken away; say whether nobody else is at it."""
+        with self._drain.alone(seconds) as alone:
+            if alone:
+                self._drain.write_all(spool, final=True)
         self._drained()
+        return alone
 
     def _leave(self, spool: Spool, done: bool) -> None:
         if done:
@@ -364,132 +376,39 @@ class Writer:
     # -- the thread -----------------------------------------------------------------------------------------------------
 
     def _run(self, spool: Spool) -> None:
-        self._recover()
         ring = spool.ring
         while self._spool is spool and not self._closing:
+            self._recover()
             if ring.head == ring.tail:
                 self._parked = True
-                if ring.head == ring.tail and not self._wake.wait(_IDLE_SECONDS):
-                    self._recover()
+                if ring.head == ring.tail:
+                    self._wake.wait(_IDLE_SECONDS)
                 self._parked = False
-            if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
-                self._wake.clear()
-                self._wake.wait(self._options.flush_interval)
             self._wake.clear()
+            if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
+                self._wake.wait(self._options.flush_interval)
             self._urgent = False
             try:
-                self._drain()
+                self._write()
             except Exception as error:  # noqa: BLE001  the thread must outlive anything
                 self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
                 time.sleep(0.1)
             if not ring.empty and (pause := self._files.wait) is not None:
-                self._wake.wait(pause)
+                # Not for longer than others, whose files are well, may be made to wait.
+                self._wake.wait(min(pause, max(0.01, self._options.flush_interval)))
+        if self._left is spool and self._drain_rest(spool, self._options.exit_timeout):
+            self._left = None
+            self._finish(spool)
 
-    def _drain(self, *, final: bool = False) -> None:
-        with self._drain_lock:
-            if self._draining:
-                # The same thread, interrupted inside: the outer call goes on until nothing is left.
+    def _write(self, *, final: bool = False, seconds: float = -1) -> None:
+        """Write what is stored, also to files that pause if it is `final`; wait for another that drains at most `seconds`."""
+        with self._drain.alone(seconds) as alone:
+            spool = self._spool
+            if not alone or spool is None:
                 return
-            self._draining = True
-            try:
-                spool = self._spool
-                while spool is not None and self._drain_batch(spool, final=final):
-                    pass
-            finally:
-                self._draining = False
+            self._drain.write_all(spool, final=final)
         self._say_dropped()
         self._drained()
-
-    def _drain_batch(self, spool: Spool, *, final: bool) -> bool:
-        """Write one batch of each file; say whether there is reason to go on."""
-        ring = spool.ring
-        skip = () if final else {os.fsencode(name) for name in self._files.refused()}
-        batches = ring.take(_BATCH_BYTES, skip)
-        if not batches:
-            return False
-        began = time.perf_counter()
-        if len(batches) == 1 and batches[0].numbers[0] == ring.tail and type(batches[0].numbers) is range:
-            # Lines side by side from the tail on: nothing is marked, the room is given back in one step.
-            written, failed = self._write_batch(spool, batches[0])
-            ring.release_to(ring.tail + written)
-            if failed:
-                ring.release()
-        else:
-            written = 0
-            for batch in batches:
-                count, _ = self._write_batch(spool, batch)
-                for number in batch.numbers[:count]:
-                    ring.mark_done(number)
-                written += count
-            ring.release()
-        ring.clear_intent()
-        took = time.perf_counter() - began
-        stats = self.stats
-        stats.written += written
-        stats.flushes += 1
-        stats.flush_seconds += took
-        stats.last_flush_seconds = took
-        stats.longest_flush_seconds = max(stats.longest_flush_seconds, took)
-        self._room.set()
-        return written > 0
-
-    def _write_batch(self, spool: Spool, batch: Batch) -> tuple[int, bool]:
-        """Append one batch; return how many of its lines are in the file, and whether the rest was refused."""
-        if is_big(batch.path):
-            path, lines = spool.resolve(batch)
-            data, sizes = b"".join(lines), [len(line) for line in lines]
-        else:
-            path, data, sizes = batch.path, batch.data, None
-        name = os.fsdecode(path)
-        numbers, ring = batch.numbers, spool.ring
-
-        noted = 0
-
-        def before(device: int, inode: int, size: int, done: int) -> None:
-            # What stands in a file that was sealed since is done before the intent moves on to the next one.
-            nonlocal noted
-            lines = _lines_in(spool, batch, sizes, done)
-            for number in numbers[noted:lines]:
-                ring.mark_done(number)
-            noted = lines
-            ring.note_intent(device, inode, size, numbers[lines])
-
-        size, error = self._files.append(name, data, before)
-        if error is not None:
-            self.stats.retried += 1
-            more, error = self._files.append(
-                name,
-                data[size:],
-                lambda device, inode, at, done: before(device, inode, at, size + done),
-            )
-            size += more
-        count = _lines_in(spool, batch, sizes, size)
-        if count:
-            spool.forget_big(batch, count)
-        if spool.acks:
-            for number in numbers[:count]:
-                waiting = spool.acks.pop(number, None)
-                if waiting is not None:
-                    waiting.written()
-        if error is None:
-            if self._files.accept(name):
-                self._notice("writing_recovered", f"{name} can be written again", {"file": name})
-            return count, False
-        self._refused(spool, batch, name, count, error)
-        return count, True
-
-    def _refused(self, spool: Spool, batch: Batch, name: str, count: int, error: OSError) -> None:
-        """Keep what the disk refused for later, but answer those who wait: their lines are withdrawn."""
-        for number in batch.numbers[count:]:
-            waiting = spool.acks.pop(number, None)
-            if waiting is not None:
-                spool.ring.mark_done(number)
-                self.stats.withdrawn += 1
-                waiting.failed(error)
-        self._files.refuse(name)
-        self.tell(
-            "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
-        )
 
     def _recover(self) -> None:
         """Write what killed processes left; looked for at most once in `_IDLE_SECONDS`."""
@@ -498,11 +417,15 @@ class Writer:
             return
         self._looked_for_dead = now
         try:
-            with self._drain_lock:
+            with self._drain.alone(-1) as alone:
+                if not alone:
+                    return
                 report = recover(self.root, self._files.append)
         except OSError as error:
             self.tell("recovery", f"the spool of a killed process cannot be read: {error}")
             return
+        if report.failed:
+            self.tell("recovery", f"lines of a killed process cannot be written yet: {report.failed[0]}")
         if report.lines:
             self.stats.recovered += report.lines
             self._notice(
@@ -538,32 +461,13 @@ class Writer:
 
     def after_fork(self) -> None:
         """Start empty in a forked child: the parent writes what it stored."""
-        spool, files = self._spool, self._files
-        self._reset()
+        spool = self._spool
         self.stats = WriterStats()
+        self._reset()
         self._housekeeper.after_fork()
-        files.abandon()
+        self._files.abandon()
         if spool is not None:
             spool.ring.abandon()
-
-
-def _lines_in(spool: Spool, batch: Batch, sizes: list[int] | None, size: int) -> int:
-    """Return how many lines of a batch `size` bytes of it are."""
-    if not size:
-        return 0
-    if sizes is None:
-        if size == len(batch.data):
-            return len(batch.numbers)
-        sizes = spool.ring.sizes(batch.numbers)
-    elif size == sum(sizes):
-        return len(sizes)
-    count = 0
-    for length in sizes:
-        size -= length
-        if size < 0:
-            break
-        count += 1
-    return count
 
 
 def on_event_loop() -> bool:

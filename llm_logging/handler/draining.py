@@ -1,0 +1,207 @@
+"""Write what lies in a spool: one thread at a time, in batches, a file at a time.
+
+Invariants: a line is written once, in the order of its file; before each write the ring is told of it; what the disk refuses
+stays, its file is left alone for a while, and other files go on; who waits for a refused line is answered, and the line
+withdrawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..files.rings import BIG, Batch
+from ..files.spools import big_path
+from .openfiles import OpenFiles
+from .options import WriterStats
+from .spool import Spool, is_big
+
+__all__ = ["Drain"]
+
+_BATCH_BYTES = 1 << 20
+_LONGEST_DRAIN = 1.0
+
+
+class Drain:
+    """Write what lies in spools.
+
+    Args:
+        files: Where to.
+        stats: What is counted.
+        notice: Takes what is to be logged: event type, message, data.
+        tell: Takes what is to be said on standard error: topic, text.
+        moved: Called when there may be room in the spool.
+    """
+
+    def __init__(
+        self,
+        files: OpenFiles,
+        stats: WriterStats,
+        *,
+        notice: Callable[[str, str, dict[str, Any]], None],
+        tell: Callable[[str, str], None],
+        moved: Callable[[], None],
+    ) -> None:
+        self._files = files
+        self._stats = stats
+        self._notice = notice
+        self._tell = tell
+        self._moved = moved
+        self._lock = threading.RLock()
+        self.busy = False
+
+    @property
+    def here(self) -> bool:
+        """Say whether this thread is at it, further up."""
+        return self.busy and self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+
+    @contextlib.contextmanager
+    def alone(self, seconds: float) -> Iterator[bool]:
+        """Be the one that drains; False where another did not come to an end in time, or where this thread is at it already.
+
+        In the latter case, a notice or a finaliser that logs, the outer call goes on until nothing is left.
+        """
+        if not self._lock.acquire(timeout=max(0.0, seconds) if seconds != -1 else -1):
+            yield False
+            return
+        try:
+            if self.busy:
+                yield False
+                return
+            self.busy = True
+            try:
+                yield True
+            finally:
+                self.busy = False
+        finally:
+            self._lock.release()
+
+    def write_all(self, spool: Spool, *, final: bool) -> None:
+        """Write until nothing is left but what the disk refuses."""
+        skip: set[bytes] = set()
+        if not final:
+            for name in self._files.refused():
+                skip |= {os.fsencode(name), BIG + os.fsencode(name)}
+        until = time.monotonic() + _LONGEST_DRAIN
+        while self._write_some(spool, skip) and (final or time.monotonic() < until):
+            pass
+
+    def _write_some(self, spool: Spool, skip: set[bytes]) -> bool:
+        """Write one batch of each file that is not to be skipped; say whether there was any."""
+        ring = spool.ring
+        batches = ring.take(_BATCH_BYTES, skip)
+        if not batches:
+            return False
+        began = time.perf_counter()
+        if len(batches) == 1 and batches[0].numbers[0] == ring.tail and type(batches[0].numbers) is range:
+            # Lines side by side from the tail on: nothing is marked, the room is given back in one step.
+            written, refused = self._write_batch(spool, batches[0])
+            ring.release_to(ring.tail + written)
+            if refused:
+                skip |= refused
+                ring.release()
+        else:
+            written = 0
+            for batch in batches:
+                count, refused = self._write_batch(spool, batch)
+                skip |= refused
+                for number in batch.numbers[:count]:
+                    ring.mark_done(number)
+                written += count
+            ring.release()
+        ring.clear_intent()
+        took = time.perf_counter() - began
+        stats = self._stats
+        stats.written += written
+        stats.flushes += 1
+        stats.flush_seconds += took
+        stats.last_flush_seconds = took
+        stats.longest_flush_seconds = max(stats.longest_flush_seconds, took)
+        self._moved()
+        return True
+
+    def _write_batch(self, spool: Spool, batch: Batch) -> tuple[int, set[bytes]]:
+        """Append one batch; return how many of its lines are in the file, and which paths refused the rest."""
+        if is_big(batch.path):
+            try:
+                path, lines = spool.resolve(batch)
+            except OSError as unreadable:
+                return 0, self._refused(spool, batch, big_path(batch.path), 0, unreadable)
+            data, sizes = b"".join(lines), [len(line) for line in lines]
+        else:
+            path, data, sizes = batch.path, batch.data, None
+        name = os.fsdecode(path)
+        numbers, ring, settled = batch.numbers, spool.ring, 0
+
+        def before(device: int, inode: int, size: int, done: int) -> None:
+            nonlocal settled
+            first = _lines_in(spool, batch, sizes, done)
+            # The note names one write: what earlier ones wrote is in the file, and is not to be looked for.
+            for number in numbers[settled:first]:
+                ring.mark_done(number)
+            settled = first
+            ring.note_intent(device, inode, size, numbers[first])
+
+        size, error = self._files.append(name, data, before)
+        if error is not None:
+            self._stats.retried += 1
+            more, error = self._files.append(
+                name,
+                data[size:],
+                lambda device, inode, at, done: before(device, inode, at, size + done),
+            )
+            size += more
+        count = _lines_in(spool, batch, sizes, size)
+        if count:
+            spool.forget_big(batch, count)
+        if spool.acks:
+            for number in numbers[:count]:
+                waiting = spool.acks.pop(number, None)
+                if waiting is not None:
+                    waiting.written()
+        if error is None:
+            if self._files.accept(name):
+                self._notice("writing_recovered", f"{name} can be written again", {"file": name})
+            return count, set()
+        return count, self._refused(spool, batch, name, count, error)
+
+    def _refused(self, spool: Spool, batch: Batch, name: str, count: int, error: OSError) -> set[bytes]:
+        """Keep what the disk refused for later, but answer those who wait: their lines are withdrawn.
+
+        Returns:
+            The paths to leave alone for now.
+        """
+        for number in batch.numbers[count:]:
+            waiting = spool.acks.pop(number, None)
+            if waiting is not None:
+                spool.ring.mark_done(number)
+                self._stats.withdrawn += 1
+                waiting.failed(error)
+        self._files.refuse(name)
+        self._tell(
+            "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
+        )
+        return {os.fsencode(name), BIG + os.fsencode(name)}
+
+
+def _lines_in(spool: Spool, batch: Batch, sizes: list[int] | None, size: int) -> int:
+    """Return how many lines of a batch `size` bytes of it are."""
+    if not size:
+        return 0
+    if sizes is None:
+        if size == len(batch.data):
+            return len(batch.numbers)
+        sizes = spool.ring.sizes(batch.numbers)
+    elif size == sum(sizes):
+        return len(sizes)
+    count = 0
+    for length in sizes:
+        size -= length
+        if size < 0:
+            break
+        count += 1
+    return count
