@@ -288,10 +288,10 @@ def test_a_terminal_that_watches_gets_answer_after_answer(logged):
     import subprocess
     import sys
 
-    from .conftest import environment
+    from .conftest import INTERRUPTIBLE, environment
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "llm_logging", "stats", "--root", str(logged), "--watch", "--interval", "0.2", "--format", "json"],
+        [sys.executable, "-c", INTERRUPTIBLE, "stats", "--root", str(logged), "--watch", "--interval", "0.2", "--format", "json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
     first, second = (json.loads(process.stdout.readline()) for _ in range(2))
