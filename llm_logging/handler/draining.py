@@ -81,9 +81,9 @@ class Drain:
             self._lock.release()
 
     def write_all(self, spool: Spool, *, final: bool) -> None:
-        """Write until nothing is left but what the disk refuses."""
+        """Write until nothing is left but what the disk refuses; files that pause are tried where somebody waits for a line."""
         skip: set[bytes] = set()
-        if not final:
+        if not final and not spool.acks:
             for name in self._files.refused():
                 skip |= {os.fsencode(name), BIG + os.fsencode(name)}
         until = time.monotonic() + _LONGEST_DRAIN

@@ -19,7 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 from ..clock import format_micros
 from ..errors import ConfigurationError
 from ..otel_names import otel_attributes
-from ..schema import SCHEMA_VERSION
+from ..schema import SCHEMA_VERSION, LLMRequestLogEntry
 from .jsonable import jsonable, to_bytes
 from .records import Built, build, message_of, micros_of
 from .redaction import Redactor, redactor_from
@@ -39,6 +39,8 @@ _HOOKS: Final = (
     "serialize_log_record",
 )
 
+# The reader takes these from the top of a line, by these names.
+_COUNTED: Final = frozenset({*LLMRequestLogEntry.model_fields, "v", "event_type"})
 # Level, logger, event type and writer of a line.
 _Names = tuple[str, str, str, str]
 RedactOption = bool | Mapping[str, Any] | Redactor | None
@@ -245,21 +247,34 @@ class LLMJsonFormatter(JsonFormatter):
             return jsonable(self.formatException(record.exc_info)) if record.exc_info else None
         return jsonable(record.__dict__.get(name))
 
-    def check_one_line(self) -> None:
-        """Refuse what would break one line into several, or could not be asked for one line of several.
+    def check_readable(self) -> None:
+        """Refuse options whose lines the reader could not read, or would count wrongly.
 
         Raises:
-            ConfigurationError: `json_indent` is set, the prefix holds a line end, or `format` is overridden.
+            ConfigurationError: A line would not be one line of JSON, or a field that figures come from would be renamed,
+                left out or overwritten.
         """
         if type(self).format is not LLMJsonFormatter.format:
             raise ConfigurationError(
                 f"formatter of an LLMFileHandler: expected {type(self).__qualname__} to override process_log_record or "
                 "add_fields, got a `format` of its own; a record may have more than one line"
             )
-        if self.json_indent is not None or "\n" in self.prefix:
+        if self.json_indent is not None or self.prefix:
             raise ConfigurationError(
-                "formatter of an LLMFileHandler: expected one line a record, got json_indent or a prefix with a line end"
+                "formatter of an LLMFileHandler: expected one line of JSON a record, got json_indent or a prefix"
             )
+        options = {
+            "rename_fields": {*self.rename_fields, *self.rename_fields.values()},
+            "static_fields": {self._get_rename(name) for name in self.static_fields},
+            "reserved_attrs": self._omitted,
+        }
+        for option, names in options.items():
+            counted = sorted(_COUNTED.intersection(names))
+            if counted:
+                raise ConfigurationError(
+                    f"formatter of an LLMFileHandler: {option}: expected names that no figure comes from, got "
+                    f"{', '.join(counted)}; use attributes of your own, or an LLMStreamHandler"
+                )
 
 
 _COLOURS: Final = {

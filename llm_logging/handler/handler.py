@@ -151,6 +151,8 @@ class LLMFileHandler(logging.Handler):
             flush_timeout=flush_timeout,
             max_content_chars=max_content_chars,
         )
+        if defaults is not None and not isinstance(defaults, Mapping):
+            raise ConfigurationError(f"defaults: expected a mapping of fields, got {type(defaults).__name__}")
         if max_open_files < 1:
             raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
         if root is not None and filename is not None:
@@ -224,7 +226,7 @@ class LLMFileHandler(logging.Handler):
         """Take a formatter of ours, with python-json-logger's options; None takes the plain one.
 
         Raises:
-            ConfigurationError: It is of another kind, or would write more than one line a record.
+            ConfigurationError: It is of another kind, or would write lines that the reader cannot read or would miscount.
         """
         if fmt is None:
             fmt = LLMJsonFormatter(redact=False)
@@ -233,7 +235,7 @@ class LLMFileHandler(logging.Handler):
                 f"formatter of an LLMFileHandler: expected an llm_logging.LLMJsonFormatter, got {type(fmt).__qualname__}; its "
                 "files hold JSON lines that the reader reads"
             )
-        fmt.check_one_line()
+        fmt.check_readable()
         self.formatter = fmt
         self._line_formatter = fmt
 

@@ -323,3 +323,21 @@ class TestOnOtherHandlers:
             assert "\n" not in text
             assert "\r" not in text
             json.loads(text.encode("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"static_fields": {"id": "web-1"}},
+        {"static_fields": {"event_type": "app"}},
+        {"rename_fields": {"usage": "u"}},
+        {"rename_fields": {"message": "model"}},
+        {"reserved_attrs": ["usage"]},
+        {"prefix": "app: "},
+    ],
+)
+def test_options_that_would_make_the_figures_wrong_are_refused_for_files(options, tmp_path):
+    from llm_logging import ConfigurationError, LLMFileHandler, LLMJsonFormatter
+
+    with pytest.raises(ConfigurationError, match="LLMFileHandler"):
+        LLMFileHandler(tmp_path).setFormatter(LLMJsonFormatter(**options))
