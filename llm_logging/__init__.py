@@ -19,34 +19,23 @@ from .errors import (
     NotFoundError,
     ValidationError,
 )
-from .figures import Figures, Stats, StatsOptions, StatsScope
-from .handler.formatter import LLMConsoleFormatter, LLMJsonFormatter
-from .handler.handler import LLMFileHandler
-from .handler.live import get_cached_stats, reset_cached_stats
-from .handler.stream import LLMStreamHandler
-from .logger.adapter import (
-    LLMLoggerAdapter,
-    alog_llm_request,
-    get_logger,
-    log_llm_request,
-)
-from .logger.usage import usage_from_response
-from .schema import (
-    ChatMessage,
-    Cost,
-    ErrorInfo,
-    LLMRequestLogEntry,
-    LogResult,
-    Timings,
-    Usage,
-)
 
 if TYPE_CHECKING:
+    from .figures import Figures, Stats
+    from .handler.formatter import LLMConsoleFormatter, LLMJsonFormatter
+    from .handler.handler import LLMFileHandler
+    from .handler.live import get_cached_stats, reset_cached_stats
+    from .handler.stream import LLMStreamHandler
+    from .logger.adapter import LLMLoggerAdapter, alog_llm_request, get_logger, log_llm_request
+    from .logger.usage import usage_from_response
+    from .question import StatsOptions, StatsScope
     from .reader.compare import compare_stats
     from .reader.entries import get_llm_request_logs
     from .reader.events import get_system_logs
+    from .reader.prices import get_prices
     from .reader.search import search_logs
     from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
+    from .schema import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
 
 __all__ = [
     "ChatMessage",
@@ -78,6 +67,7 @@ __all__ = [
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
+    "get_prices",
     "get_project_metrics",
     "get_stats",
     "get_system_logs",
@@ -89,16 +79,39 @@ __all__ = [
     "usage_from_response",
 ]
 
-# The reading side is loaded when it is first asked for: an application that only writes does not pay for it.
+# Each wing is loaded when it is first asked for: who only writes does not pay for reading, nor who reads for writing.
 _LATER = {
+    "ChatMessage": "schema",
+    "Cost": "schema",
+    "ErrorInfo": "schema",
+    "Figures": "figures",
+    "LLMConsoleFormatter": "handler.formatter",
+    "LLMFileHandler": "handler.handler",
+    "LLMJsonFormatter": "handler.formatter",
+    "LLMLoggerAdapter": "logger.adapter",
+    "LLMRequestLogEntry": "schema",
+    "LLMStreamHandler": "handler.stream",
+    "LogResult": "schema",
+    "Stats": "figures",
+    "StatsOptions": "question",
+    "StatsScope": "question",
+    "Timings": "schema",
+    "Usage": "schema",
+    "alog_llm_request": "logger.adapter",
     "compare_stats": "reader.compare",
+    "get_cached_stats": "handler.live",
     "get_chat_metrics": "reader.stats",
     "get_global_metrics": "reader.stats",
     "get_llm_request_logs": "reader.entries",
+    "get_logger": "logger.adapter",
+    "get_prices": "reader.prices",
     "get_project_metrics": "reader.stats",
     "get_stats": "reader.stats",
     "get_system_logs": "reader.events",
+    "log_llm_request": "logger.adapter",
+    "reset_cached_stats": "handler.live",
     "search_logs": "reader.search",
+    "usage_from_response": "logger.usage",
 }
 
 

@@ -62,18 +62,17 @@ def test_it_adds_little_to_its_three_dependencies(loaded: set[str]) -> None:
     assert len(added) <= 40, sorted(added)
 
 
-def test_it_takes_no_time_to_speak_of() -> None:
+def test_it_costs_less_than_its_three_dependencies() -> None:
     code = (
-        "import time\n"
+        "import time\nbegan = time.process_time()\nimport llm_logging\nours = time.process_time() - began\n"
         + BASE
-        + "\nbegan = time.perf_counter()\nimport llm_logging\nprint(time.perf_counter() - began)"
+        + "\nprint(ours / (time.process_time() - began - ours))"
     )
-    times = [
+    shares = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
+        for _ in range(5)
     ]
-    # Generous: a busy machine, no bytecode yet. Loading duckdb alone would pass it.
-    assert min(times) < 1.0
+    assert min(shares) < 0.5
 
 
 def test_importing_changes_nothing_of_logging() -> None:

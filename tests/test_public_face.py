@@ -42,6 +42,7 @@ FACE = [
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
+    "get_prices",
     "get_project_metrics",
     "get_stats",
     "get_system_logs",
