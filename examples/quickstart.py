@@ -21,6 +21,7 @@ class FakeProvider:
     """Stands in for an SDK: answers as OpenAI's does, or fails as it may."""
 
     def chat(self, model: str, prompt: str) -> dict:
+        """Answer after a while."""
         time.sleep(rng.uniform(0.002, 0.02))
         if "impossible" in prompt:
             raise TimeoutError("no answer within 30 s")

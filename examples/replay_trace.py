@@ -84,7 +84,11 @@ def main() -> int:
     began = time.perf_counter()
     count = replay(options.file, root)
     print(f"{count:,} requests logged in {time.perf_counter() - began:.1f} s under {root}\n")
-    return run(["stats", "--root", str(root), "--by", "hour"])
+    status = run(["stats", "--root", str(root), "--by", "hour"])
+    total = llm_logging.get_stats(root=root).summary
+    means = total.prompt_tokens / total.total_requests, total.completion_tokens / total.total_requests
+    print(f"\nA request has {means[0]:,.0f} prompt and {means[1]:,.0f} completion tokens on average.")
+    return status
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ def _config(
         "disable_existing_loggers": False,
         "formatters": formatters or {},
         "handlers": handlers,
+        # There for gunicorn, which fills in loggers and handlers of its own where a configuration names none.
+        "loggers": {},
         "root": {"level": _level(level), "handlers": list(handlers)},
     }
 

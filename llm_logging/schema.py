@@ -14,26 +14,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
-from .values import (
-    Amount,
-    Identifier,
-    JsonObject,
-    Milliseconds,
-    Tokens,
-    UTCTime,
-    UUIDText,
-    Whole,
-    is_uuid,
-)
+from .otel_names import otel_attributes
+from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 
 __all__ = [
     "FLAT_FIELDS",
@@ -290,6 +276,10 @@ class LLMRequestLogEntry(BaseModel):
         """Return what the line holds: JSON values only, absent fields left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def to_otel(self) -> dict[str, Any]:
+        """Return the entry as attributes of a span, in OpenTelemetry's current names for generative AI."""
+        return otel_attributes(self.line_fields())
+
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.
 FLAT_FIELDS: Final[dict[str, tuple[str | None, str]]] = {
@@ -482,13 +472,8 @@ class RecordPayload:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A record may travel to a listener in another process; whoever waits here cannot be answered from there.
-        return _restore, (
-            self.kind,
-            dict(self.fields),
-            self.entry,
-            dict(self.context) if self.context else None,
-            dict(self.fallback) if self.fallback else None,
-        )
+        bound = tuple(dict(part) if part else None for part in (self.context, self.fallback))
+        return _restore, (self.kind, dict(self.fields), self.entry, *bound)
 
     def __repr__(self) -> str:
         return f"RecordPayload({self.kind!r}, {self.fields!r})"

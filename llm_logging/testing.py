@@ -93,8 +93,13 @@ class CaptureHandler(logging.Handler):
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.redactor = redactor_from(redact)
         self.logs = logs if logs is not None else CapturedLogs()
-        self._content = ContentPolicy(content, 0)
+        self._content = ContentPolicy(content, 0, redact=self.redactor.redact if self.redactor else None)
         self._plain = LLMJsonFormatter(redact=False)
+
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept."""
+        return self._content.mode != "off"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record's line."""
@@ -106,7 +111,7 @@ class CaptureHandler(logging.Handler):
         if built.content is not None:
             kept = self._content.request_content(built.content.get("messages"), built.content.get("response"))
             built.body = {**built.body, **(kept or {})}
-        elif built.event_type == "chat_message":
+        elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
         self.logs.lines.append(json.loads(self._plain.whole_line(record, built, self.redactor)))
         if ack is not None:

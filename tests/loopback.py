@@ -54,6 +54,8 @@ class Loopback:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.over = threading.Event()
+        self.own_ids = False
+        """Whether each answer's id, `c1` or `msg_1`, is its own, as with real providers."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -107,6 +109,14 @@ class Loopback:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
+            def _own(self, data: bytes) -> bytes:
+                if not loopback.own_ids:
+                    return data
+                number = str(len(loopback.requests)).encode()
+                return data.replace(b'"c1"', b'"c1-' + number + b'"').replace(
+                    b'"msg_1"', b'"msg_1-' + number + b'"'
+                )
+
             def _play(self, answer: Answer) -> None:
                 if answer.delay:
                     loopback.over.wait(answer.delay)
@@ -119,7 +129,9 @@ class Loopback:
                     self.end_headers()
                     self._stream(answer.body)
                     return
-                body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+                body = self._own(
+                    answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+                )
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -135,6 +147,7 @@ class Loopback:
                         self.wfile.flush()
                         loopback.over.wait(chunk)
                         continue
+                    chunk = self._own(chunk)
                     self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
                     self.wfile.flush()
                 self.wfile.write(b"0\r\n\r\n")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import http
+import tempfile
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -316,3 +320,10 @@ well_formed = st.one_of(
         },
     ).map(_ordered),
 )
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for one example."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name) / "logs"

@@ -158,6 +158,6 @@ def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
     active = segment if named is None else segment.with_name(f"{named.stem}.jsonl")
     folder = cache_folder(cache_dir)
     kept = SegmentCache(folder, str(active.resolve())).folder
-    # Folders beside it are of other versions of this package.
-    for same in folder.glob(f"*/{kept.name}"):
-        shutil.rmtree(same)
+    # Folders beside it are of other versions of this package; answers name people too, whose root they do not say.
+    for stale in (*folder.glob(f"*/{kept.name}"), *folder.glob("*/answers")):
+        shutil.rmtree(stale, ignore_errors=True)

@@ -7,19 +7,17 @@ a hundred and more whole units, smaller amounts two significant digits; the exac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Final
 
 from ..figures import Figures
 from .terminal import safe
 
-__all__ = ["DASH", "bar", "cost", "count", "duration", "money", "share", "signed", "size", "sparkline"]
+__all__ = ["DASH", "bar", "cost", "count", "duration", "money", "share", "signed", "size"]
 
 DASH: Final = "–"  # noqa: RUF001  an en dash is the sign for a value that is not there
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _EIGHTHS: Final = "▏▎▍▌▋▊▉█"
-_TICKS: Final = "▁▂▃▄▅▆▇█"
 _LEAST: Final = Decimal("0.0001")
 
 
@@ -147,11 +145,3 @@ def bar(value: float, largest: float, length: int = 10) -> str:
     eighths = max(1, round(min(value / largest, 1) * length * 8))
     full, rest = divmod(eighths, 8)
     return "█" * full + (_EIGHTHS[rest - 1] if rest else "")
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Draw values side by side; nothing is a blank, what is not nothing at least the lowest tick."""
-    largest = max(values, default=0)
-    if largest <= 0:
-        return " " * len(values)
-    return "".join(_TICKS[min(7, int(value / largest * 7.999))] if value > 0 else " " for value in values)

@@ -29,7 +29,6 @@ __all__ = [
     "Where",
     "existing_root",
     "note",
-    "time_range",
     "when",
     "write",
 ]
@@ -204,23 +203,6 @@ def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
         return None
     option = "--since" if edge == "start" else "--until"
     return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
-
-
-def time_range(since: str | None, until: str | None, tz: str) -> tuple[datetime | None, datetime | None]:
-    """Read `--since` and `--until` as moments: the first that counts and the first that no longer does."""
-    from datetime import timedelta
-
-    place = zone(tz)
-    start, end = when(since, "start", tz), when(until, "end", tz)
-    if isinstance(end, date) and not isinstance(end, datetime):
-        end += timedelta(days=1)
-
-    def moment(value: date | datetime | None) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return value
-        return datetime(value.year, value.month, value.day, tzinfo=place)
-
-    return moment(start), moment(end)
 
 
 def zone_name(tz: str) -> str:

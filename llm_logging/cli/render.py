@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ..figures import Figures, Percentiles, Quality, Stats, StatsRow
+from ..figures import Figures, Percentiles, Period, Quality, Stats, StatsRow
 from ..question import TIME_UNITS, StatsScope
 from . import numbers
 from .columns import Column, draw, markdown, paint
 from .numbers import DASH, count, duration, share
 from .terminal import csv_cell, dumps, safe
 
-__all__ = ["Look", "as_csv", "as_json", "as_markdown", "as_table", "flat", "group_columns", "notes", "title"]
+__all__ = [
+    "Look",
+    "as_csv",
+    "as_json",
+    "as_markdown",
+    "as_table",
+    "flat",
+    "group_columns",
+    "notes",
+    "span",
+    "title",
+    "whose",
+]
 
 _INDENT: Final = "  "
+_FRACTION: Final = re.compile(r"(?<=:\d\d)\.\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +140,17 @@ def as_table(stats: Stats, look: Look) -> str:
 def title(stats: Stats) -> str:
     """Say what an answer is about: whose requests, of which time."""
     period = stats.period
-    start, end = period.from_date, period.to_date
-    times = (
-        f"{start} to {end}" if start and end and start != end
-        else start if start and start == end
-        else f"since {start}" if start
-        else f"until {end}" if end
-        else "all time"
-    )  # fmt: skip
-    return f"LLM requests of {whose(stats.scope)}, {safe(times)} ({safe(period.time_zone)})"
+    return f"LLM requests of {whose(stats.scope)}, {span(period)} ({safe(period.time_zone)})"
+
+
+def span(period: Period) -> str:
+    """Say which time a period covers, to the second."""
+    start, end = (
+        safe(_FRACTION.sub("", text)) if text else None for text in (period.from_date, period.to_date)
+    )
+    if start and end:
+        return start if start == end else f"{start} to {end}"
+    return f"since {start}" if start else f"until {end}" if end else "all time"
 
 
 def whose(scope: StatsScope) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ..figures import Change, Comparison, Period, PriceReport, PriceUse
+from ..figures import Change, Comparison, PriceReport, PriceUse
 from . import numbers
 from .columns import Column, draw, markdown, paint
 from .numbers import DASH, count, duration, share, signed
-from .render import group_columns, whose
+from .render import group_columns, span, whose
 from .terminal import csv_cell, safe
 
 __all__ = [
@@ -111,13 +111,6 @@ def _known(changes: Mapping[str, Change]) -> list[tuple[str, str, Callable[[Any]
     return found
 
 
-def _span(period: Period) -> str:
-    start, end = (safe(text) if text else None for text in (period.from_date, period.to_date))
-    if start and end:
-        return start if start == end else f"{start} to {end}"
-    return f"since {start}" if start else f"until {end}" if end else "all time"
-
-
 def _summary_columns(answer: Comparison) -> list[Column]:
     rows = _known(answer.summary)
     changes = answer.summary
@@ -170,7 +163,7 @@ def _group_columns(answer: Comparison) -> list[Column]:
 def comparison_table(answer: Comparison, *, width: int, colour: bool) -> str:
     """Write a comparison for people."""
     head = (
-        f"LLM requests of {whose(answer.scope)}: {_span(answer.before)} against {_span(answer.after)} "
+        f"LLM requests of {whose(answer.scope)}: {span(answer.before)} against {span(answer.after)} "
         f"({safe(answer.after.time_zone)})"
     )
     parts = [

@@ -121,7 +121,7 @@ def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: boo
             styles=[_LEVEL.get(e.status, "") for e in entries],
         ),
         Column("latency", [duration(_number(e.timings, "latency_ms")) for e in entries], rank=3),
-        Column("prompt + completion", [_tokens(e) for e in entries], rank=4),
+        Column("in + out", [_tokens(e) for e in entries], rank=4),
     ]
 
 

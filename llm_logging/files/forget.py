@@ -1,9 +1,7 @@
 """Take one person out of all logs of a root: their lines, or their name on them.
 
-A person's lines are those that name them as `user_id` (at the top, or in `attributes`, `data` or `context`); the lines
-of requests of which one line does; the content of those requests, joined by id; chat messages that such a request
-made; and the content and messages of a chat in which no other user is named. Of a chat with several users only
-the lines that can be told to be theirs go, and the report names it.
+Which lines are theirs: see `persons`. Of a chat with several users only the lines that can be told to be theirs go, and
+the report names it.
 
 Each segment that holds such lines is written anew as its next generation: a temporary file, synced, renamed, noted in
 the manifest, and only then is the old file removed; whatever moment it is cut off at, a second run ends it. An
@@ -14,35 +12,28 @@ holds in its memory cannot be reached, so while there may be any, nothing is beg
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
 import os
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Literal
 
-import portalocker
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json, to_json
 
 from ..clock import clock
 from ..errors import ConfigurationError, ErrorCode, FileSystemError, LLMLoggingError, NotFoundError
 from ..keys import PSEUDONYM_KEY, checked_key, pseudonym
-from .compression import open_segment, zstd_module
+from .compression import open_segment
 from .manifest import plain_name
+from .persons import PLACES, USER_FIELDS, Person, needles_of
+from .rewriting import append_lock, created, packed, sync_folder
 from .seal import record_rewritten, record_sealed
 from .segments import Segment, list_segments, segment_name
 from .spools import ring_folders, ring_prefix
 from .verify import logs_below
 
 __all__ = ["ForgetReport", "ForgottenFile", "forget", "rings_of"]
-
-_LOCK_SECONDS: Final = 10.0
-_NAMES: Final = ("user_id", "userId")
-_PLACES: Final = ("attributes", "data", "context")
 
 
 class ForgottenFile(BaseModel):
@@ -85,61 +76,6 @@ class ForgetReport(BaseModel):
     files: list[ForgottenFile]
     shared_chats: list[str]
     unreadable: int
-
-
-@dataclass(slots=True)
-class _Person:
-    """What is known of the person while the logs are read."""
-
-    names: frozenset[str]
-    needles: tuple[bytes, ...]
-    requests: set[str] = field(default_factory=set)
-    groups: set[str] = field(default_factory=set)
-    chats: set[tuple[str, str]] = field(default_factory=set)
-    others: set[tuple[str, str]] = field(default_factory=set)
-    unreadable: int = 0
-
-    def named(self, document: dict[str, Any]) -> bool:
-        return any(name in self.names for name in _users(document))
-
-    def meet(self, document: dict[str, Any]) -> None:
-        """Learn from one line."""
-        users = list(_users(document))
-        project, chat = document.get("project_id"), document.get("chat_id")
-        place = (str(project), str(chat)) if project is not None and chat is not None else None
-        if any(name in self.names for name in users):
-            if place is not None:
-                self.chats.add(place)
-            if document.get("event_type") in {"llm_request", "llm_content"}:
-                self.requests.add(str(document.get("id")))
-                if document.get("request_group") is not None:
-                    self.groups.add(str(document["request_group"]))
-        if place is not None and any(name not in self.names for name in users):
-            self.others.add(place)
-
-    def owns(self, document: dict[str, Any]) -> bool:
-        """Say whether a line is theirs."""
-        users = list(_users(document))
-        if users:
-            return any(name in self.names for name in users)
-        kind = document.get("event_type")
-        own = str(document.get("id")) in self.requests
-        if kind == "llm_request":
-            return own or str(document.get("request_group")) in self.groups
-        if kind not in {"llm_content", "chat_message"}:
-            return False
-        info = document.get("llm_info")
-        made_by = str(info.get("request_id")) if isinstance(info, dict) else ""
-        place = (str(document.get("project_id")), str(document.get("chat_id")))
-        return own or made_by in self.requests or (place in self.chats and place not in self.others)
-
-
-def _users(document: dict[str, Any]) -> Iterator[str]:
-    for place in (document, *(document.get(name) for name in _PLACES)):
-        if isinstance(place, dict):
-            for name in _NAMES:
-                if place.get(name) is not None:
-                    yield str(place[name])
 
 
 def rings_of(root: Path) -> list[str]:
@@ -214,7 +150,7 @@ def forget(
     run = _Run(root, user_id, alias if mode == "pseudonymise" else None, manifest_key, rewritten)
     if mode == "remove" and alias is not None:
         run.person.names |= {alias}
-        run.person.needles += _needles(alias)
+        run.person.needles += needles_of(alias)
     try:
         return run.execute(mode, dry_run=dry_run)
     except OSError as error:
@@ -223,11 +159,6 @@ def forget(
         raise FileSystemError(
             f"forget: {error}", code=ErrorCode.LOG_WRITE_ERROR, errno=error.errno, filename=error.filename
         ) from error
-
-
-def _needles(text: str) -> tuple[bytes, ...]:
-    written = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    return tuple(part.encode("utf-8", "surrogatepass") for part in sorted(written))
 
 
 class _Run:
@@ -242,7 +173,7 @@ class _Run:
         rewritten: Callable[[Path, Path], None] | None,
     ) -> None:
         self.root = root
-        self.person = _Person(frozenset({user_id}), _needles(user_id))
+        self.person = Person(frozenset({user_id}), needles_of(user_id))
         self.alias = alias
         self.manifest_key = manifest_key
         self.rewritten = rewritten
@@ -302,14 +233,14 @@ class _Run:
 
     def _renamed(self, document: dict[str, Any]) -> dict[str, Any]:
         fresh = dict(document)
-        for name in _NAMES:
+        for name in USER_FIELDS:
             if str(fresh.get(name)) in self.person.names:
                 fresh[name] = self.alias
-        for place in _PLACES:
+        for place in PLACES:
             inner = fresh.get(place)
             if isinstance(inner, dict):
                 fresh[place] = {
-                    key: self.alias if key in _NAMES and str(item) in self.person.names else item
+                    key: self.alias if key in USER_FIELDS and str(item) in self.person.names else item
                     for key, item in inner.items()
                 }
         return fresh
@@ -335,7 +266,7 @@ class _Run:
 
     def _sealed(self, active: Path) -> Segment:
         """Seal an active file as a rotation does, under the lock that writers append under."""
-        with _append_lock(active):
+        with append_lock(active):
             taken = [
                 (one.stamp, one.index) for one in list_segments(active, superseded=True) if not one.active
             ]
@@ -361,7 +292,7 @@ class _Run:
         temporary = new.with_name(f".{new.name}.forget")
         lines = 0
         dropped: dict[str, list[tuple[int, int]]] = {}
-        with _created(temporary) as raw, _packed(raw, segment.compression) as target:
+        with created(temporary) as raw, packed(raw, segment.compression) as target:
             for line, document in self._lines(segment.path):
                 fresh = self._fresh(line, document)
                 if fresh is not line:
@@ -371,7 +302,7 @@ class _Run:
                 else:
                     target.write(fresh)
         temporary.rename(new)
-        _sync_folder(new.parent)
+        sync_folder(new.parent)
         return new, lines, dropped
 
     def _unlink_older(self, active: Path, key: str, new: Path) -> None:
@@ -379,7 +310,7 @@ class _Run:
             if one.key == key and plain_name(one.path) != plain_name(new):
                 with contextlib.suppress(FileNotFoundError):
                     one.path.unlink()
-        _sync_folder(new.parent)
+        sync_folder(new.parent)
 
     def _finish_interrupted(self, active: Path) -> None:
         """End what a run that was cut off began: note generations that are not, remove what they replace."""
@@ -410,68 +341,3 @@ def _note_dropped(document: dict[str, Any], dropped: dict[str, list[tuple[int, i
         pairs[-1] = (pairs[-1][0], number)
     else:
         pairs.append((number, number))
-
-
-@contextlib.contextmanager
-def _created(path: Path) -> Iterator[BinaryIO]:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-
-
-@contextlib.contextmanager
-def _packed(raw: BinaryIO, compression: str | None) -> Iterator[Any]:
-    if compression == "gz":
-        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
-            yield packed
-    elif compression == "zst":
-        with zstd_module().open(raw, "wb") as packed:
-            yield packed
-    else:
-        yield raw
-
-
-def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # pragma: no cover  Windows
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _append_lock(active: Path) -> Iterator[None]:
-    """Hold the lock that every writer of a file appends under: concurrent-log-handler's, `.__<name>.lock` beside it."""
-    path = active.with_name(f".__{active.name}.lock")
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        with os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0) as stream:
-            try:
-                portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-            except portalocker.exceptions.LockException as error:
-                if time.monotonic() >= deadline:
-                    raise LLMLoggingError(
-                        f"forget: expected the lock {path} within {_LOCK_SECONDS:g} s, somebody holds it",
-                        code=ErrorCode.INVALID_STATE,
-                    ) from error
-                time.sleep(0.01)
-                continue
-            try:
-                ours, there = os.fstat(stream.fileno()), path.stat()
-                if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
-                    yield
-                    return
-            finally:
-                portalocker.unlock(stream)

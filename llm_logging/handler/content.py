@@ -206,9 +206,16 @@ class ContentPolicy:
         return {"content": text[: self.max_chars], "content_chars": len(text)}
 
     def chat_body(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return a chat message's fields with its text as `chat_content` says; the same object where it stays."""
+        """Return a chat message's fields with its text as `chat_content` says; the same object where it stays.
+
+        The event that a message without identity became holds the fields as `data.entry`; its text is treated alike.
+        """
         if "content" not in body:
-            return body
+            data = body.get("data")
+            entry = data.get("entry") if isinstance(data, dict) else None
+            if not isinstance(entry, dict) or "content" not in entry:
+                return body
+            return {**body, "data": {**body["data"], "entry": self.chat_body(entry)}}
         kept = self.chat_content(body["content"])
         if kept.get("content") is body["content"]:
             return body

@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ..clock import format_micros
 from ..errors import ConfigurationError
+from ..otel_names import otel_attributes
 from ..schema import SCHEMA_VERSION
 from .jsonable import jsonable, to_bytes
 from .records import Built, build, message_of, micros_of
@@ -38,6 +39,8 @@ _HOOKS: Final = (
     "serialize_log_record",
 )
 
+# Level, logger, event type and writer of a line.
+_Names = tuple[str, str, str, str]
 RedactOption = bool | Mapping[str, Any] | Redactor | None
 
 
@@ -48,6 +51,10 @@ def redacted(redactor: Redactor | None, message: str, body: dict[str, Any]) -> t
     return redactor.redact_text(message), redactor.redact(body)
 
 
+def _without(redactor: Redactor | None, text: str) -> str:
+    return text if redactor is None else redactor.redact_text(text)
+
+
 class LLMJsonFormatter(JsonFormatter):
     """Format any record as one JSON line: envelope, then the entry.
 
@@ -56,6 +63,8 @@ class LLMJsonFormatter(JsonFormatter):
         redact: Take secrets out; True for the defaults, a mapping for `Redactor`'s options. A handler that has a redactor
             of its own uses that.
         entry_defaults: Context for records that say nothing else.
+        otel_names: Write the fields of a request under OpenTelemetry's names for generative AI, for a collector; the reader
+            reads our own names.
         **kwargs: As `pythonjsonlogger.json.JsonFormatter` takes them.
     """
 
@@ -64,12 +73,18 @@ class LLMJsonFormatter(JsonFormatter):
         *args: Any,
         redact: RedactOption = True,
         entry_defaults: Mapping[str, Any] | None = None,
+        otel_names: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.customised = bool(args) or any(
-            value not in (None, False, "", {}, [])
-            for name, value in kwargs.items()
-            if name not in {"datefmt", "style", "validate"}
+        self._otel_names = otel_names
+        self.customised = (
+            bool(args)
+            or otel_names
+            or any(
+                value not in (None, False, "", {}, [])
+                for name, value in kwargs.items()
+                if name not in {"datefmt", "style", "validate"}
+            )
         )
         self.customised = self.customised or any(
             getattr(type(self), hook) is not getattr(LLMJsonFormatter, hook) for hook in _HOOKS
@@ -80,7 +95,7 @@ class LLMJsonFormatter(JsonFormatter):
         super().__init__(*args, **kwargs)
         self.redactor = redactor_from(redact)
         self.entry_defaults: Mapping[str, Any] = dict(entry_defaults or {})
-        self._prefixes: dict[tuple[str, str, str, str], tuple[bytes, bytes]] = {}
+        self._prefixes: dict[_Names, tuple[bytes, bytes]] = {}
         self._messages: dict[str, bytes] = {}
 
     def format(self, record: logging.LogRecord) -> str:
@@ -115,14 +130,14 @@ class LLMJsonFormatter(JsonFormatter):
             return before, after + b"\n"
         message = message_of(record)
         body = built.body
-        if redactor is None or not redactor.scan_sufficient:
-            message, body = redacted(redactor, message, body)
-            return self._assemble(record, built, message, body, writer)
-        before, after = self._assemble(record, built, message, body, writer)
-        if redactor.clean(before + after):
-            return before, after
+        names = (record.levelname, record.name, built.event_type, writer)
+        if redactor is None or redactor.scan_sufficient:
+            before, after = self._assemble(record, built, message, body, names)
+            if redactor is None or redactor.clean(before + after):
+                return before, after
         message, body = redacted(redactor, message, jsonable(body))
-        return self._assemble(record, built, message, body, writer)
+        names = (record.levelname, redactor.redact_text(names[1]), redactor.redact_text(names[2]), writer)
+        return self._assemble(record, built, message, body, names)
 
     def _numbered(self, line: bytes, writer: str) -> tuple[bytes, bytes]:
         """Give a line its writer back that was left out: a reader needs it to tell lines apart."""
@@ -133,11 +148,11 @@ class LLMJsonFormatter(JsonFormatter):
         return b'%b,"writer":{"id":"%b","seq":' % (line[:-1], writer.encode()), b"}}\n"
 
     def _assemble(
-        self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], writer: str
+        self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], names: _Names
     ) -> tuple[bytes, bytes]:
-        parts = self._prefixes.get((record.levelname, record.name, built.event_type, writer))
+        parts = self._prefixes.get(names)
         if parts is None:
-            parts = self._prepare(record, built.event_type, writer)
+            parts = self._prepare(names)
         text = self._messages.get(message)
         if text is None:
             text = self._message(message, bool(record.args))
@@ -145,17 +160,16 @@ class LLMJsonFormatter(JsonFormatter):
         before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
         return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
 
-    def _prepare(self, record: logging.LogRecord, event_type: str, writer: str) -> tuple[bytes, bytes]:
+    def _prepare(self, names: _Names) -> tuple[bytes, bytes]:
         """Return the parts of the envelope that lines of one logger, level and type share."""
         if len(self._prefixes) > 1000:
             self._prefixes.clear()
-        key = (record.levelname, record.name, event_type, writer)
-        level, name, kind = (to_bytes(text) for text in key[:3])
+        level, name, kind, writer = (to_bytes(text) for text in names)
         parts = (
             b'","level":%b,"logger":%b,"message":' % (level, name),
-            b',"event_type":%b,"writer":{"id":"%b","seq":' % (kind, writer.encode()),
+            b',"event_type":%b,"writer":{"id":%b,"seq":' % (kind, writer),
         )
-        self._prefixes[key] = parts
+        self._prefixes[names] = parts
         return parts
 
     def _message(self, message: str, formatted: bool) -> bytes:
@@ -178,13 +192,17 @@ class LLMJsonFormatter(JsonFormatter):
             body["stack"] = jsonable(self.formatException(record.exc_info))
         if (self.exc_info_as_array or self.stack_info_as_array) and isinstance(body.get("stack"), str):
             body["stack"] = body["stack"].splitlines()
+        if self._otel_names and built.event_type == "llm_request":
+            body = otel_attributes(body)
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "timestamp": format_micros(built.micros or micros_of(record)),
             "level": record.levelname,
-            "logger": record.name,
+            "logger": _without(redactor, record.name),
             "message": message,
-            "event_type": built.event_type,
+            "event_type": redactor.redact_text(built.event_type)
+            if redactor is not None
+            else built.event_type,
         }
         if writer is not None:
             envelope["writer"] = writer
@@ -288,9 +306,17 @@ class LLMConsoleFormatter(logging.Formatter):
         built = build(record, self.entry_defaults)
         message, body = redacted(self.redactor, message_of(record), jsonable(built.body))
         when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
-        facts = _facts(body) if built.event_type == "llm_request" else _event_facts(built.event_type, body)
+        facts = (
+            _facts(body)
+            if built.event_type == "llm_request"
+            else _event_facts(_without(self.redactor, built.event_type), body)
+        )
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
-        level, name, text = f"{record.levelname:<7}", printable(record.name), printable(message)
+        level, name, text = (
+            f"{record.levelname:<7}",
+            printable(_without(self.redactor, record.name)),
+            printable(message),
+        )
         details = "  ".join(part for part in (facts, where) if part)
         if self.colour:
             level = f"{_COLOURS.get(record.levelno, '')}{level}{_OFF}"

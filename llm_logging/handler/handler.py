@@ -13,7 +13,6 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,7 +26,16 @@ from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
 from .intervals import Interval
 from .live import live_totals
-from .options import WriterOptions, WriterStats
+from .options import (
+    WriterOptions,
+    WriterStats,
+    check_choices,
+    check_numbers,
+    days,
+    manifest_key_of,
+    owner_ids,
+    permission_bits,
+)
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
 from .redaction import redactor_from
@@ -58,7 +66,7 @@ class LLMFileHandler(logging.Handler):
         max_content_chars: Longer text of content is cut; 0 keeps all.
         redact: Take secrets out: True for the defaults, a mapping for `Redactor`'s options, False for nothing.
         pseudonyms: Fields to replace by a keyed hash, as a list, or a mapping with `fields`, `key_file` or `key_env`.
-        max_bytes: Seal a file before a line that would make it larger; 0 never.
+        max_bytes: Seal a file before a line that would make it larger; 0 never. One longer line has a file of its own.
         rotate_interval: Seal a file at the end of each `1h`, `1d`, `1w`, `midnight` ...; None never.
         utc: Whether those periods have UTC boundaries; else local ones.
         compress: `gz`, `zst`, True for `gz`, or None: compress sealed segments.
@@ -82,7 +90,8 @@ class LLMFileHandler(logging.Handler):
         dir_mode: Permissions of new folders.
         umask: Taken off both.
         owner: User and group of new files, as names or numbers.
-        manifest_key: Key of the manifests' HMAC, or None; see SECURITY in the README.
+        manifest_key: Key of the manifests' HMAC; absent, the environment variable `LLM_LOGGING_MANIFEST_KEY` or the file
+            that `LLM_LOGGING_MANIFEST_KEY_FILE` names; without any, the chain alone. See Security in the README.
 
     Raises:
         ConfigurationError: An option is not as described.
@@ -127,9 +136,8 @@ class LLMFileHandler(logging.Handler):
         owner: tuple[str | int, str | int] | list[str | int] | None = None,
         manifest_key: bytes | str | None = None,
     ) -> None:
-        super().__init__(level)
-        _check_choices(content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress)
-        _check_numbers(
+        check_choices(content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress)
+        check_numbers(
             max_bytes=max_bytes,
             backup_count=backup_count,
             max_age_days=max_age_days,
@@ -150,7 +158,9 @@ class LLMFileHandler(logging.Handler):
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = sync
         self.redactor = redactor_from(redact)
-        self._content = ContentPolicy(content, max_content_chars)
+        self._content = ContentPolicy(
+            content, max_content_chars, redact=self.redactor.redact if self.redactor else None
+        )
         self._pseudonyms: Pseudonymiser | None = pseudonymiser_from(pseudonyms)
         self._flush_timeout = flush_timeout
         self._template = os.path.abspath(os.path.expanduser(filename)) if filename is not None else None
@@ -164,10 +174,10 @@ class LLMFileHandler(logging.Handler):
         files = FileOptions(
             max_bytes=max_bytes,
             interval=Interval(rotate_interval, utc=utc) if rotate_interval is not None else None,
-            file_mode=_mode("file_mode", file_mode),
-            dir_mode=_mode("dir_mode", dir_mode),
-            owner=_owner(owner),
-            umask=_mode("umask", umask),
+            file_mode=permission_bits("file_mode", file_mode),
+            dir_mode=permission_bits("dir_mode", dir_mode),
+            owner=owner_ids(owner),
+            umask=permission_bits("umask", umask),
             fsync=fsync,
         )
         housekeeper = Housekeeper(
@@ -175,15 +185,13 @@ class LLMFileHandler(logging.Handler):
             compression=("gz" if compress else None) if isinstance(compress, bool) else compress,
             retention=Retention(
                 backup_count=backup_count,
-                max_age=timedelta(days=max_age_days) if max_age_days is not None else None,
+                max_age=days(max_age_days),
                 max_total_bytes=max_total_bytes,
                 max_root_bytes=max_root_bytes,
-                content_max_age=timedelta(days=content_max_age_days)
-                if content_max_age_days is not None
-                else None,
+                content_max_age=days(content_max_age_days),
             ),
             on_rotate=on_rotate,
-            key=manifest_key.encode() if isinstance(manifest_key, str) else manifest_key,
+            key=manifest_key_of(manifest_key),
             notice=self._notice,
         )
         options = WriterOptions(
@@ -196,6 +204,8 @@ class LLMFileHandler(logging.Handler):
             max_open_files=max_open_files,
             exit_timeout=flush_timeout,
         )
+        # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
+        super().__init__(level)
         self._writer = Writer(
             self.root,
             options,
@@ -262,7 +272,7 @@ class LLMFileHandler(logging.Handler):
             live_totals.add(built.body)
             if built.content is not None:
                 self._put_content(record, built)
-        elif kind is LogKind.CHAT:
+        elif kind is LogKind.CHAT or built.event_type == "invalid_entry":
             built.body = self._content.chat_body(built.body)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
@@ -342,6 +352,11 @@ class LLMFileHandler(logging.Handler):
         except Exception as error:  # noqa: BLE001
             sys.stderr.write(f"llm_logging: {message} ({type(error).__qualname__} while noting it)\n")
 
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        return self._content.mode != "off"
+
     # -- what users call ------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -398,63 +413,3 @@ def _static_folder(template: str) -> str:
     """Return the folder of a file name up to its first placeholder."""
     head = _PLACEHOLDER.split(template, maxsplit=1)[0]
     return os.path.dirname(head) or os.sep
-
-
-def _check_choices(**options: Any) -> None:
-    allowed: dict[str, tuple[Any, ...]] = {
-        "content": ("off", "hash", "full"),
-        "fsync": ("never", "batch", "rotate"),
-        "overflow": ("drop_new", "drop_old"),
-        "spool": ("auto", "shm", "root", "off"),
-        "compress": (None, False, True, "gz", "zst"),
-    }
-    for name, value in options.items():
-        if value not in allowed[name]:
-            raise ConfigurationError(
-                f"{name}: expected one of {', '.join(map(repr, allowed[name]))}, got {value!r}"
-            )
-    if options.get("compress") == "zst":
-        from ..files.compression import zstd_module
-
-        zstd_module()
-
-
-def _check_numbers(**options: Any) -> None:
-    for name, value in options.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise ConfigurationError(f"{name}: expected a number >= 0, got {value!r}")
-    if options["buffer_bytes"] < 1 << 16:
-        raise ConfigurationError(
-            f"buffer_bytes: expected at least {1 << 16}, got {options['buffer_bytes']!r}"
-        )
-
-
-def _mode(name: str, value: int | str) -> int:
-    try:
-        mode = int(value, 8) if isinstance(value, str) else value
-        if isinstance(mode, bool) or not 0 <= mode <= 0o7777:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"{name}: expected permission bits such as 0o600 or '600', got {value!r}"
-        ) from None
-    return mode
-
-
-def _owner(owner: tuple[str | int, str | int] | list[str | int] | None) -> tuple[int, int] | None:
-    if owner is None:
-        return None
-    try:
-        import grp
-        import pwd
-
-        user, group = owner
-        uid = user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
-        gid = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
-    except (ImportError, KeyError, TypeError, ValueError):
-        raise ConfigurationError(
-            f"owner: expected a user and a group of this system, got {owner!r}"
-        ) from None
-    return uid, gid

@@ -66,6 +66,7 @@ RULES: Final[tuple[NameRule, ...]] = (
     NameRule("password", "pass~(?:word|phrase|code)"),
     NameRule("password", "passwd"),
     NameRule("password", "pwd", edges="<>"),
+    NameRule("password", "pass", open=False, edges="<"),
     NameRule("secret", "secret~(?:access~)?key", scan=""),
     NameRule("secret", "secrets?", edges=">", scan="secret"),
     NameRule("api-key", "api~keys?"),
@@ -94,10 +95,10 @@ RULES: Final[tuple[NameRule, ...]] = (
     NameRule("token", "(?:jwt|bearer)", open=False, edges="<"),
     NameRule(
         "one-time-code",
-        "(?:t?otp|mfa|2fa)(?:~code)?",
+        "(?:t?otp|mfa)(?:~code)?",
         open=False,
         edges="<",
-        scan="(?:otp|mfa|2fa)(?:~code)?",
+        scan="(?:otp|mfa)(?:~code)?",
     ),
     NameRule("card-code", "(?:cvv2?|cvc2?)", open=False, edges="<"),
 )
@@ -201,7 +202,12 @@ def hides(kind: str, name: str, value: Any, siblings: Iterable[Any] = ()) -> boo
         value: What it holds. None, booleans and empty values hide nothing; numbers under `token` are counts.
         siblings: The other keys beside it; beside a log probability, `token` is text.
     """
-    if value is None or isinstance(value, bool) or value == "":
+    if value is None or isinstance(value, bool):
+        return False
+    if isinstance(value, (str, bytes, dict, list, tuple, set, frozenset)) and not value:
+        return False
+    if kind == "password" and isinstance(value, (int, float)) and compact(name).endswith("pass"):
+        # What passed is counted.
         return False
     if kind not in _LENIENT:
         return True

@@ -9,6 +9,7 @@ entry without identity or model becomes an `invalid_entry` event with its reason
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import traceback
 import weakref
@@ -32,6 +33,7 @@ from ..schema import (
     RecordPayload,
     derive_status,
 )
+from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
 
 __all__ = ["Built", "build", "message_of"]
@@ -48,6 +50,7 @@ RESERVED: Final = frozenset(
 # The record's own attributes, and `event_type`, which is not the entry's either.
 _OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
+_IDS: Final = ("project_id", "chat_id", "user_id")
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
 _PARTS: Final = frozenset({"usage", "timings", "cost", "error"})
 _TYPED: Final = frozenset({"timestamp_start", "timestamp_end", "created_at", "error", *FLAT_FIELDS})
@@ -176,6 +179,12 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         else:
             _latest.record, _latest.id = weakref.ref(record), built.body["id"]
     built.micros = micros
+    if (
+        "opentelemetry.trace" in sys.modules
+        and (ids := active_trace_ids()) is not None
+        and "trace_id" not in built.body
+    ):
+        built.body["trace_id"], built.body["span_id"] = ids
     return built
 
 
@@ -428,8 +437,10 @@ def _event(
     if not plain(body):
         body = jsonable(body)
         project_id = body.get("project_id")
-    if isinstance(project_id, int) and not isinstance(project_id, bool):
-        project_id = body["project_id"] = str(project_id)
+    for name in _IDS:
+        if type(body.get(name)) is int:
+            body[name] = str(body[name])
+    project_id = body.get("project_id")
     if not isinstance(project_id, str) or not project_id:
         return Built(LogKind.SYSTEM, event_type, body)
     return Built(LogKind.EVENTS, event_type, body, project_id)

@@ -27,6 +27,9 @@ __all__ = ["DEFAULT_CENSOR", "Redactor", "redactor_from"]
 DEFAULT_CENSOR: Final = "[redacted:{kind}]"
 _SHORTEST: Final = 8
 _MAX_EMBEDDED: Final = 4
+_LONGEST_JSON: Final = 1 << 20
+_LONGEST_KEY: Final = 64
+_MOST_KEYS: Final = 4096
 _OTHER_KINDS: Final = frozenset(
     {
         "path",
@@ -89,6 +92,7 @@ class Redactor:
         sets = tuple(dict.fromkeys([patterns] if isinstance(patterns, str) else patterns))
         self.numbers = "card" in sets or "phone" in sets
         self._examiner = Examiner(sets, self.names)
+        self._harmless: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
 
     def clean(self, line: str | bytes) -> bool:
@@ -134,11 +138,22 @@ class Redactor:
         spans, suspected = self._examiner.spans(text)
         if not suspected:
             return text
-        if embedded < _MAX_EMBEDDED and text.lstrip()[:1] in ("{", "["):
+        if embedded < _MAX_EMBEDDED and len(text) <= _LONGEST_JSON and text.lstrip()[:1] in ("{", "["):
             structured = self._embedded(text, path, embedded)
             if structured is not None:
                 return structured
         return self._cut(text, spans, path) if spans else text
+
+    def key(self, name: str, path: Path) -> str:
+        """Return a key's text without its secrets; keys come again and again, so harmless ones are remembered."""
+        if len(name) < _SHORTEST or name in self._harmless:
+            return name
+        found = self.text(name, path, _MAX_EMBEDDED)
+        if found is name and len(name) <= _LONGEST_KEY:
+            if len(self._harmless) >= _MOST_KEYS:
+                self._harmless.clear()
+            self._harmless.add(name)
+        return found
 
     def _embedded(self, text: str, path: Path, embedded: int) -> str | None:
         # Tool arguments and bodies are JSON inside a string; read as such, no quoting can hide a value.

@@ -47,8 +47,15 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         self.setLevel(level)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.redactor = redactor_from(redact)
-        self._content = ContentPolicy(content, max_content_chars)
+        self._content = ContentPolicy(
+            content, max_content_chars, redact=self.redactor.redact if self.redactor else None
+        )
         self._plain = LLMJsonFormatter(redact=False)
+
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        return self._content.mode != "off"
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; a formatter of another kind is used as it is."""
@@ -63,7 +70,7 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
                     built.content.get("messages"), built.content.get("response")
                 )
                 built.body = {**built.body, **(kept or {})}
-        elif built.event_type == "chat_message":
+        elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
         return (formatter or self._plain).whole_line(record, built, self.redactor)
 

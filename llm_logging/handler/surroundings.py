@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from .keynames import name_kind, scan_fragments
@@ -25,9 +26,13 @@ _SEPARATOR: Final = r"[_. \-]?"
 _SCAN_GAP: Final = r"(?: |\t|\\+t){0,4}"
 _SCAN_VALUE: Final = (
     r"(?:[bfru]{0,2}\\*[\"'`]|(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)(?: |\t|\\+t)"
-    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~])"
+    r"|[^\s\"'`&,;<>(){}\[\]|:=]*[0-9!@#%^*+~]|[a-z]{20}|[\[{(])"
 )
-_SCAN_SIGN: Final = rf"\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=]){_SCAN_GAP}{_SCAN_VALUE}"
+_SCAN_SIGN: Final = (
+    rf"(?:\\*[\"'`]?{_SCAN_GAP}(?:=>|:=|[:=,>]|%3[ad]){_SCAN_GAP}{_SCAN_VALUE}"
+    rf"|{_SCAN_GAP}[^\s\"'`&,;<>(){{}}\[\]|:=]*[0-9!@#%^*+~]"
+    r"|=[^\s\"'`&,;<>(){}\[\]|]{4})"
+)
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
 # Possessive, where Python's own pattern looks.
@@ -48,12 +53,14 @@ class Assignments:
     lowered: bool = True
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
-        r"\\*+[\"'`]?[ \t]{0,4}+(?:=>|:=|[:=])(?P<gap>[ \t]{0,4}+)"
+        r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)(?![\s{},;])"
         r"(?:"
-        r"[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])(?P<quoted>(?:[^\"'`\\\r\n]|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
+        r"[\[(]{0,2}+[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])"
+        r"(?P<quoted>(?:[^\"'`\\\r\n]|(?P=escape)\\{1,16}+(?P=quote)|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
+        r"|(?P<line>(?:digest|aws4-hmac-sha256)[ \t][^\r\n\\]{4,1024}+)"
         rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
         r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
-        rf"|(?P<bare>(?![$%*:=])(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~]){_BARE}{{4,}}+)"
+        rf"|(?P<bare>(?![$%*:=!])(?:(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~])|(?=[a-z]{{20}})|(?<==)){_BARE}{{4,}}+)"
         r")"
     )
     _placeholder = re.compile(
@@ -82,18 +89,35 @@ class Assignments:
                 continue
             group = match.lastgroup or ""
             first, end = match.span(group)
-            if not self._holds(low, first, end, group, kind, match):
+            if not self._holds(text, low, begin, kind, match):
                 continue
-            if end == limit < length and group != "quoted":
+            if end == limit < length and group in {"bare", "scheme"}:
                 # The value runs on behind what was looked at.
                 rest = self._rest.match(text, end)
                 end = rest.end() if rest is not None else end
             yield first, end, kind
 
-    def _holds(self, low: str, first: int, end: int, group: str, kind: str, match: re.Match[str]) -> bool:
+    def _holds(self, text: str, low: str, begin: int, kind: str, match: re.Match[str]) -> bool:
+        group, sign = match.lastgroup or "", match["sign"]
+        first, end = match.span(group)
+        before = low[begin - 1 : begin] if begin else ""
+        if sign == ",":
+            # ('authorization', 'Bearer ...'): a pair of a list of headers, which ends behind the value.
+            opening = low[max(0, begin - 3) : begin - 1].rstrip("b")[-1:]
+            return (
+                group == "quoted"
+                and before in "\"'"
+                and opening in "(["
+                and low[end + 1 : end + 2] in (")", "]")
+            )
+        if sign == ">" and not (before == "<" and low.startswith("</", end)):
+            # Of a tag's name, and of nothing else, the value stands between it and its end.
+            return False
+        if not sign:
+            # An option of a command: --password VALUE.
+            return group == "bare" and low.startswith("--", begin) and _telling(text[first:end])
         if group == "bare":
-            # With a gap it is a statement of a program, whose values have quotes or are names.
-            return low[first - 1] not in " \t" or low[match.start("gap") - 1] == ":"
+            return self._bare(text, low, first, end, before, match)
         if group == "jar":
             return low.find("=", first, end) >= 0
         if group == "quoted":
@@ -102,6 +126,22 @@ class Assignments:
                 return False
             return kind != "token" or _random(value)
         return True
+
+    def _bare(self, text: str, low: str, first: int, end: int, before: str, match: re.Match[str]) -> bool:
+        if before and before in "?&" and match["sign"] == "=":
+            return not self._placeholder.match(low, first, end)
+        if match["gap"] and match["sign"] != ":":
+            # A statement of a program, whose values have quotes or are names.
+            return False
+        return _telling(text[first:end])
+
+
+_TELLING = re.compile(r"[^:=]{0,31}?[0-9!@#%^*+~]|[a-z]{20}")
+
+
+def _telling(value: str) -> bool:
+    """Say whether a value without quotes is no word of prose and no name of a program."""
+    return _TELLING.match(value) is not None
 
 
 def _random(value: str) -> bool:
@@ -135,7 +175,7 @@ class Schemes:
             if match["scheme"] == "bearer":
                 if _token_like(value):
                     yield first, end, "bearer-token"
-            elif _is_basic(value):
+            elif _is_basic(value[:400]):
                 yield first, end, "basic-credentials"
 
 
@@ -148,8 +188,10 @@ def _token_like(value: str) -> bool:
     return len(value) >= 20 and head.lower() != head and not head.istitle() and head.upper() != head
 
 
+@lru_cache(maxsize=1024)
 def _is_basic(value: str) -> bool:
-    plain = value[:4096].rstrip("=")
+    # Of a long value its beginning tells; a multiple of four letters is whole bytes.
+    plain = value.rstrip("=")
     try:
         decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):

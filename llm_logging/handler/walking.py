@@ -16,8 +16,6 @@ __all__ = ["HIDDEN", "REMOVED", "Path", "Walk", "steps_of"]
 
 HIDDEN: Final = "[redacted:unreadable]"
 _DEPTH: Final = 120
-_SHORTEST: Final = 8
-_NO_JSON: Final = 99
 _HEADER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -48,6 +46,9 @@ class Host(Protocol):
 
     def is_marker(self, value: Any) -> bool:
         """Say whether a value is what took a secret's place before."""
+
+    def key(self, name: str, path: Path) -> str:
+        """Return a key's text without its secrets."""
 
 
 def steps_of(path: Path) -> list[Any]:
@@ -93,6 +94,10 @@ class Walk:
             return value
         if kind is int:
             return self._number(value, path)
+        if isinstance(value, str):
+            text = str.__str__(value)
+            found = self._host.text(text, path, self._embedded)
+            return value if found is text else found
         if depth > _DEPTH:
             return self._deep(value)
         if nodes:
@@ -115,7 +120,7 @@ class Walk:
         return self._other(value, nodes, path, depth)
 
     def _number(self, value: int, path: Path) -> Any:
-        if not self._host.numbers or -(10**7) < value < 10**7:
+        if not self._host.numbers or not 10**7 < abs(value) < 10**20:
             return value
         text = str(value)
         found = self._host.text(text, path, self._embedded)
@@ -128,31 +133,44 @@ class Walk:
             return HIDDEN
 
     def _dict(self, value: dict[Any, Any], nodes: _Nodes, path: Path, depth: int) -> Any:
-        host = self._host
         changed = False
         out: list[tuple[Any, Any]] = []
         named = _named_value(value)
         for key, item in value.items():
-            here = (path, key) if self._tracks else None
             name = key if isinstance(key, str) else _decoded(key)
-            kind = self._key_kind(name, key, item, value, named)
-            below: _Nodes = ()
-            if nodes:
-                below, ends = _step(nodes, name)
-                kind = "path" if ends else kind
-            if kind is not None and not host.is_marker(item):
-                found = host.censored(item, kind, here)
-            elif kind is not None:
-                found = item
-            else:
-                if depth == 0 and name in self._within and host.root is not None:
-                    below = (*below, host.root)
-                found = self._guarded(item, below, here, depth + 1)
-            fresh = host.text(name, here, _NO_JSON) if len(name) >= _SHORTEST else name
+            here = (path, key) if self._tracks else None
+            try:
+                found = self._item(name, key, item, value, named, nodes, here, depth)
+            except Exception:  # noqa: BLE001  what cannot be examined is hidden, and only that
+                found = HIDDEN
+            fresh = self._host.key(name, here)
             changed = changed or found is not item or fresh is not name
             if found is not REMOVED:
                 out.append((key if fresh is name else fresh, found))
         return _rebuilt(out) if changed else value
+
+    def _item(
+        self,
+        name: str,
+        key: Any,
+        item: Any,
+        siblings: Mapping[Any, Any],
+        named: str | None,
+        nodes: _Nodes,
+        here: Path,
+        depth: int,
+    ) -> Any:
+        host = self._host
+        kind = self._key_kind(name, key, item, siblings, named)
+        below: _Nodes = ()
+        if nodes:
+            below, ends = _step(nodes, name)
+            kind = "path" if ends else kind
+        if kind is not None:
+            return item if host.is_marker(item) else host.censored(item, kind, here)
+        if depth == 0 and name in self._within and host.root is not None:
+            below = (*below, host.root)
+        return self.value(item, below, here, depth + 1)
 
     def _key_kind(
         self, name: str, key: Any, item: Any, siblings: Mapping[Any, Any], named: str | None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..logger.body import BodyReader
 from ..logger.fold import Extraction
 from ..logger.providers import Route
 from ..logger.stream import Ending
+from ..schema import Usage
 from .attempts import Attempt
 from .observation import Observation, guarded, report
 
@@ -25,7 +26,17 @@ class Exchange:
         attempt: Which attempt of its call it is.
     """
 
-    __slots__ = ("_attempt", "_content_came", "_ended", "_reader", "_streamed", "observation", "status")
+    __slots__ = (
+        "_attempt",
+        "_content",
+        "_content_came",
+        "_ended",
+        "_reader",
+        "_streamed",
+        "estimate",
+        "observation",
+        "status",
+    )
 
     def __init__(self, observation: Observation, attempt: Attempt) -> None:
         self.observation = observation
@@ -33,7 +44,9 @@ class Exchange:
         self._attempt = attempt
         self._reader: BodyReader | None = None
         self._streamed = False
+        self._content = False
         self._content_came = False
+        self.estimate: Callable[[str | None], Usage | None] | None = None
         self._ended = False
 
     def answered(
@@ -49,6 +62,7 @@ class Exchange:
             content: Whether to keep what was generated.
         """
         self.status = status
+        self._content = content
         kind = headers.get("content-type", "")
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < 400
         self._reader = BodyReader(
@@ -56,7 +70,7 @@ class Exchange:
             headers.get("content-encoding"),
             failed=status >= 400,
             stream=self._streamed,
-            keep_text=content,
+            keep_text=content or self.estimate is not None,
             embedding=route.operation in ("embeddings", "rerank"),
         )
         self._reader.fold.headers(headers)
@@ -100,6 +114,10 @@ class Exchange:
         elif not self._streamed and how != "exhausted" and error is None and found.usage is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
+        if self.estimate is not None and found.usage is None and self._content_came:
+            found.usage = self.estimate(found.text)
+        if not self._content:
+            found.text = None
         self.observation.settle(found, how, error)
 
     @property

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
+from ..logger.estimate import Counter, estimated_usage
 from ..logger.failures import is_cancellation
 from ..logger.providers import Route, hosts_from_environment, route_of
 from .attempts import next_attempt
@@ -47,6 +48,8 @@ class LoggedTransport:
             the environment variable `LLM_LOGGING_HOSTS` (`gpu-7:8000=vllm,...`) names more.
         pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
+        estimate: Counts the tokens of streams that end without usage, `llm_logging.logger.estimate.tiktoken_counter()`
+            for one; such usage is marked `estimated`. None leaves it unknown.
     """
 
     def __init__(
@@ -58,8 +61,11 @@ class LoggedTransport:
         hosts: Mapping[str, str] | None = None,
         pending: bool = False,
         content: bool | None = None,
+        estimate: Counter | None = None,
     ) -> None:
         self._transport = transport
+        self._made: dict[str, Any] = {}
+        self._estimate = estimate
         self._log = log
         self._provider = provider
         self._hosts = {**hosts_from_environment(), **(hosts or {})}
@@ -103,13 +109,15 @@ class LoggedTransport:
 
     def close(self) -> None:
         """Close the transport that does the work."""
-        if self._transport is not None:
-            self._transport.close()
+        inner = self._transport or self._made.get("HTTPTransport")
+        if inner is not None:
+            inner.close()
 
     async def aclose(self) -> None:
         """Close the transport that does the work."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        inner = self._transport or self._made.get("AsyncHTTPTransport")
+        if inner is not None:
+            await inner.aclose()
 
     def __enter__(self) -> Self:
         if self._transport is not None:
@@ -122,8 +130,9 @@ class LoggedTransport:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        if self._transport is not None:
-            self._transport.__exit__(kind, error, trace)
+        inner = self._transport or self._made.get("HTTPTransport")
+        if inner is not None:
+            inner.__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Self:
         if self._transport is not None:
@@ -136,8 +145,9 @@ class LoggedTransport:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        if self._transport is not None:
-            await self._transport.__aexit__(kind, error, trace)
+        inner = self._transport or self._made.get("AsyncHTTPTransport")
+        if inner is not None:
+            await inner.__aexit__(kind, error, trace)
 
     def __getattr__(self, name: str) -> Any:
         # Whoever reaches for the pool of the transport inside still finds it.
@@ -148,9 +158,12 @@ class LoggedTransport:
     # -- how it is logged ---------------------------------------------------------------------------------------------
 
     def _inner(self, request: Any, name: str) -> Any:
-        if self._transport is None:
-            self._transport = getattr(importlib.import_module(_library_of(request)), name)()
-        return self._transport
+        if self._transport is not None:
+            return self._transport
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = getattr(importlib.import_module(_library_of(request)), name)()
+        return made
 
     def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
         try:
@@ -167,7 +180,7 @@ class LoggedTransport:
     def _observe(self, request: Any, route: Route) -> tuple[Exchange, Route, Asked] | None:
         body = _body(request)
         content = wants_content(self._log, self._content)
-        told = asked(body, content=content)
+        told = asked(body, content=content or self._estimate is not None)._replace(content=content)
         headers = request.headers
         attempt = next_attempt(
             (str(request.url), hash(body) if isinstance(body, bytes) else None),
@@ -182,14 +195,18 @@ class LoggedTransport:
             stream=(told.stream or route.stream) or None,
             attempt=attempt.number,
             request_group=attempt.group or None,
-            messages=told.messages,
+            messages=told.messages if content else None,
         )
         if observation is None:
             return None
         if not attempt.group:
             attempt.group = observation.id
             observation.note(request_group=attempt.group)
-        return Exchange(observation, attempt), route, told
+        exchange = Exchange(observation, attempt)
+        if self._estimate is not None:
+            model = told.model or route.model or ""
+            exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
+        return exchange, route, told
 
     def _answered(
         self,

@@ -339,15 +339,33 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             FileSystemError: The disk refused the line, also at the second try.
             ConfigurationError: No LLMFileHandler is within reach of the logger.
         """
-        defaults = sink_defaults(require_sinks(self.logger))
-        bound = {**defaults, **self._merged()}
-        known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
-        checked = validate(ChatMessage, {**known, **_given(ChatMessage, message)})
         ack = Ack()
-        payload = RecordPayload("chat_message", {}, entry=checked, ack=ack)
-        record = dispatch(self.logger, logging.INFO, f"{checked.role} message", payload)
+        checked = self._checked_message(message)
+        record = self._post(checked, ack)
         ack.wait(timeout)
         return _result(checked.id, ack, record)
+
+    async def alog_chat_message(
+        self,
+        message: ChatMessage | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
+    ) -> LogResult:
+        """Log one message of a chat without blocking the event loop; see `log_chat_message`."""
+        ack = AsyncAck()
+        checked = self._checked_message(message)
+        record = self._post(checked, ack)
+        await ack.wait_async(timeout)
+        return _result(checked.id, ack, record)
+
+    def _checked_message(self, message: ChatMessage | Mapping[str, Any]) -> ChatMessage:
+        bound = {**sink_defaults(require_sinks(self.logger)), **self._merged()}
+        known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
+        return validate(ChatMessage, {**known, **_given(ChatMessage, message)})
+
+    def _post(self, message: ChatMessage, ack: Ack) -> logging.LogRecord | None:
+        payload = RecordPayload("chat_message", {}, entry=message, ack=ack)
+        return dispatch(self.logger, logging.INFO, f"{message.role} message", payload)
 
 
 def _text_of(error: BaseException) -> str:

@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -232,14 +232,14 @@ class SegmentCache:
 
     def make_folder(self) -> None:
         """Make the log's folder, for its owner only."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
 
     def save(self) -> None:
         """Write the index where it changed, and drop pieces that it no longer names."""
         if not self._changed:
             return
         kept = [record for record in self._records if record in self._used]
-        content = {"files": [asdict(record) for record in kept]}
+        content = {"files": [_plain(record) for record in kept]}
         self.make_folder()
         write_file(self._index, json.dumps(content).encode())
         named = {piece.name for record in kept for piece in record.pieces}
@@ -267,6 +267,21 @@ def _age(path: Path) -> float:
         return 0.0
 
 
+def _plain(record: Record) -> dict[str, Any]:
+    pieces = [
+        {
+            **vars(piece),
+            "parsed": {
+                **vars(piece.parsed),
+                "skipped": dict(piece.parsed.skipped),
+                "invalid": dict(piece.parsed.invalid),
+            },
+        }
+        for piece in record.pieces
+    ]
+    return {**vars(record), "pieces": pieces}
+
+
 def _record(item: Mapping[str, Any]) -> Record:
     pieces = [
         Piece(
@@ -281,6 +296,13 @@ def _record(item: Mapping[str, Any]) -> Record:
     ]
     packed = tuple(item["packed"]) if item["packed"] else None
     return Record(**{**item, "packed": packed, "pieces": pieces})
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for their owner only."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -317,7 +339,7 @@ def bound_size(folder: Path, used: Iterable[Path]) -> None:
 def _log_folders(folder: Path) -> Iterator[Path]:
     for tag in folder.iterdir() if folder.is_dir() else ():
         if tag.is_dir():
-            yield from (log for log in tag.iterdir() if log.is_dir())
+            yield from (log for log in tag.iterdir() if log.is_dir() and log.name != "answers")
 
 
 def _last_use(log: Path) -> float:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
+from .answering import Reading
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
@@ -37,7 +38,6 @@ from .request_log import (
     to_entry,
 )
 from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
-from .stats import Reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -125,13 +125,11 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made, opened = ask_requests(
-            scope if scope is not None else StatsScope(), options_of(filters), reading, stack
-        )
+        made = ask_requests(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made.db, rows, opened, stack, Layout(root), content=content)
+        entries = _entries(made.db, rows, made.files, stack, Layout(root), content=content)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import format_time
 from ..question import StatsOptions, StatsScope
+from .answering import Reading
 from .asking import ask_requests
 from .columns import Column, columns
-from .stats import Reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -148,12 +148,11 @@ def export_requests(
         What `get_stats` raises.
     """
     with ExitStack() as stack:
-        made, _ = ask_requests(
+        made = ask_requests(
             scope if scope is not None else StatsScope(),
             options if options is not None else StatsOptions(),
             Reading(**reading),
             stack,
             every_field=True,
-            priced=True,
         )
         yield Export(made.db, made.costs.scale)

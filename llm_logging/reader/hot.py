@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import write_file
+from .cache import make_private, write_file
 from .fold import HOT
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _remember(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path) -> N
     temporary = folder / f".{name}.{os.getpid()}"
     union = " UNION ALL ".join(f"SELECT DISTINCT '{table}' AS kind, key FROM {table}" for table in HOT)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         db.execute(f"COPY ({union}) TO '{str(temporary).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
         temporary.chmod(0o600)
         temporary.replace(folder / name)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import Piece, Record, SegmentCache, bound_size, cache_folder
+from .cache import Piece, Record, SegmentCache, bound_size
 from .columns import Column, held_columns
 from .costs import Kind, kinds_in
 from .fold import fold_piece
@@ -30,7 +30,7 @@ from .source import Log, LogFile
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Loaded", "Progress", "load_lines"]
+__all__ = ["Loaded", "Loader", "Progress"]
 
 Progress = Callable[[int, int], None]
 # An active file is worth a piece when this much has been appended; larger spans are cut to bound memory.
@@ -128,7 +128,7 @@ class Loader:
         return self.loaded
 
     def _cache_of(self, file: LogFile, log_no: int) -> SegmentCache | None:
-        if self.folder is None or self.extra or file.log.active is None:
+        if self.folder is None or self.extra or file.log.active is None or file.segment is None:
             return None
         if log_no not in self.caches:
             self.caches[log_no] = SegmentCache(self.folder, str(file.log.active.resolve()))
@@ -255,32 +255,6 @@ class Loader:
         """Drop the records of these logs: something that they name was damaged."""
         for cache in self.caches.values():
             cache.forget()
-
-
-def load_lines(
-    db: DuckDBPyConnection,
-    files: Sequence[LogFile],
-    logs: Sequence[Log],
-    *,
-    extra: Sequence[Column] = (),
-    cache_dir: str | os.PathLike[str] | None = None,
-    use_cache: bool = True,
-    progress: Progress | None = None,
-) -> tuple[Loaded, Loader]:
-    """Make the view `lines` of open files, and the tables of hot keys that `fold` needs.
-
-    Args:
-        db: Where they are made.
-        files: Open; see `source.open_logs`.
-        logs: Their logs, in the order of their numbers.
-        extra: Columns beside the held ones; with any, every line is parsed.
-        cache_dir: See `cache.cache_folder`.
-        use_cache: Whether pieces are made and taken.
-        progress: Called with bytes done and bytes in all.
-    """
-    folder = cache_folder(cache_dir) if use_cache else None
-    loader = Loader(db, logs, extra, folder, progress)
-    return loader.load(files), loader
 
 
 def _cut(file: LogFile, log_no: int, start: int, end: int) -> Iterator[_Span]:

@@ -10,8 +10,8 @@ from typing import Any
 from ..figures import PriceReport, PriceUse
 from ..question import StatsOptions, StatsScope
 from .aggregate import amount_of, money_text
+from .answering import Answer, Reading, answer
 from .pricing import FAR, Rate, list_version
-from .stats import Answer, Reading, answer
 
 __all__ = ["get_prices"]
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .cache import write_file
+from .cache import make_private, write_file
 from .overrides import Override
 from .pricing import EVER, NEVER, Product, Rate, list_version, resolve_rates
 
@@ -64,7 +64,7 @@ def _read(path: Path | None) -> dict[str, list[Rate]]:
 def _write(path: Path, known: Mapping[str, Sequence[Rate]]) -> None:
     content = {product: [_plain(rate) for rate in rates] for product, rates in known.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         write_file(path, json.dumps(content).encode())
     except OSError:
         return

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -20,10 +20,11 @@ from typing import IO, Any, Final
 from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
 from ..files.segments import Segment, list_segments, parse_segment_name
+from ..files.spools import dead_lines
 from ..question import StatsScope
 from .parse import RawFile
 
-__all__ = ["Files", "Log", "LogFile", "open_logs", "scope_logs"]
+__all__ = ["Files", "Log", "LogFile", "open_logs", "scope_logs", "waiting_lines"]
 
 Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
@@ -53,7 +54,7 @@ class LogFile:
     Attributes:
         raw: What the parser reads.
         log: Which log it belongs to.
-        segment: Its place in the log; None where files were named.
+        segment: Its place in the log; None where files were named, and for lines that no file holds yet.
         descriptor: It is open here, so it can neither vanish nor be replaced.
         size: In bytes, when it was opened.
         mtime_ns: When it was last changed, then.
@@ -157,7 +158,7 @@ def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
     Raises:
         FileSystemError: `LOG_READ_ERROR`.
     """
-    _allow_descriptors()
+    _allow_descriptors(stack)
     opened: list[LogFile] = []
     for log in logs:
         if log.active is None:
@@ -167,18 +168,39 @@ def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
     return opened
 
 
-def _allow_descriptors() -> None:
-    """Let this process hold as many files open as the system allows it; a long history has many segments."""
+def waiting_lines(logs: Sequence[Log], root: Path, stack: ExitStack) -> list[LogFile]:
+    """Open, as files, the lines that killed processes left to be written to some of the logs.
+
+    Call it before `open_logs`: what is written in between is then met twice, and counted once, instead of missed.
+
+    Args:
+        logs: See `scope_logs`.
+        root: The folder of the logs.
+        stack: Closes them.
+    """
+    waiting = dead_lines(root)
+    opened = []
+    for log in logs:
+        lines = waiting.get(str(log.active))
+        if lines:
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
+            copy.writelines(lines)
+            copy.flush()
+            opened.append(_open_file(Path(copy.name), log, None, stack))
+    return opened
+
+
+def _allow_descriptors(stack: ExitStack) -> None:
+    """Let this process hold as many files open as the system allows it, for a while; a long history has many segments."""
     try:
         import resource
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
-        try:
+        with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
-        except (ValueError, OSError):
-            return
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _open_active(log: Log, active: Path, stack: ExitStack) -> list[LogFile]:

@@ -1,4 +1,4 @@
-"""The reader's public functions: figures of a scope, two periods compared, prices in use.
+"""The reader's public functions: figures of a scope, and short forms of them.
 
 Needs the extra `stats` (`pip install 'llm-logging[stats]'`). Nothing here writes into the logs, and nothing is
 aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what DESIGN.md says in words.
@@ -11,227 +11,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from ..clock import clock
-from ..errors import ConfigurationError, ErrorCode, FileSystemError, NotFoundError
-from ..figures import (
-    ChatMetrics,
-    Figures,
-    GlobalMetrics,
-    Period,
-    ProjectMetrics,
-    Quality,
-    Stats,
-    StatsRow,
-)
+from ..errors import ErrorCode
+from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
-from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
 from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .answering import Answer, Reading, begin, compute, connect
+from .answers import Answers
 from .cache import cache_folder
-from .costs import Costs, kinds_in, price_asked
-from .fold import Folded, fold_lines
-from .load import Loaded, Loader, Progress, load_lines
-from .overrides import Override, find_overrides, read_overrides
-from .period import bucket_label, buckets_between, resolve_period
+from .load import Progress
+from .period import bucket_label, buckets_between
 from .quality import judge
-from .query import Question, ask, make_question, spread_lists
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+from .query import Question, spread_lists
+from .source import Files, Log, open_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
-
-_MEMORY: Final = "400MB"
-
-
-def connect() -> DuckDBPyConnection:
-    """Open a database in memory.
-
-    Raises:
-        ConfigurationError: `MISSING_DEPENDENCY`, where duckdb is not installed.
-    """
-    try:
-        import duckdb
-    except ImportError:
-        raise ConfigurationError(
-            "statistics need duckdb: pip install 'llm-logging[stats]'", code=ErrorCode.MISSING_DEPENDENCY
-        ) from None
-    db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
-    # A naive time in a line is UTC, whatever zone this machine is in.
-    db.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
-    return db
-
-
-@dataclass
-class Answer:
-    """What is behind an answer, in the database it was made in.
-
-    Attributes:
-        db: Holds `requests`, `asked` and `priced`.
-        question: What was asked.
-        logs: Which logs were read.
-        root: Where they lie; None where files were named.
-    """
-
-    db: DuckDBPyConnection
-    question: Question
-    logs: list[Log]
-    root: Path | None
-    loaded: Loaded = field(default_factory=Loaded)
-    folded: Folded = field(default_factory=lambda: Folded(0, 0))
-    costs: Costs = field(default_factory=lambda: Costs(6))
-    overrides: Path | None = None
-    loader: Loader = field(init=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Where a question's lines come from.
-
-    Attributes:
-        root: The folder of the logs; see `resolve_root`.
-        files: Files to read instead.
-        cache: Whether parsed segments are kept, and taken where they are.
-        cache_dir: Where; None: the user's cache folder.
-        prices: The user's own rates; see `overrides`.
-        now: Aware; what `7d` and orphaned requests count from. None: now.
-        progress: Called with bytes done and bytes in all while lines are parsed.
-    """
-
-    root: str | os.PathLike[str] | None = None
-    files: Files | None = None
-    cache: bool = True
-    cache_dir: str | os.PathLike[str] | None = None
-    prices: str | os.PathLike[str] | None = None
-    now: datetime | None = None
-    progress: Progress | None = None
-
-
-def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
-    """Read, fold, filter and price the requests of a question."""
-    now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
-    question = make_question(scope, options, resolve_period(options, now), now)
-    layout = Layout(reading.root)
-    root = layout.root if reading.files is None else None
-    logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
-    overrides = find_overrides(reading.prices)
-    own = read_overrides(overrides) if overrides is not None else []
-    db = connect()
-    stack.callback(db.close)
-    made = Answer(db, question, logs, root, overrides=overrides)
-    files = open_logs(logs, stack)
-    try:
-        _compute(made, files, reading, own, use_cache=reading.cache)
-    except duckdb_error():
-        if not reading.cache:
-            raise
-        # A piece of the cache vanished or is damaged: the lines themselves have the answer.
-        made.loader.forget()
-        _compute(made, files, reading, own, use_cache=False)
-    check_scope(made, layout)
-    return made
-
-
-def _compute(
-    made: Answer, files: list[LogFile], reading: Reading, own: list[Override], *, use_cache: bool
-) -> None:
-    db, question = made.db, made.question
-    made.loaded, made.loader = load_lines(
-        db,
-        files,
-        made.logs,
-        extra=question.extra,
-        cache_dir=reading.cache_dir,
-        use_cache=use_cache,
-        progress=reading.progress,
-    )
-    _check_strict(made)
-    made.folded = fold_lines(db, extra=question.extra)
-    ask(db, "requests", question)
-    kinds = made.loaded.kinds
-    if made.folded.lines or made.folded.duplicates:
-        # Folding brings fields together that no line had together.
-        kinds = kinds | set(kinds_in(db, "hot_called"))
-    folder = cache_folder(reading.cache_dir) if use_cache else None
-    made.costs = price_asked(db, own, kinds, folder)
-
-
-def duckdb_error() -> type[Exception]:
-    """Return DuckDB's error, once it is known to be installed."""
-    import duckdb
-
-    return duckdb.Error
-
-
-def _check_strict(made: Answer) -> None:
-    if not made.question.options.strict:
-        return
-    for name, parsed in made.loaded.parsed:
-        found = parsed.skipped + parsed.invalid
-        reasons = [f"{count} x {reason}" for reason, count in found.items()]
-        reasons += [parsed.error] if parsed.error else []
-        if reasons:
-            raise FileSystemError(
-                f"{name}: expected only whole lines with usable values, got {', '.join(reasons)}",
-                code=ErrorCode.LOG_PARSE_ERROR,
-                filename=name,
-            )
-
-
-def check_scope(made: Answer, layout: Layout) -> None:
-    """Refuse a project or a chat of which nothing is there."""
-    scope, db = made.question.scope, made.db
-    if scope.type == "global" or (scope.type == "project" and made.root is not None):
-        return
-    column = "chat_id" if scope.type == "chat" else "project_id"
-    named = scope.chat_id if scope.type == "chat" else scope.project_id
-    where = "project_id = ? AND chat_id = ?" if scope.type == "chat" else "project_id = ?"
-    bound = [scope.project_id, scope.chat_id] if scope.type == "chat" else [scope.project_id]
-    if db.execute(f"SELECT 1 FROM requests WHERE {where} LIMIT 1", bound).fetchone() is not None:
-        return
-    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, layout):
-        return
-    code = ErrorCode.CHAT_NOT_FOUND if scope.type == "chat" else ErrorCode.PROJECT_NOT_FOUND
-    place = str(made.root) if made.root is not None else "the files"
-    raise NotFoundError(
-        f"{column} {named!r}: expected a line or a file of it in {place}, found none", code=code
-    )
-
-
-def _chat_is_logged(scope: StatsScope, layout: Layout) -> bool:
-    if list_segments(layout.path(LogKind.CHAT, scope.project_id, scope.chat_id)):
-        return True
-    events = [
-        Log("events", layout.path(LogKind.EVENTS, scope.project_id)),
-    ]
-    with ExitStack() as stack:
-        return any(_names_chat(file, scope.chat_id) for file in open_logs(events, stack))
-
-
-def _names_chat(file: LogFile, chat_id: str | None) -> bool:
-    import json
-
-    from .parse import open_lines
-
-    needle = json.dumps(chat_id).encode()
-    with open_lines(file.raw.path, file.raw.compression) as lines:
-        for line in lines:
-            if needle not in line:
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(value, dict) and value.get("chat_id") == chat_id:
-                return True
-    return False
 
 
 def get_stats(
@@ -269,14 +70,30 @@ def get_stats(
         ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates that is wrong.
     """
     reading = Reading(root, files, cache, cache_dir, prices, now, progress)
+    scope = scope if scope is not None else StatsScope()
+    options = options if options is not None else StatsOptions()
     with ExitStack() as stack:
-        made = answer(
-            scope if scope is not None else StatsScope(),
-            options if options is not None else StatsOptions(),
-            reading,
-            stack,
-        )
-        return _stats_of(made)
+        made = begin(scope, options, reading, stack)
+        known = None
+        if cache and made.root is not None:
+            known = Answers(
+                cache_folder(cache_dir),
+                scope,
+                options,
+                made.question.period,
+                made.files,
+                made.root,
+                made.overrides,
+                made.question.now,
+            )
+            found = known.find()
+            if found is not None:
+                return found
+        compute(made, reading, stack)
+        stats = _stats_of(made)
+        if known is not None:
+            known.keep(stats)
+        return stats
 
 
 def _stats_of(made: Answer) -> Stats:

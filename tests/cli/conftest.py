@@ -14,6 +14,13 @@ from llm_logging.cli import app
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+# What runs in the background of a shell ignores interrupts, and so do its children: unless they say otherwise.
+INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from llm_logging.cli.app import main; sys.exit(main())"
+)
+
+
 @dataclass
 class Result:
     status: int

@@ -107,11 +107,10 @@ def test_search_finds_and_says_where(cli, logged):
     assert cli("search", "", "--root", logged).status == 2
 
 
-def test_search_marks_the_text_in_colour_only(program, logged):
-    assert (
-        "\x1b[31mquestion 7\x1b[0m" in program("search", "question 7", "--root", logged, FORCE_COLOR="1").out
-    )
-    hostile = program("search", "[red]", "--root", logged, "-n", "1", FORCE_COLOR="1").out
+def test_search_marks_the_text_in_colour_only(cli, logged, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31mquestion 7\x1b[0m" in cli("search", "question 7", "--root", logged).out
+    hostile = cli("search", "[red]", "--root", logged, "-n", "1").out
     assert "\x1b[31m[red]\x1b[0m" in hostile
     assert "\x1b[2J" not in hostile
 

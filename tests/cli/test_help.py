@@ -66,9 +66,8 @@ def test_without_arguments_there_is_help(cli):
     assert result.status in {0, 2}
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_get_completion(program, shell):
-    result = program("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+def test_shells_get_completion(program):
+    result = program("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert result.status == 0
     assert "_LLM_LOGGING_COMPLETE" in result.out
 

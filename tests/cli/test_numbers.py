@@ -121,13 +121,11 @@ def test_cost_says_how_well_it_is_known():
     assert numbers.cost(figures(priced_requests=1, other_costs={"EUR": "2"})) == "~$12.34 + €2.00"
 
 
-def test_bars_and_sparklines():
+def test_bars():
     assert numbers.bar(0, 10) == ""
     assert numbers.bar(0.001, 10) == "▏"
     assert numbers.bar(10, 10, 4) == "████"
     assert numbers.bar(5, 10, 4) == "██"
-    assert numbers.sparkline([0, 1, 4, 8]) == " ▁▄█"
-    assert numbers.sparkline([0, 0]) == "  "
 
 
 def test_sizes():

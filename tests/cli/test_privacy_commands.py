@@ -81,7 +81,8 @@ def test_forget_says_what_it_needs(cli, root, monkeypatch):
 
 def test_forget_drops_what_the_reader_kept(cli, root, tmp_path):
     cache = tmp_path / "cache"
-    assert cli("stats", "--root", root, "--cache-dir", cache).status == 0
-    assert list(cache.rglob("*.parquet"))
+    assert cli("stats", "--root", root, "--cache-dir", cache, "--by", "user").status == 0
+    held = [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]
+    assert {path.suffix for path in held} >= {".parquet", ".json"}
     assert cli("forget", "--root", root, "--user", "alice", "--cache-dir", cache).status == 0
-    assert not [path for path in cache.rglob("*.parquet") if b"alice" in path.read_bytes()]
+    assert not [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]

@@ -41,7 +41,7 @@ def test_each_command_runs_as_a_program(program, logged, command):
     assert "\u202e" not in result.out
 
 
-def test_preset_prints_what_dictconfig_takes(program, tmp_path):
+def test_preset_prints_what_dictconfig_takes(program, cli, tmp_path):
     import logging.config
 
     from llm_logging import presets
@@ -49,7 +49,7 @@ def test_preset_prints_what_dictconfig_takes(program, tmp_path):
     listed = program("preset")
     assert all(name in listed.out for name in presets.NAMES)
     for name in presets.NAMES:
-        result = program("preset", name, "--root", tmp_path / "logs", "--level", "WARNING")
+        result = cli("preset", name, "--root", tmp_path / "logs", "--level", "WARNING")
         assert result.status == 0
         config = json.loads(result.out)
         assert config == json.loads(
@@ -57,9 +57,7 @@ def test_preset_prints_what_dictconfig_takes(program, tmp_path):
         )
         assert config["root"]["level"] == "WARNING"
         logging.config.DictConfigurator(config)
-    changed = json.loads(
-        program("preset", "production", "--set", "backup_count=3", "--set", "content=full").out
-    )
+    changed = json.loads(cli("preset", "production", "--set", "backup_count=3", "--set", "content=full").out)
     assert changed["handlers"]["llm_files"]["backup_count"] == 3
-    assert program("preset", "none").status == 2
-    assert program("preset", "production", "--level", "LOUD").status == 2
+    assert cli("preset", "none").status == 2
+    assert cli("preset", "production", "--level", "LOUD").status == 2

@@ -288,10 +288,10 @@ def test_a_terminal_that_watches_gets_answer_after_answer(logged):
     import subprocess
     import sys
 
-    from .conftest import environment
+    from .conftest import INTERRUPTIBLE, environment
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "llm_logging", "stats", "--root", str(logged), "--watch", "--interval", "0.2", "--format", "json"],
+        [sys.executable, "-c", INTERRUPTIBLE, "stats", "--root", str(logged), "--watch", "--interval", "0.2", "--format", "json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
     first, second = (json.loads(process.stdout.readline()) for _ in range(2))
@@ -307,10 +307,12 @@ def test_the_default_root_is_that_of_the_environment(program, logged):
     assert json.loads(result.out)["summary"]["total_requests"] == 30
 
 
-def test_colour_follows_the_terminal(program, logged):
-    assert "\x1b" not in program("stats", "--root", logged).out
-    assert "\x1b" in program("stats", "--root", logged, FORCE_COLOR="1").out
-    assert "\x1b" not in program("stats", "--root", logged, FORCE_COLOR="1", NO_COLOR="1").out
+def test_colour_follows_the_terminal(cli, logged, monkeypatch):
+    assert "\x1b" not in cli("stats", "--root", logged).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in cli("stats", "--root", logged).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in cli("stats", "--root", logged).out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from llm_logging.files.layout import Layout, LogKind
 
-from .conftest import environment
+from .conftest import INTERRUPTIBLE, environment
 
 
 def line(message, *, second=0, **fields):
@@ -118,13 +120,29 @@ def test_tail_of_a_file_reads_on_in_its_segments(cli, tmp_path):
     assert cli("tail", path, "-n", "2").out.split() == ["b", "c"]
 
 
-def test_following_ends_by_interrupt_with_130(root):
-    path = Layout(root).path(LogKind.REQUESTS, "shop")
+@contextmanager
+def following(*arguments):
+    """Run `tail -f` as a program that an interrupt reaches, also where the tests run in the background."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "llm_logging", "tail", "-f", "--root", str(root), "-n", "1", "--json"],
+        [sys.executable, "-c", INTERRUPTIBLE, "tail", "-f", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
+    # A line that does not come is a failure, not a wait without end.
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
     try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_following_ends_by_interrupt_with_130(root):
+    path = Layout(root).path(LogKind.REQUESTS, "shop")
+    with following("--root", root, "-n", "1", "--json") as process:
         assert json.loads(process.stdout.readline())["message"] == "new"
         path.rename(path.with_name("llm_requests.20260115T103000Z-0001.jsonl"))
         path.write_text(line("after") + "\n")
@@ -134,14 +152,9 @@ def test_following_ends_by_interrupt_with_130(root):
         new.write_text(line("elsewhere") + "\n")
         assert json.loads(process.stdout.readline())["message"] == "elsewhere"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=40)
         assert process.returncode == 130
         assert b"Traceback" not in err
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
 
 
 def test_pretty_reads_standard_input_and_files(program, tmp_path):
@@ -153,12 +166,15 @@ def test_pretty_reads_standard_input_and_files(program, tmp_path):
     assert result.out.splitlines() == ["ERROR    from \\x1b[2Jpipe", "plain", "INFO     from gzip"]
 
 
-def test_pretty_colours_only_when_asked_or_on_a_terminal(program):
+def test_pretty_colours_only_when_asked_or_on_a_terminal(cli, monkeypatch):
     data = b'{"level":30,"msg":"x"}\n'
-    assert "\x1b" not in program("pretty", stdin=data).out
-    assert "\x1b[32m" in program("pretty", "--color", stdin=data).out
-    assert "\x1b[32m" in program("pretty", stdin=data, FORCE_COLOR="1").out
-    assert "\x1b" not in program("pretty", stdin=data, FORCE_COLOR="1", NO_COLOR="1").out
+    assert "\x1b" not in cli("pretty", stdin=data).out
+    assert "\x1b[32m" in cli("pretty", "--color", stdin=data).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32m" in cli("pretty", stdin=data).out
+    assert "\x1b" not in cli("pretty", "--no-color", stdin=data).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in cli("pretty", stdin=data).out
 
 
 def test_pretty_shows_each_line_at_once():
@@ -232,3 +248,21 @@ def test_on_a_terminal_there_is_colour(tmp_path):
     assert b"\x1b[32m" in os.read(parent, 1000)
     os.close(parent)
     os.close(child)
+
+
+def test_following_the_handler_itself_gives_every_line_once(tmp_path):
+    import logging.config
+
+    import llm_logging
+
+    root = tmp_path / "live"
+    # Rotated every few lines, packed at once: several segments appear between two looks.
+    logging.config.dictConfig(llm_logging.presets.production(root=str(root), max_bytes=3000, backup_count=0))
+    log = llm_logging.get_logger("app", project_id="shop", chat_id="c-1")
+    expected = [log.log_llm_request({"model": "gpt-4o", "status": "success"}).id]
+    with following("--root", root, "-n", "1", "--json", "--kind", "requests") as process:
+        found = [json.loads(process.stdout.readline())["id"]]
+        expected += [log.log_llm_request({"model": "gpt-4o", "status": "success"}).id for _ in range(300)]
+        found += [json.loads(process.stdout.readline())["id"] for _ in range(300)]
+    assert found == expected
+    assert len(list(root.rglob("*.jsonl*"))) > 10

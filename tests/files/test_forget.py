@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llm_logging.files.forget as module
+import llm_logging.files.rewriting as rewriting
 from llm_logging.errors import ConfigurationError, ErrorCode, LLMLoggingError, NotFoundError
 from llm_logging.files.forget import forget
 from llm_logging.files.seal import read_manifest, record_sealed, verify
@@ -212,7 +213,7 @@ def test_while_writers_may_hold_lines_nothing_is_begun(root):
 
 
 def test_an_active_file_is_sealed_under_the_lock_of_its_writers(root, monkeypatch):
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(rewriting, "LOCK_SECONDS", 0.1)
     active = root / "projects" / "p" / "logs" / "events.jsonl"
     lock = active.with_name(".__events.jsonl.lock")
     with lock.open("w") as stream:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import random
+import re
 import string
 import uuid
 from collections.abc import Iterator
@@ -178,6 +179,15 @@ def surroundings(m: Maker) -> Iterator[tuple[str, str, str]]:
             f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={long}==;EndpointSuffix=x",
             long,
         )
+        yield "assignment", f"deploy --password {word} --force", word
+        yield "assignment", f"<settings><password>{word}</password></settings>", word
+        yield "assignment", f"Headers([('authorization', 'Bearer {word}'), ('accept', '*/*')])", word
+        yield "assignment", f"[(b'x-api-key', b'{word}')]", word
+        yield "assignment", f"client_secret%3D{word}%26x", word
+        yield "assignment", json.dumps({"headers": {"authorization": [f"Bearer {word}"]}}), word
+        yield "assignment", f"https://example.com/?a=1&password={m(string.ascii_letters, 8)}", ""
+        yield "assignment", f"X-Api-Key: {m(string.ascii_lowercase, 32)}", ""
+        yield "assignment", f"SMTP_PASS={word}", word
         yield "cookie", f"Cookie: sid={word}; theme=dark\nAccept: */*", word
         yield "cookie", f"set-cookie: session={long}; Path=/; HttpOnly", long
         yield "url-signature", f"https://a.blob.core.windows.net/c/f?sv=2022&sig={long}%3D&se=2026", long
@@ -198,7 +208,7 @@ def positives() -> Iterator[tuple[str, str, str]]:
                 template = CONTEXTS[(number * 3 + step) % len(CONTEXTS)]
                 yield kind, template.format(value), value
     for kind, text, secret in surroundings(m):
-        yield kind, text, secret or text.rpartition("=")[2].strip(' "')
+        yield kind, text, secret or re.split("[= ]", text)[-1].strip('"')
 
 
 NAMES = (

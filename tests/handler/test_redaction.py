@@ -76,7 +76,7 @@ def test_names_and_looks_are_found_wherever_they_stand(value, expected):
     assert REDACTOR.redact(value) == expected
 
 
-@pytest.mark.parametrize("empty", [None, "", True, False])
+@pytest.mark.parametrize("empty", [None, "", b"", True, False, [], {}, ()])
 def test_what_holds_nothing_hides_nothing(empty):
     value = {"password": empty}
     assert REDACTOR.redact(value) is value
@@ -151,6 +151,20 @@ class Hostile(dict):
         raise RuntimeError("no")
 
 
+class Name(str):
+    __slots__ = ()
+
+
+class Ambiguous:
+    def __eq__(self, other):
+        raise ValueError("the truth value of this is ambiguous")
+
+    __hash__ = None
+
+    def __repr__(self):
+        return "ambiguous"
+
+
 class Nasty:
     def __repr__(self):
         raise RuntimeError("no repr")
@@ -170,7 +184,10 @@ class Nasty:
         (ValueError(f"bad {KEY}"), "ValueError('bad [redacted:openai-key]')"),
         (OrderedDict(password="x"), {"password": "[redacted:password]"}),
         (UserDict(password="x"), {"password": "[redacted:password]"}),
+        ({"a": 1, "b": Hostile(password="x")}, {"a": 1, "b": "[redacted:unreadable]"}),
         (Hostile(password="x"), "[redacted:unreadable]"),
+        (Name(KEY), "[redacted:openai-key]"),
+        ({"password": Ambiguous(), "n": 1}, {"password": "[redacted:password]", "n": 1}),
         ([Nasty()], ["[redacted:unreadable]"]),
     ],
 )
@@ -210,6 +227,21 @@ def test_depth_ends_nothing():
         while isinstance(found, list) or (isinstance(found, dict) and "k" in found):
             found = found[0] if isinstance(found, list) else found["k"]
         assert found in ({"password": "[redacted:password]"}, "[redacted:unreadable]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'data: {"password": "abcdefg\\"hijk1"}',
+        'data: {"x": "{\\"password\\": \\"abcdefg\\\\\\"hijk1\\"}"}',
+        "{'password': 'abcdefg\\'hijk1', 'n': 1}",
+        '[{"password": "abcdefg\\"hijk1"',
+    ],
+)
+def test_a_quote_inside_a_value_does_not_end_it(text):
+    found = REDACTOR.redact_text(text)
+    assert "abcdefg" not in found
+    assert "hijk1" not in found
 
 
 def test_the_embedded_json_of_the_embedded_json_is_examined():

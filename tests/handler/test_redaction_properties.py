@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import string
 
@@ -13,6 +14,8 @@ from llm_logging.handler.redaction import Redactor
 
 from .corpus import NAMES, Maker, named, positives, secrets_by_kind, surroundings
 
+# More examples for a longer search: LLM_LOGGING_FUZZ=100.
+FUZZ = int(os.environ.get("LLM_LOGGING_FUZZ", "1"))
 REDACTOR = Redactor()
 PERSONAL = Redactor(patterns=("credentials", "email", "phone", "card", "iban", "ip"))
 SECRETS = [value for values in secrets_by_kind(Maker(3)).values() for value in values]
@@ -114,7 +117,7 @@ def lines(value):
         return
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500 * FUZZ, deadline=None)
 @given(VALUES)
 @example({"api\tkey": "x"})
 @example({"Pass\u00e9word": "x"})
@@ -126,7 +129,7 @@ def test_what_redact_would_change_is_not_clean(value):
                 assert not redactor.clean(line), line
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600 * FUZZ, deadline=None)
 @given(st.lists(SPACED, max_size=3) | st.dictionaries(st.sampled_from(NAMES), SPACED, max_size=3))
 def test_redacting_twice_changes_nothing_more_and_never_touches_the_argument(value):
     before = copy.deepcopy(value)
@@ -135,7 +138,7 @@ def test_redacting_twice_changes_nothing_more_and_never_touches_the_argument(val
     assert REDACTOR.redact(once) == once
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * FUZZ, deadline=None)
 @given(VALUES, st.data())
 def test_a_planted_secret_is_nowhere_in_what_comes_out(value, data):
     if data.draw(st.booleans(), "by look"):
@@ -151,7 +154,7 @@ PLANTED = [(kind, text, secret) for kind, text, secret in positives() if len(sec
 NAMED = list(named())
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600 * FUZZ, deadline=None)
 @given(
     st.recursive(
         st.none()
@@ -170,7 +173,7 @@ def test_a_value_without_secrets_comes_back_as_the_same_object(value):
     assert REDACTOR.redact(value) is value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * FUZZ, deadline=None)
 @given(TEXTS)
 def test_lone_surrogates_are_never_called_clean(text):
     assert REDACTOR.clean(text + "\ud800") is False

@@ -6,11 +6,15 @@ Streams are returned as lists of what the SDK yields; nothing here knows of logg
 import contextlib
 import importlib
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.loopback import Answer, named_sse, sse
+
+# LiteLLM fetches its list of prices from the network otherwise.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 QUESTION = "Say hi"
 

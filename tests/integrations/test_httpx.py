@@ -464,6 +464,22 @@ def test_instrument_and_uninstrument(library, log, sink, server):
     assert (inner.Client.__init__, inner.AsyncClient.__init__) == originals
 
 
+@libraries
+def test_one_transport_makes_its_own_for_both_kinds_of_client(library, log, sink, server):
+    inner = module(library)
+    server.play(PATH, Answer(WHOLE))
+    transport = LoggedTransport(log=log, provider="openai")
+    with inner.Client(transport=transport, base_url=server.url) as http:
+        http.post(PATH, json=ASKED)
+
+    async def main():
+        async with inner.AsyncClient(transport=transport, base_url=server.url) as http:
+            await http.post(PATH, json=ASKED)
+
+    asyncio.run(main())
+    assert [tokens(entry) for entry in sink.final] == [(9, 2), (9, 2)]
+
+
 def test_instrument_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(integration, "_optional", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install httpx"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -114,7 +115,11 @@ GROUPINGS = (
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("LLM_LOGGING_EXAMPLES", "20")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(histories(), st.sampled_from(ZONES), st.sampled_from(GROUPINGS), st.booleans(), st.data())
 def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
     lines, segments = history

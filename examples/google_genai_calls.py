@@ -1,0 +1,35 @@
+"""Gemini through google-genai: plain and streamed; thoughts are part of the completion, as everywhere.
+
+    GEMINI_API_KEY=... python examples/google_genai_calls.py
+
+The transports are named here, for without them the asynchronous half of google-genai takes aiohttp where that is
+installed, which nobody watches.
+"""
+
+import logging.config
+
+import llm_logging
+from llm_logging.integrations.httpx import LoggedTransport
+
+MODEL = "gemini-2.5-flash"
+
+
+def main() -> None:
+    logging.config.dictConfig(llm_logging.presets.production())
+
+    from google import genai
+
+    logged = {
+        "client_args": {"transport": LoggedTransport()},
+        "async_client_args": {"transport": LoggedTransport()},
+    }
+    client = genai.Client(http_options=logged)
+    with llm_logging.scope(project_id="examples", chat_id="google"):
+        print(client.models.generate_content(model=MODEL, contents="Say hi").text)
+        parts = client.models.generate_content_stream(model=MODEL, contents="Say hi")
+        print("".join(part.text or "" for part in parts))
+    client.close()
+
+
+if __name__ == "__main__":
+    main()

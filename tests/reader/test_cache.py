@@ -1,0 +1,340 @@
+"""The cache: never a wrong figure, whatever happens to the logs or to itself."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+import stat
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llm_logging.figures import StatsOptions, StatsScope
+from llm_logging.files.layout import Layout, LogKind
+from llm_logging.files.segments import list_segments, segment_name
+from llm_logging.reader import cache as cache_module
+from llm_logging.reader import load
+from llm_logging.reader.stats import get_stats
+
+START = datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+
+def text(number, *, status="success", seq=None, request=None, **fields):
+    at = (START + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    entry = {
+        "v": 1, "timestamp": at, "level": "INFO", "logger": "app", "message": "", "event_type": "llm_request",
+        "writer": {"id": "w", "seq": number if seq is None else seq},
+        "id": str(uuid.UUID(int=(number if request is None else request) + 1, version=4)), "project_id": "shop",
+        "chat_id": "c", "model": "gpt-4o", "provider": "openai", "status": status, "timestamp_start": at,
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, **fields,
+    }  # fmt: skip
+    return json.dumps({key: value for key, value in entry.items() if value is not None}) + "\n"
+
+
+class Log:
+    """A project's request log that a test writes and rotates, and reads with a cache."""
+
+    def __init__(self, tmp_path):
+        self.root, self.cache = tmp_path / "logs", tmp_path / "cache"
+        self.active = Layout(self.root).path(LogKind.REQUESTS, "shop")
+        self.active.parent.mkdir(parents=True)
+        self.seq = 0
+
+    def write(self, count, **fields):
+        with self.active.open("a") as file:
+            for _ in range(count):
+                self.seq += 1
+                file.write(text(self.seq, **fields))
+
+    def rotate(self):
+        index = len(list_segments(self.active)) + 1
+        sealed = self.active.with_name(segment_name("llm_requests", START + timedelta(minutes=index), 1))
+        self.active.rename(sealed)
+        return sealed
+
+    def stats(self, **options):
+        # Another zone a question: none is answered from what was answered before.
+        return get_stats(
+            StatsScope(type="project", project_id="shop"),
+            StatsOptions(**options),
+            root=self.root,
+            cache_dir=self.cache,
+        )
+
+    def pieces(self):
+        return {path.name: path for path in self.cache.rglob("*.parquet") if not path.name.startswith("hot-")}
+
+
+@pytest.fixture
+def log(tmp_path):
+    return Log(tmp_path)
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Collect the names of files that are parsed."""
+    names = []
+    original = load.parse_file
+
+    def spy(db, raw, table, **options):
+        names.append(raw.name.rsplit("/", 1)[-1])
+        return original(db, raw, table, **options)
+
+    monkeypatch.setattr(load, "parse_file", spy)
+    return names
+
+
+def test_a_sealed_segment_is_parsed_once_in_its_life(log, parsed):
+    log.write(100)
+    sealed = log.rotate()
+    log.write(20)
+    assert log.stats().summary.total_requests == 120
+    assert sorted(parsed) == ["llm_requests.jsonl", sealed.name][::-1] or sealed.name in parsed
+    parsed.clear()
+    log.write(1)
+    assert log.stats().summary.total_requests == 121
+    assert sealed.name not in parsed
+
+
+def test_also_when_it_is_compressed_later(log, parsed):
+    log.write(100)
+    sealed = log.rotate()
+    log.stats()
+    with gzip.open(f"{sealed}.gz", "wb") as packed:
+        packed.write(sealed.read_bytes())
+    sealed.unlink()
+    parsed.clear()
+    for zone in ("Asia/Tokyo", "Europe/Paris"):
+        assert log.stats(time_zone=zone).summary.total_requests == 100
+        assert parsed == []
+
+
+def test_a_segment_first_met_compressed_is_parsed_once(log, parsed):
+    log.write(50)
+    sealed = log.rotate()
+    with gzip.open(f"{sealed}.gz", "wb") as packed:
+        packed.write(sealed.read_bytes())
+    sealed.unlink()
+    for zone in ("UTC", "Europe/Paris"):
+        assert log.stats(time_zone=zone).summary.total_requests == 50
+    assert parsed == [f"{sealed.name}.gz"]
+
+
+def test_the_active_file_is_resumed_where_the_last_reading_ended(log, monkeypatch):
+    monkeypatch.setattr(load, "_WORTH", 1000)
+    spans = []
+    original = load._readable
+
+    def spy(span):
+        spans.append((span.start, span.end))
+        return original(span)
+
+    monkeypatch.setattr(load, "_readable", spy)
+    log.write(50)
+    size = log.active.stat().st_size
+    assert log.stats().summary.total_requests == 50
+    log.write(30)
+    spans.clear()
+    assert log.stats().summary.total_requests == 80
+    assert spans == [(size, log.active.stat().st_size)]
+    log.rotate()
+    spans.clear()
+    log.write(1)
+    assert log.stats().summary.total_requests == 81
+    assert [start for start, _ in spans] == [0]
+
+
+def test_a_torn_line_is_used_once_it_is_whole(log, monkeypatch):
+    monkeypatch.setattr(load, "_WORTH", 1000)
+    log.write(50)
+    line = text(51)
+    with log.active.open("a") as file:
+        file.write(line[:100])
+    assert log.stats().summary.total_requests == 50
+    with log.active.open("a") as file:
+        file.write(line[100:])
+    after = log.stats()
+    assert after.summary.total_requests == 51
+    assert after.quality.skipped_lines == 0
+
+
+@pytest.mark.parametrize("change", ["edited", "cut", "replaced", "longer"])
+def test_a_sealed_segment_that_changed_is_not_taken_from_the_cache(log, change):
+    log.write(60)
+    sealed = log.rotate()
+    assert log.stats().summary.prompt_tokens == 600
+    content = sealed.read_bytes()
+    if change == "edited":
+        status = sealed.stat()
+        with sealed.open("r+b") as file:
+            file.write(content.replace(b'"prompt_tokens": 10', b'"prompt_tokens": 20'))
+        os.utime(sealed, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+        expected = (60, 1200)
+    elif change == "cut":
+        with sealed.open("r+b") as file:
+            file.truncate(len(content) // 2)
+        expected = (content[: len(content) // 2].count(b"\n"),) * 1 + (
+            content[: len(content) // 2].count(b"\n") * 10,
+        )
+    elif change == "replaced":
+        sealed.unlink()
+        sealed.write_text("".join(text(n) for n in range(1, 11)))
+        expected = (10, 100)
+    else:
+        with sealed.open("a") as file:
+            file.write(text(61))
+        expected = (61, 610)
+    summary = log.stats().summary
+    assert (summary.total_requests, summary.prompt_tokens) == expected
+
+
+def test_a_rewritten_segment_is_another(log):
+    log.write(60)
+    sealed = log.rotate()
+    assert log.stats().summary.total_requests == 60
+    lines = sealed.read_text().splitlines(keepends=True)
+    sealed.with_name(segment_name("llm_requests", START + timedelta(minutes=2), 1, generation=1)).write_text(
+        "".join(lines[:40])
+    )
+    assert log.stats().summary.total_requests == 40
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone", "index", "hot", "rates", "all"])
+def test_a_damaged_cache_is_made_again(log, damage):
+    for _ in range(3):
+        log.write(40)
+        log.rotate()
+    assert log.stats().summary.total_requests == 120
+    files = [path for path in log.cache.rglob("*") if path.is_file()]
+    for path in files:
+        piece = path.suffix == ".parquet" and not path.name.startswith("hot-")
+        if damage == "cut" and piece:
+            path.write_bytes(path.read_bytes()[:100])
+        elif damage == "garbage" and piece:
+            path.write_bytes(b"\x00" * path.stat().st_size)
+        elif damage == "gone" and piece:
+            path.unlink()
+        elif damage == "all" or path.name.startswith(
+            {"index": "index", "hot": "hot-", "rates": "rates-"}.get(damage, "?")
+        ):
+            path.write_bytes(b"{nonsense")
+    for zone in ("Europe/Paris", "Asia/Tokyo"):
+        stats = log.stats(time_zone=zone)
+        assert stats.summary.total_requests == 120
+        assert stats.summary.priced_requests == 120
+    assert stats.quality.complete
+
+
+def test_another_shape_of_pieces_is_another_cache(log, monkeypatch, parsed):
+    log.write(40)
+    log.rotate()
+    log.stats()
+    parsed.clear()
+    monkeypatch.setattr(cache_module, "schema_tag", lambda: "another")
+    assert log.stats(time_zone="Europe/Paris").summary.total_requests == 40
+    assert len(parsed) == 1
+
+
+def test_the_cache_is_for_its_owner_only(log):
+    log.write(40)
+    log.rotate()
+    log.stats()
+    for path in log.cache.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_nothing_is_written_beside_the_logs(log):
+    log.write(40)
+    log.rotate()
+    before = sorted(log.root.rglob("*"))
+    log.stats()
+    assert sorted(log.root.rglob("*")) == before
+
+
+def test_no_cache_writes_nothing_at_all(log):
+    log.write(40)
+    log.rotate()
+    get_stats(root=log.root, cache=False, cache_dir=log.cache)
+    assert not log.cache.exists()
+
+
+def test_a_cache_folder_that_cannot_be_made_is_no_matter(log):
+    log.write(40)
+    log.rotate()
+    log.cache.write_text("a file, not a folder")
+    assert log.stats().summary.total_requests == 40
+
+
+def test_the_cache_is_bounded(log, monkeypatch, tmp_path):
+    other = Log(tmp_path / "other")
+    other.cache = log.cache
+    for one in (other, log):
+        one.write(400)
+        one.rotate()
+    other.stats()
+    assert len(other.pieces()) == 1
+    monkeypatch.setenv("LLM_LOGGING_CACHE_MAX", "10")
+    log.stats()
+    assert len(log.pieces()) == 1
+
+
+def test_an_answer_is_given_again_only_for_the_same_bytes(log, monkeypatch):
+    log.write(40)
+    log.rotate()
+    first = log.stats()
+    monkeypatch.setattr("llm_logging.reader.answering.connect", lambda: pytest.fail("asked again"))
+    assert log.stats() == first
+    monkeypatch.undo()
+    log.write(1)
+    assert log.stats().summary.total_requests == 41
+
+
+def test_lines_of_a_request_in_two_segments_fold(log):
+    log.write(1, status="pending", request=7, usage=None)
+    log.write(5)
+    log.rotate()
+    log.write(1, request=7, usage={"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101})
+    log.rotate()
+    for zone in ("UTC", "Europe/Paris"):
+        stats = log.stats(time_zone=zone)
+        assert stats.summary.pending_requests == 0
+        assert stats.summary.total_requests == 6
+        assert stats.summary.prompt_tokens == 150
+        assert stats.quality.folded_lines == 1
+
+
+def _read(root, cache, results):
+    stats = get_stats(root=root, cache_dir=cache)
+    results.put((stats.summary.total_requests, stats.quality.complete))
+
+
+def test_many_readers_build_at_once(log):
+    for _ in range(4):
+        log.write(200)
+        log.rotate()
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    readers = [context.Process(target=_read, args=(log.root, log.cache, results)) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    assert [results.get(timeout=120) for _ in readers] == [(800, True)] * 3
+    for reader in readers:
+        reader.join()
+
+
+def test_a_read_only_root_is_read(log):
+    log.write(30)
+    log.rotate()
+    folders = [log.root, *(path for path in log.root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        assert log.stats().summary.total_requests == 30
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+        shutil.rmtree(log.cache)
