@@ -28,8 +28,9 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("spool", ["auto", "off"])
+@pytest.mark.parametrize(
+    ("end", "spool"), [*((end, "auto") for end in ENDS), ("return", "off"), ("sys.exit", "off")]
+)
 def test_every_clean_exit_leaves_all_lines_in_the_files(root, end, spool):
     code, status = ENDS[end]
     done = run(f"attach(spool={spool!r}, flush_interval=30)\nwrite(0, 50)\n{code}\n", root, check=False)
@@ -96,8 +97,16 @@ for turn in range(20):
     assert_once(root, names(0, 600))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("end", ["", "sys.exit(2)", "raise ValueError"])
+@pytest.mark.parametrize(
+    ("method", "end"),
+    [
+        ("fork", ""),
+        ("fork", "sys.exit(2)"),
+        ("fork", "raise ValueError"),
+        ("spawn", ""),
+        ("forkserver", "raise ValueError"),
+    ],
+)
 def test_children_of_multiprocessing_write_all(root, tmp_path, method, end):
     script = tmp_path / "job.py"
     script.write_text(
