@@ -39,16 +39,24 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not read the lines of the logs.", show_default=False)
     ] = False,
+    recover: Annotated[
+        bool,
+        typer.Option(
+            "--recover/--no-recover", help="Write the lines that killed processes left in their buffers."
+        ),
+    ] = True,
     cache_dir: opt.CacheDir = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Look for torn lines, missing lines, open permissions, leftovers, a full disk and a broken cache.
 
-    Changes nothing. Ends with status 1 where it finds a problem; warnings alone end with 0.
+    Writes the lines that killed processes left in their buffers, exactly once; changes nothing else. Ends with status 1
+    where it finds a problem; warnings alone end with 0.
     """
     colour = use_colour()
     worst = "ok"
-    for finding in _findings(opt.existing_root(root), quick=quick, cache_dir=cache_dir):
+    place = opt.existing_root(root)
+    for finding in _findings(place, quick=quick, recover=recover, cache_dir=cache_dir):
         worst = finding.state if finding.state == "problem" or worst == "ok" else worst
         if as_json:
             fields = {
@@ -60,15 +68,17 @@ def doctor(
             opt.write(dumps({name: value for name, value in fields.items() if value is not None}))
         else:
             state = paint(f"{finding.state:<8}", _STYLES[finding.state], colour=colour)
-            place = f"{safe(finding.path)}: " if finding.path else ""
-            opt.write(f"{state} {finding.check:<12} {place}{safe(finding.text)}")
+            where = f"{safe(finding.path)}: " if finding.path else ""
+            opt.write(f"{state} {finding.check:<12} {where}{safe(finding.text)}")
     if worst == "problem":
         raise typer.Exit(1)
 
 
-def _findings(root: Path, *, quick: bool, cache_dir: Path | None) -> Iterator[Finding]:
+def _findings(root: Path, *, quick: bool, recover: bool, cache_dir: Path | None) -> Iterator[Finding]:
     from ..files import doctor as checks
 
+    if recover:
+        yield from _recovered(root)
     yield from checks.check_packages(root)
     yield from checks.check_modes(root)
     yield from checks.check_disk(root)
@@ -77,6 +87,22 @@ def _findings(root: Path, *, quick: bool, cache_dir: Path | None) -> Iterator[Fi
     yield from _cache_findings(cache_dir)
     if not quick:
         yield from checks.check_lines(root)
+
+
+def _recovered(root: Path) -> Iterator[Finding]:
+    """Write what killed processes left, and say what that was."""
+    from ..files.doctor import Finding
+    from ..files.spools import dead_rings_exist
+    from ..handler.recovery import recover_root
+
+    if not dead_rings_exist(root):
+        return
+    report = recover_root(root)
+    if report.lines:
+        text = f"{report.lines:,} lines of {report.rings:,} killed processes were written to their files"
+        yield Finding("recovered", "ok", text)
+    for error in report.failed:
+        yield Finding("recovered", "problem", f"lines of a killed process cannot be written: {error}")
 
 
 def _cache_findings(cache_dir: Path | None) -> Iterator[Finding]:

@@ -46,3 +46,23 @@ def test_lines_in_the_ring_of_a_killed_process_count_once(tmp_path):
     assert report.lines == 11 - written
     assert (after.summary.total_requests, after.summary.prompt_tokens) == (11, 51)
     assert after.quality.repeated_lines == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")
+def test_the_doctor_writes_them(tmp_path):
+    root = tmp_path / "root"
+    here = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(here)}
+    subprocess.run([sys.executable, "-c", KILLED, str(root)], cwd=here, env=environment)
+    log = root / "projects/shop/logs/llm_requests.jsonl"
+
+    command = [sys.executable, "-m", "llm_logging", "doctor", "--root", str(root), "--quick"]
+    looked = subprocess.run(
+        [*command, "--no-recover"], cwd=here, env=environment, capture_output=True, text=True
+    )
+    before = log.read_bytes().count(b"\n")
+    mended = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+
+    assert "wait in the buffers of 1 processes" in looked.stdout
+    assert f"{11 - before:,} lines of 1 killed processes were written" in mended.stdout
+    assert (before < 11, log.read_bytes().count(b"\n")) == (True, 11)
