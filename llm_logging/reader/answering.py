@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import clock
-from ..errors import ConfigurationError, ErrorCode, FileSystemError, NotFoundError
+from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
 from .cache import cache_folder
 from .costs import Costs, kinds_in, price_asked
+from .engine import duckdb_module
 from .fold import Folded, fold_lines
 from .load import Loaded, Loader, Progress
 from .overrides import Override, find_overrides, read_overrides
@@ -41,13 +42,9 @@ def connect() -> DuckDBPyConnection:
     Raises:
         ConfigurationError: `MISSING_DEPENDENCY`, where duckdb is not installed.
     """
-    try:
-        import duckdb
-    except ImportError:
-        raise ConfigurationError(
-            "statistics need duckdb: pip install 'llm-logging[stats]'", code=ErrorCode.MISSING_DEPENDENCY
-        ) from None
-    db = duckdb.connect(config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"})
+    db: DuckDBPyConnection = duckdb_module().connect(
+        config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"}
+    )
     # A naive time in a line is UTC, whatever zone this machine is in.
     db.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
     return db
@@ -160,9 +157,8 @@ def _compute(made: Answer, reading: Reading, *, use_cache: bool, priced: bool) -
 
 def duckdb_error() -> type[Exception]:
     """Return DuckDB's error, once it is known to be installed."""
-    import duckdb
-
-    return duckdb.Error
+    error: type[Exception] = duckdb_module().Error
+    return error
 
 
 def _check_strict(made: Answer) -> None:

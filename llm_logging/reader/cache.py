@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .columns import columns, held_columns
+from .engine import duckdb_module
 from .parse import Parsed
 from .source import LogFile
 
@@ -40,11 +41,9 @@ _FORMAT: Final = 2
 @cache
 def schema_tag() -> str:
     """Name what a piece holds; another tag means other pieces."""
-    import duckdb
-
     shape = [
         _FORMAT,
-        duckdb.__version__,
+        duckdb_module().__version__,
         *((c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()),
     ]
     return hashlib.sha256(json.dumps([shape, list(columns())]).encode()).hexdigest()[:12]

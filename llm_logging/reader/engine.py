@@ -1,0 +1,24 @@
+"""The database that answers: DuckDB, loaded when the first question comes."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import ConfigurationError, ErrorCode
+
+__all__ = ["duckdb_module"]
+
+
+def duckdb_module() -> Any:
+    """Return the module `duckdb`.
+
+    Raises:
+        ConfigurationError: `MISSING_DEPENDENCY`, where it is not installed.
+    """
+    try:
+        return importlib.import_module("duckdb")
+    except ImportError:
+        raise ConfigurationError(
+            "statistics need duckdb: pip install 'llm-logging[stats]'", code=ErrorCode.MISSING_DEPENDENCY
+        ) from None
