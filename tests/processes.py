@@ -56,6 +56,7 @@ def start(code: str, root: Path) -> subprocess.Popen[str]:
     """Start code in a process of its own, its streams in pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", PRELUDE + code, str(root)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -184,7 +184,8 @@ class Writer:
                 self._write(seconds=left)
             room.wait(min(left, 0.02))
         if not content and self._options.overflow == "drop_old":
-            self._drop_old(spool, len(before) + len(after) + len(encoded) + 128)
+            need = len(before) + len(after) + len(encoded) + 128
+            self._drop_old(spool, need)
             if spool.store(path, encoded, before, after, ack) > 0:
                 return True
         self._count_drop(path, content)

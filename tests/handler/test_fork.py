@@ -16,6 +16,8 @@ def noise(name):
     while not stop:
         log.info("%s%d", name, n)
         n += 1
+        if n % 20 == 0:
+            time.sleep(0.002)
     counts[name] = n
 counts = {}
 threads = [threading.Thread(target=noise, args=(c,)) for c in "ab"]

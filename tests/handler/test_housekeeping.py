@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def test_finishing_waits_for_what_is_being_done(tmp_path):
         assert housekeeper.finish(10)
         assert len(done) == 4 * (turn + 1)
     assert housekeeper.stop(5)
-    assert not [t for t in threading.enumerate() if t.name == "llm_logging-housekeeper" and t.is_alive()]
+    assert housekeeper._thread is None
 
 
 def test_two_thousand_projects_with_few_files_open_lose_nothing(root, isolated):
