@@ -18,7 +18,7 @@ from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
-from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload
+from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload, Timings
 from .call import LLMCall
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
 from .pending import pending_requests
@@ -169,10 +169,11 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         request_id = str(request_id).lower()
         started = pending_requests.claim(request_id)
         try:
-            timings = fields.get("timings")
+            given = _given(LLMRequestLogEntry, fields)
+            timings = given.get("timings")
             if isinstance(timings, Mapping):
-                fields["timings"] = {**started.get("timings", {}), **timings}
-            entry = self._checked({"id": request_id, **started, **fields}, status="success")
+                given["timings"] = {**started.get("timings", {}), **_given(Timings, timings)}
+            entry = self._checked({"id": request_id, **started, **given}, status="success")
             if entry.status == "pending":
                 raise ValidationError(
                     "a request that ends: expected status 'success', 'error' or 'timeout', got 'pending'",

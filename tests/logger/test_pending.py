@@ -12,7 +12,7 @@ import pytest
 
 from llm_logging import ErrorCode, FileSystemError, LLMLoggerAdapter, ValidationError
 from llm_logging.logger.pending import PendingRequests
-from llm_logging.schema import LLMRequestLogEntry
+from llm_logging.schema import LLMRequestLogEntry, Timings
 from llm_logging.testing import fixed
 
 from .. import disk, nasty
@@ -72,6 +72,29 @@ def test_what_the_caller_measured_wins_and_the_rest_is_still_measured(
     assert lines[first.id]["timings"] == {"latency_ms": 2000, "time_to_first_token_ms": 300}
     assert lines[second.id]["timings"] == {"latency_ms": 1000}
     assert lines[second.id]["timestamp_end"] == "2026-01-15T12:00:01.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {"latency_ms": 2000}),
+        (Timings(time_to_first_token_ms=300), {"latency_ms": 2000, "time_to_first_token_ms": 300}),
+        (
+            {"latency_ms": None, "time_to_first_token_ms": 300},
+            {"latency_ms": 2000, "time_to_first_token_ms": 300},
+        ),
+    ],
+)
+def test_none_is_no_measurement_and_a_model_is_joined_as_a_mapping_is(
+    log: LLMLoggerAdapter, root: Path, given: Any, expected: dict[str, float]
+) -> None:
+    with fixed() as clock:
+        started = log.log_llm_request_start(ENTRY)
+        clock.tick(2)
+        log.log_llm_request_complete(started.id, timings=given, tags=None, status=None, timestamp_end=None)
+    line = disk.requests(root)[1]
+    assert (line["timings"], line["status"], line["tags"]) == (expected, "success", ["a"])
+    assert line["timestamp_end"] == "2026-01-15T12:00:02.000000Z"
 
 
 def test_a_final_request_cannot_be_ended_again(log: LLMLoggerAdapter, root: Path) -> None:
