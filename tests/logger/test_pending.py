@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,46 @@ def test_a_final_request_cannot_be_ended_again(log: LLMLoggerAdapter, root: Path
         with pytest.raises(ValidationError) as caught:
             end()
         assert caught.value.code == ErrorCode.INVALID_STATE
+    assert len(disk.requests(root)) == 2
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_whole_final_entry_ends_a_started_request_too(
+    log: LLMLoggerAdapter, root: Path, *, waits: bool
+) -> None:
+    def whole(entry: dict[str, Any]) -> None:
+        if waits:
+            log.log_llm_request(entry)
+        else:
+            asyncio.run(log.alog_llm_request(entry))
+
+    started = log.log_llm_request_start(ENTRY)
+    whole({**ENTRY, "id": started.id, "status": "pending"})
+    final = {**ENTRY, "id": started.id.upper(), "status": "success"}
+    with pytest.raises(ValidationError):
+        whole({**final, "attempt": 0})
+    moved = root.rename(root.with_name("moved"))
+    root.write_text("a file where the folder should be")
+    with pytest.raises(FileSystemError):
+        whole(final)
+    root.unlink()
+    moved.rename(root)
+    whole(final)
+    for end in (
+        lambda: log.log_llm_request_complete(started.id),
+        lambda: log.log_llm_request_error(started.id, "late"),
+    ):
+        with pytest.raises(ValidationError, match="final already"):
+            end()
+    assert [line["status"] for line in disk.requests(root)][-1] == "success"
+
+
+def test_what_was_not_started_here_may_be_logged_as_often_as_one_likes(
+    log: LLMLoggerAdapter, root: Path
+) -> None:
+    entry = {**ENTRY, "id": str(uuid.uuid4()), "status": "success"}
+    log.log_llm_request(entry)
+    log.log_llm_request(entry)
     assert len(disk.requests(root)) == 2
 
 
