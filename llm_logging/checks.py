@@ -341,7 +341,7 @@ def _complete_usage(usage: dict[str, Any]) -> bool:
         writes = get("cache_write_tokens")
         if get("cache_read_tokens", 0) + (writes or 0) > prompt or get("reasoning_tokens", 0) > completion:
             return False
-        if writes is not None and get("cache_write_1h_tokens", 0) > writes:
+        if "cache_write_1h_tokens" in usage and (writes is None or usage["cache_write_1h_tokens"] > writes):
             return False
     return True
 

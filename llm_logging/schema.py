@@ -108,6 +108,9 @@ class Usage(_Part):
         if given is not None and given != total:
             self.raw = {"total_tokens": given, **(self.raw or {})}
         self.total_tokens = total
+        if self.cache_write_tokens is None:
+            # Those kept for an hour are part of the writes: so many there were at least, and the prompt bounds them.
+            self.cache_write_tokens = self.cache_write_1h_tokens
         cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
         if prompt is not None and cached > prompt:
             raise rule_broken(

@@ -144,6 +144,19 @@ def test_a_rule_over_fields_costs_only_the_fields_it_names() -> None:
     assert line["attributes"]["invalid"] == {"usage.cache_read_tokens": 11}
 
 
+@pytest.mark.parametrize(("one_hour", "kept"), [(10, 10), (11, None)])
+def test_what_is_cached_for_an_hour_is_part_of_the_prompt_also_without_the_other_writes(
+    one_hour: int, kept: int | None
+) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    _, line = forgiven({**IDENTITY, "usage": {**usage, "cache_write_1h_tokens": one_hour}})
+    names = ("cache_write_tokens", "cache_write_1h_tokens")
+    assert {name: line["usage"].get(name) for name in names} == dict.fromkeys(names, kept)
+    assert line["usage"]["total_tokens"] == 15
+    if kept is None:
+        assert line["attributes"]["invalid"] == {"usage.cache_write_1h_tokens": one_hour}
+
+
 def test_an_end_before_the_start_goes_and_the_request_stays() -> None:
     start = datetime(2026, 1, 15, 10, tzinfo=UTC)
     built, line = forgiven(

@@ -68,6 +68,8 @@ def test_total_is_prompt_plus_completion_and_anothers_total_stays_in_raw(
     [
         ({"prompt_tokens": 10, "cache_read_tokens": 6, "cache_write_tokens": 5}, "cache_read_tokens"),
         ({"prompt_tokens": 10, "cache_write_tokens": 5, "cache_write_1h_tokens": 6}, "cache_write_1h_tokens"),
+        ({"prompt_tokens": 10, "cache_write_1h_tokens": 11}, "cache_write_1h_tokens"),
+        ({"prompt_tokens": 10, "cache_read_tokens": 5, "cache_write_1h_tokens": 6}, "cache_write_1h_tokens"),
         ({"completion_tokens": 10, "reasoning_tokens": 11}, "reasoning_tokens"),
     ],
 )
@@ -81,6 +83,12 @@ def test_parts_are_not_more_than_the_whole(usage: dict[str, int], field: str) ->
 def test_parts_are_allowed_where_the_whole_is_unknown_or_just_as_large() -> None:
     Usage(cache_read_tokens=5, reasoning_tokens=6)
     Usage(prompt_tokens=5, cache_read_tokens=2, cache_write_tokens=3, cache_write_1h_tokens=3)
+
+
+def test_what_is_cached_for_an_hour_was_written_to_the_cache() -> None:
+    assert Usage(cache_write_1h_tokens=3).cache_write_tokens == 3
+    assert Usage(cache_write_tokens=5, cache_write_1h_tokens=3).cache_write_tokens == 5
+    assert Usage(prompt_tokens=5, completion_tokens=1).cache_write_tokens is None
 
 
 def test_what_a_provider_counts_besides_is_kept_in_raw() -> None:

@@ -18,7 +18,7 @@ from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
-from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload
+from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload, Timings
 from .call import LLMCall
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
 from .pending import pending_requests
@@ -67,6 +67,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     ) -> LogResult:
         """Log one finished or pending request; its line is in its file when this returns.
 
+        A final entry with the id of a request that was started here ends that request.
+
         Args:
             entry: A model, or a mapping of the entry's fields; what it lacks is taken from the adapter, the scopes and
                 the handler's `defaults=`. `id` and `timestamp_start` are made when absent.
@@ -82,8 +84,9 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         """
         ack = Ack()
         checked = self._checked(entry)
-        record = self._account(checked, ack)
-        ack.wait(timeout)
+        with pending_requests.finishing(checked):
+            record = self._account(checked, ack)
+            ack.wait(timeout)
         return _result(checked.id, ack, record)
 
     async def alog_llm_request(
@@ -95,8 +98,9 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         """Log one request without blocking the event loop; see `log_llm_request`."""
         ack = AsyncAck()
         checked = self._checked(entry)
-        record = self._account(checked, ack)
-        await ack.wait_async(timeout)
+        with pending_requests.finishing(checked):
+            record = self._account(checked, ack)
+            await ack.wait_async(timeout)
         return _result(checked.id, ack, record)
 
     def log_llm_request_start(
@@ -169,10 +173,11 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         request_id = str(request_id).lower()
         started = pending_requests.claim(request_id)
         try:
-            timings = fields.get("timings")
+            given = _given(LLMRequestLogEntry, fields)
+            timings = given.get("timings")
             if isinstance(timings, Mapping):
-                fields["timings"] = {**started.get("timings", {}), **timings}
-            entry = self._checked({"id": request_id, **started, **fields}, status="success")
+                given["timings"] = {**started.get("timings", {}), **_given(Timings, timings)}
+            entry = self._checked({"id": request_id, **started, **given}, status="success")
             if entry.status == "pending":
                 raise ValidationError(
                     "a request that ends: expected status 'success', 'error' or 'timeout', got 'pending'",

@@ -54,7 +54,7 @@ class LLMCall:
     ) -> None:
         self._logger = logger
         self._context = context
-        self._fields: dict[str, Any] = dict(fields)
+        self._fields: dict[str, Any] = _said(fields)
         self._learned: dict[str, Any] = {}
         self.id: str = str(self._fields.pop("id", None) or clock().new_id())
         self._pending = pending
@@ -83,12 +83,12 @@ class LLMCall:
 
         Args:
             response: The provider's response: usage, model, id, finish reasons, tier and cost are read from it.
-            **fields: Fields of the entry that you know better; they win.
+            **fields: Fields of the entry that you know better; they win. None says nothing, as everywhere.
         """
         self._ended = clock().monotonic()
         if response is not None:
             self.learn(extract(response))
-        self._fields.update(fields)
+        self._fields.update(_said(fields))
 
     def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Any) -> None:
         """Note that the request failed now, where no exception leaves the block.
@@ -99,11 +99,11 @@ class LLMCall:
         """
         self._ended = clock().monotonic()
         self._learned.update(self._failure(error))
-        self._fields.update(fields)
+        self._fields.update(_said(fields))
 
     def note(self, **fields: Any) -> None:
         """Add fields to the final line without ending the request."""
-        self._fields.update(fields)
+        self._fields.update(_said(fields))
 
     def learn(self, found: Extraction) -> None:
         """Take what a response says about itself; what the application says still wins.
@@ -295,6 +295,11 @@ class LLMCall:
     def _again(self) -> LLMCall:
         context = {**current_scope(), **self._context}
         return LLMCall(self._logger, context, self._fields, pending=self._pending, fallback=self._fallback_id)
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None: `finish(response, usage=maybe)` must not throw away what the response has."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 _CANCELLED: dict[str, Any] = {"status": "error", "error": {"code": "cancelled"}}

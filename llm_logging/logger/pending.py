@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..clock import clock
@@ -88,6 +90,26 @@ class PendingRequests:
         latency = (clock().monotonic() - started["_began"]) * 1000
         fields["timings"] = {**(fields.get("timings") or {}), "latency_ms": latency}
         return fields
+
+    @contextmanager
+    def finishing(self, entry: LLMRequestLogEntry) -> Iterator[None]:
+        """Claim a request that was started here, while its final entry is logged as a whole.
+
+        One that was not started here is nobody's: the reader folds its lines. It is given back where logging fails, but
+        not where the caller no longer waits: its line is on its way.
+
+        Args:
+            entry: What is logged; a pending one claims nothing.
+        """
+        with self._lock:
+            ours = entry.status != "pending" and entry.id in self._started
+        started = self.claim(entry.id) if ours else {}
+        try:
+            yield
+        except Exception:
+            if started:
+                self.release(entry.id, started)
+            raise
 
     def release(self, request_id: str, started: dict[str, Any]) -> None:
         """Give back a claimed request whose end could not be logged."""

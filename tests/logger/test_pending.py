@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 
 from llm_logging import ErrorCode, FileSystemError, LLMLoggerAdapter, ValidationError
 from llm_logging.logger.pending import PendingRequests
-from llm_logging.schema import LLMRequestLogEntry
+from llm_logging.schema import LLMRequestLogEntry, Timings
 from llm_logging.testing import fixed
 
 from .. import disk, nasty
@@ -74,6 +75,29 @@ def test_what_the_caller_measured_wins_and_the_rest_is_still_measured(
     assert lines[second.id]["timestamp_end"] == "2026-01-15T12:00:01.000000Z"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {"latency_ms": 2000}),
+        (Timings(time_to_first_token_ms=300), {"latency_ms": 2000, "time_to_first_token_ms": 300}),
+        (
+            {"latency_ms": None, "time_to_first_token_ms": 300},
+            {"latency_ms": 2000, "time_to_first_token_ms": 300},
+        ),
+    ],
+)
+def test_none_is_no_measurement_and_a_model_is_joined_as_a_mapping_is(
+    log: LLMLoggerAdapter, root: Path, given: Any, expected: dict[str, float]
+) -> None:
+    with fixed() as clock:
+        started = log.log_llm_request_start(ENTRY)
+        clock.tick(2)
+        log.log_llm_request_complete(started.id, timings=given, tags=None, status=None, timestamp_end=None)
+    line = disk.requests(root)[1]
+    assert (line["timings"], line["status"], line["tags"]) == (expected, "success", ["a"])
+    assert line["timestamp_end"] == "2026-01-15T12:00:02.000000Z"
+
+
 def test_a_final_request_cannot_be_ended_again(log: LLMLoggerAdapter, root: Path) -> None:
     started = log.log_llm_request_start(ENTRY)
     log.log_llm_request_complete(started.id)
@@ -85,6 +109,46 @@ def test_a_final_request_cannot_be_ended_again(log: LLMLoggerAdapter, root: Path
         with pytest.raises(ValidationError) as caught:
             end()
         assert caught.value.code == ErrorCode.INVALID_STATE
+    assert len(disk.requests(root)) == 2
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_whole_final_entry_ends_a_started_request_too(
+    log: LLMLoggerAdapter, root: Path, *, waits: bool
+) -> None:
+    def whole(entry: dict[str, Any]) -> None:
+        if waits:
+            log.log_llm_request(entry)
+        else:
+            asyncio.run(log.alog_llm_request(entry))
+
+    started = log.log_llm_request_start(ENTRY)
+    whole({**ENTRY, "id": started.id, "status": "pending"})
+    final = {**ENTRY, "id": started.id.upper(), "status": "success"}
+    with pytest.raises(ValidationError):
+        whole({**final, "attempt": 0})
+    moved = root.rename(root.with_name("moved"))
+    root.write_text("a file where the folder should be")
+    with pytest.raises(FileSystemError):
+        whole(final)
+    root.unlink()
+    moved.rename(root)
+    whole(final)
+    for end in (
+        lambda: log.log_llm_request_complete(started.id),
+        lambda: log.log_llm_request_error(started.id, "late"),
+    ):
+        with pytest.raises(ValidationError, match="final already"):
+            end()
+    assert [line["status"] for line in disk.requests(root)][-1] == "success"
+
+
+def test_what_was_not_started_here_may_be_logged_as_often_as_one_likes(
+    log: LLMLoggerAdapter, root: Path
+) -> None:
+    entry = {**ENTRY, "id": str(uuid.uuid4()), "status": "success"}
+    log.log_llm_request(entry)
+    log.log_llm_request(entry)
     assert len(disk.requests(root)) == 2
 
 

@@ -45,6 +45,21 @@ def test_a_pending_line_on_entry_and_a_final_one_on_exit(log: LLMLoggerAdapter, 
     assert second["attributes"] == {"team": "blue"}
 
 
+def test_none_takes_nothing_away_that_is_known(log: LLMLoggerAdapter, root: Path) -> None:
+    response = {"model": "gpt-4o-2024-08-06", "usage": {"prompt_tokens": 100, "completion_tokens": 50}}
+    with log.request(model="gpt-4o", user_id="u-1", usage=None, operation=None) as call:
+        call.note(user_id=None, operation="answer")
+        call.finish(response, usage=None, response_model=None, operation=None, status=None)
+    with log.request(model="gpt-4o", pending=False) as failing:
+        failing.fail("overloaded", status=None, http_status=None)
+    log.logger.handlers[0].flush()
+    done, failed = [line for line in disk.requests(root) if line["status"] != "pending"]
+    assert done["usage"]["total_tokens"] == 150
+    assert done["response_model"] == "gpt-4o-2024-08-06"
+    assert (done["user_id"], done["operation"], done["status"]) == ("u-1", "answer", "success")
+    assert (failed["status"], failed["error"]) == ("error", {"message": "overloaded"})
+
+
 @pytest.mark.parametrize(("error", "status"), [(TimeoutError("t"), "timeout"), (RuntimeError("r"), "error")])
 def test_the_exception_is_recorded_and_goes_on_its_way(
     log: LLMLoggerAdapter, root: Path, error: Exception, status: str
