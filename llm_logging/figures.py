@@ -31,6 +31,7 @@ __all__ = [
     "PriceUse",
     "ProjectMetrics",
     "Quality",
+    "RunningTotals",
     "SequenceGap",
     "Stats",
     "StatsOptions",
@@ -146,6 +147,52 @@ class Figures(_Model):
 
     first_request: UTCTime | None = None
     last_request: UTCTime | None = None
+
+
+class RunningTotals(_Model):
+    """The running totals of one process: those of `Figures` that it counts, under the same names.
+
+    What needs the files is not here, so that no 0 stands for something nobody counted: calls, percentiles, list prices,
+    orphaned requests, times.
+
+    Attributes:
+        pending_requests: Started and not final yet; of those started longest ago some may be forgotten.
+        running_requests: The same, for this process is alive.
+        retried_requests: Those whose `attempt` is above 1.
+        reported_cost: What providers reported; None when nobody did.
+        reported_requests: How many requests `reported_cost` comes from.
+        other_costs: What they reported in currencies other than `currency`.
+    """
+
+    total_requests: int = 0
+    successful_requests: int = 0
+    failed_requests: int = 0
+    pending_requests: int = 0
+    running_requests: int = 0
+    cancelled_requests: int = 0
+    retried_requests: int = 0
+    retry_share: float = 0.0
+    error_rate: float = 0.0
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = Field(default=0, alias="cacheWrite1hTokens")
+    reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
+
+    requests_with_usage: int = 0
+    requests_without_usage: int = 0
+
+    average_latency_ms: float = 0.0
+
+    currency: str = "USD"
+    reported_cost: str | None = None
+    other_costs: dict[str, str] = Field(default_factory=dict)
+    reported_requests: int = 0
 
 
 class StatsRow(Figures):

@@ -175,7 +175,8 @@ class StatsOptions(_Question):
     Args:
         from_date: The first moment that counts: a `date`, a `datetime` (naive: in `time_zone`) or text, see
             `MOMENT_FORMS`. None: from the beginning.
-        to_date: The first moment that no longer counts; a bare day, week, month or year includes itself.
+        to_date: The first moment that no longer counts; a bare day, week, month or year includes itself. A period that
+            ends before it starts is refused where the question is asked.
         group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
             the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
             or `tag`. A request with several tags counts in each of their groups.

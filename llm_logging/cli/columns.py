@@ -28,7 +28,7 @@ class Column:
         header: Its name.
         cells: Its texts.
         short: The same texts in less space, where there are such.
-        rank: 0 always stays; of the others the highest goes first.
+        rank: 0 always stays; of the others the highest goes first, 1 only where cutting the texts is not enough.
         left: Text stands left, numbers right.
         style: As rich names it, for all cells.
         styles: For single cells; empty where `style` holds.
@@ -55,6 +55,15 @@ def _total(columns: Sequence[Column]) -> int:
     return sum(_width(column) + _GAP for column in columns) + 1
 
 
+def _least_total(columns: Sequence[Column]) -> int:
+    return sum(_least(column) + _GAP for column in columns) + 1
+
+
+def _least(column: Column) -> int:
+    # What must stay and still does not fit is cut where it is text, never where it is a number.
+    return min(_width(column), _LEAST) if column.left else _width(column)
+
+
 def fit(columns: Sequence[Column], width: int) -> list[Column]:
     """Choose the columns, and their form, that stand in a width."""
     chosen = list(columns)
@@ -62,9 +71,23 @@ def fit(columns: Sequence[Column], width: int) -> list[Column]:
         for column in chosen:
             if column.short is not None:
                 column.cells = column.short
-    while _total(chosen) > width and any(column.rank for column in chosen):
+    while _total(chosen) > width and any(column.rank > 1 for column in chosen):
+        chosen.remove(max(chosen, key=lambda column: column.rank))
+    while _least_total(chosen) > width and any(column.rank for column in chosen):
         chosen.remove(max(chosen, key=lambda column: column.rank))
     return chosen
+
+
+def _widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Return how wide each column is: where they do not fit, the widest texts are cut first."""
+    widths = [_width(column) for column in columns]
+    texts = [number for number, column in enumerate(columns) if column.left]
+    for _ in range(_total(columns) - width):
+        cut = max(texts, key=lambda number: widths[number] - _least(columns[number]), default=None)
+        if cut is None or widths[cut] <= _least(columns[cut]):
+            break
+        widths[cut] -= 1
+    return widths
 
 
 def draw(columns: Sequence[Column], *, width: int, colour: bool, last_bold: bool = False) -> str:
@@ -85,14 +108,13 @@ def draw(columns: Sequence[Column], *, width: int, colour: bool, last_bold: bool
 
     chosen = fit(columns, width)
     table = Table(box=Box(_BOX), pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in chosen:
+    for column, wide in zip(chosen, _widths(chosen, width), strict=True):
         table.add_column(
             Text(column.header),
             justify="left" if column.left else "right",
-            # What must stay and still does not fit is cut where it is text, never where it is a number.
             overflow="ellipsis" if column.left else "fold",
             no_wrap=True,
-            min_width=min(_width(column), _LEAST) if column.left else _width(column),
+            width=wide,
             style=column.style,
         )
     rows = max((len(column.cells) for column in chosen), default=0)

@@ -10,7 +10,7 @@ import typer
 from ..figures import Figures, Stats
 from . import options as opt
 from .columns import Column, draw, markdown, paint
-from .numbers import bar, count, share
+from .numbers import bar, count, several, share
 from .render import group_columns, title
 from .terminal import csv_cell, dumps, safe, use_colour, width
 
@@ -137,7 +137,9 @@ def _table(stats: Stats, rows: Sequence[Any], hidden: int) -> str:
     colour = use_colour()
     summary = stats.summary
     parts = [paint(title(stats), "bold", colour=colour) + "\n\n"]
-    failed = f"{count(summary.failed_requests)} of {count(summary.total_requests)} requests failed"
+    failed = (
+        f"{count(summary.failed_requests)} of {several(summary.total_requests, 'request', 'requests')} failed"
+    )
     cancelled = f", {count(summary.cancelled_requests)} were cancelled" if summary.cancelled_requests else ""
     parts.append(f"  {failed} ({share(summary.error_rate)}){cancelled}\n")
     bad = {
@@ -152,5 +154,10 @@ def _table(stats: Stats, rows: Sequence[Any], hidden: int) -> str:
     if rows:
         parts.append("\n" + draw(_columns(stats, rows), width=width(), colour=colour))
     if hidden:
-        parts.append(paint(f"  … {hidden:,} more rows; --limit 0 shows all", "dim", colour=colour) + "\n")
+        parts.append(
+            paint(
+                f"  … {several(hidden, 'more row', 'more rows')}; --limit 0 shows all", "dim", colour=colour
+            )
+            + "\n"
+        )
     return "".join(parts)

@@ -14,6 +14,7 @@ import typer
 
 from ..errors import ErrorCode, ValidationError
 from . import options as opt
+from .numbers import several
 from .terminal import csv_cell, dumps
 
 __all__ = ["app"]
@@ -78,7 +79,7 @@ def export(
             found = stack.enter_context(export_requests(question.scope(), question.options(), **source))
         if form is ExportFormat.PARQUET:
             assert output is not None
-            opt.note(f"{found.write_parquet(output):,} requests in {output}")
+            opt.note(f"{several(found.write_parquet(output), 'request', 'requests')} in {output}")
             return
         with _opened(output) as target:
             if form is ExportFormat.JSONL:

@@ -13,7 +13,7 @@ from ..errors import ErrorCode, ValidationError
 from ..keys import MANIFEST_KEY, key_from_environment
 from . import options as opt
 from .columns import paint
-from .numbers import size
+from .numbers import several, size
 from .terminal import dumps, safe, use_colour
 from .times import parse_duration, parse_size
 
@@ -170,4 +170,6 @@ def prune(
     for path, number in report.removed:
         shown = path.relative_to(place) if path.is_relative_to(place) else path
         opt.write(f"{verb} {safe(shown)} ({size(number)})")
-    opt.write(f"{len(report.removed):,} segments, {size(total)} {verb}; {size(report.kept_bytes)} left")
+    opt.write(
+        f"{several(len(report.removed), 'segment', 'segments')}, {size(total)} {verb}; {size(report.kept_bytes)} left"
+    )

@@ -12,6 +12,7 @@ from ..errors import ErrorCode, FileSystemError, ValidationError
 from ..keys import MANIFEST_KEY, PSEUDONYM_KEY, key_from_environment
 from . import options as opt
 from .columns import paint
+from .numbers import several
 from .terminal import dumps, safe, use_colour
 
 __all__ = ["app"]
@@ -134,9 +135,10 @@ def forget(
     done = {"remove": "removed", "pseudonymise": "renamed"}[mode]
     verb = f"would be {done}" if dry_run else done
     for file in report.files:
-        opt.write(f"{safe(file.file)}: {file.lines:,} lines {verb}")
+        opt.write(f"{safe(file.file)}: {several(file.lines, 'line', 'lines')} {verb}")
     opt.write(
-        f"{report.lines:,} lines of {report.requests:,} requests {verb}, in {len(report.files):,} files"
+        f"{several(report.lines, 'line', 'lines')} of {several(report.requests, 'request', 'requests')} {verb}, "
+        f"in {several(len(report.files), 'file', 'files')}"
     )
     if report.shared_chats:
         shown = ", ".join(map(safe, report.shared_chats[:5])) + (
@@ -144,7 +146,9 @@ def forget(
         )
         opt.note(f"messages that name nobody stayed in chats shared with others: {shown}")
     if report.unreadable:
-        opt.note(f"{report.unreadable:,} lines that cannot be read hold the id's text, and stayed")
+        opt.note(
+            f"{several(report.unreadable, 'line', 'lines')} with the id's text cannot be read, and stayed"
+        )
 
 
 def _drop_cached(segment: Path, cache_dir: Path | None) -> None:

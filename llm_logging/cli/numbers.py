@@ -13,7 +13,7 @@ from typing import Final
 from ..figures import Figures
 from .terminal import safe
 
-__all__ = ["DASH", "bar", "cost", "count", "duration", "money", "share", "signed", "size"]
+__all__ = ["DASH", "bar", "cost", "count", "duration", "money", "several", "share", "signed", "size"]
 
 DASH: Final = "–"  # noqa: RUF001  an en dash is the sign for a value that is not there
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -34,6 +34,11 @@ def count(value: float | None, *, compact: bool = False) -> str:
             digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
             return f"{scaled:.{digits}f}{unit}"
     return f"{value:,.0f}"
+
+
+def several(value: int, one: str, many: str) -> str:
+    """Write a number with what it counts, for one and for any other: `1 line was read`, `2 lines were read`."""
+    return f"{count(value)} {one if value == 1 else many}"
 
 
 def duration(milliseconds: float | None) -> str:

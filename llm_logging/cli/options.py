@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from ..clock import clock
-from ..errors import ErrorCode, NotFoundError
+from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import resolve_root
 from .times import Edge, parse_time, zone
 
@@ -188,8 +188,14 @@ def existing_root(root: str | None) -> Path:
 
     Raises:
         NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
+        ValidationError: It is a file (`INVALID_OPTIONS`).
     """
     path = resolve_root(root)
+    if path.is_file():
+        raise ValidationError(
+            f"--root: expected the folder of the logs, got the file {path}; --files reads single files",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     if not path.is_dir():
         raise NotFoundError(
             f"no logs here yet: the folder {path} does not exist.\n\n{BEGIN}", code=ErrorCode.ROOT_NOT_FOUND

@@ -18,7 +18,7 @@ from ..figures import Figures, Percentiles, Period, Quality, Stats, StatsRow
 from ..question import TIME_UNITS, StatsScope
 from . import numbers
 from .columns import Column, draw, markdown, paint
-from .numbers import DASH, count, duration, share
+from .numbers import DASH, count, duration, several, share
 from .terminal import csv_cell, dumps, safe
 
 __all__ = [
@@ -124,7 +124,7 @@ def as_table(stats: Stats, look: Look) -> str:
             total = stats.summary if len(stats.breakdown) > 1 or look.hidden_rows else None
             parts.append("\n" + draw_groups(stats.group_by, stats.breakdown, look, total=total))
         if look.hidden_rows:
-            more = f"{look.hidden_rows:,} more rows; --limit 0 shows all"
+            more = f"{several(look.hidden_rows, 'more row', 'more rows')}; --limit 0 shows all"
             parts.append(paint(f"{_INDENT}… {more}", "dim", colour=look.colour) + "\n")
     elif stats.models:
         rows = [_row({"model": model}, figures) for model, figures in stats.models.items()]
@@ -164,7 +164,7 @@ def whose(scope: StatsScope) -> str:
 def _summary(figures: Figures, look: Look) -> str:
     lines = [("Requests", count(figures.total_requests), _requests(figures))]
     if figures.retried_requests or figures.total_calls != figures.total_requests:
-        retries = f"{count(figures.retried_requests)} retries ({share(figures.retry_share)} of requests)"
+        retries = f"{several(figures.retried_requests, 'retry', 'retries')} ({share(figures.retry_share)} of requests)"
         lines.append(
             ("Calls", count(figures.total_calls), f"{count(figures.failed_calls)} failed, {retries}")
         )
@@ -257,7 +257,7 @@ def _cost_words(figures: Figures) -> str:
         word = "saved by caching" if saved > 0 else "extra for caching"
         parts.append(f"{numbers.money(abs(saved), figures.currency, mark='~')} {word}")
     if figures.unpriced_requests:
-        parts.append(f"{count(figures.unpriced_requests)} requests unpriced")
+        parts.append(f"{several(figures.unpriced_requests, 'request', 'requests')} unpriced")
     return ", ".join(parts)
 
 
@@ -336,7 +336,7 @@ def _columns(
     numeric("prompt", "prompt_tokens", 5)
     numeric("cached", "cache_read_tokens", 6)
     numeric("completion", "completion_tokens", 5)
-    numeric("tokens", "total_tokens", 0)
+    numeric("tokens", "total_tokens", 1)
     if any(figures.latency_ms.n for figures in every):
         shown = ("p50", "p90", "p95", "p99") if look.percentiles else ("p50", "p95")
         columns += [
@@ -359,26 +359,32 @@ def notes(figures: Figures, quality: Quality) -> list[str]:
             f"{safe(model)} ({count(n)})" for model, n in list(quality.unpriced_models.items())[:5]
         )
         more = len(quality.unpriced_models) - 5
-        named = f": {models}{f' and {more} more models' if more > 0 else ''}" if models else ""
-        out.append(f"≥ at least: no price is known for {count(figures.unpriced_requests)} requests{named}.")
-    for value, sentence in (
-        (figures.requests_without_usage, "{} finished requests have no token counts."),
-        (figures.estimated_usage_requests, "{} requests have estimated token counts."),
-        (figures.partial_usage_requests, "{} requests have partial token counts."),
-        (quality.duplicate_requests, "{} requests were seen twice and counted once."),
+        others = f" and {several(more, 'more model', 'more models')}" if more > 0 else ""
+        named = f": {models}{others}" if models else ""
+        unpriced = several(figures.unpriced_requests, "request", "requests")
+        out.append(f"≥ at least: no price is known for {unpriced}{named}.")
+    for value, noun, rest in (
+        (figures.requests_without_usage, "finished request", "no token counts"),
+        (figures.estimated_usage_requests, "request", "estimated token counts"),
+        (figures.partial_usage_requests, "request", "partial token counts"),
     ):
         if value:
-            out.append(sentence.format(count(value)))
+            out.append(f"{several(value, f'{noun} has', f'{noun}s have')} {rest}.")
+    if quality.duplicate_requests:
+        twice = several(quality.duplicate_requests, "request was", "requests were")
+        out.append(f"{twice} seen twice and counted once.")
     if quality.skipped_lines:
         reasons = ", ".join(
             f"{count(n)} {safe(reason).replace('_', ' ')}" for reason, n in quality.skipped.items()
         )
-        out.append(f"{count(quality.skipped_lines)} lines were skipped ({reasons}).")
+        out.append(f"{several(quality.skipped_lines, 'line was', 'lines were')} skipped ({reasons}).")
     if quality.invalid_fields:
         fields = ", ".join(f"{safe(name)} ({count(n)})" for name, n in quality.invalid_fields.items())
         out.append(f"Unusable values were left out: {fields}.")
     if quality.missing_lines:
-        out.append(f"{count(quality.missing_lines)} lines are missing; see `llm-logging doctor`.")
+        out.append(
+            f"{several(quality.missing_lines, 'line is', 'lines are')} missing; see `llm-logging doctor`."
+        )
     out += [f"{safe(path)}: {safe(reason)}" for path, reason in quality.unreadable_files.items()]
     out += [safe(text) for text in quality.notes]
     return out

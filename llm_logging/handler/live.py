@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..errors import ErrorCode, NotFoundError
-from ..figures import Figures, StatsScope
+from ..figures import RunningTotals, StatsScope
 
 __all__ = ["LiveTotals", "get_cached_stats", "live_totals", "reset_cached_stats"]
 
@@ -26,17 +26,34 @@ _TOKENS = (
     "total_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "reasoning_tokens",
+    "audio_prompt_tokens",
+    "audio_completion_tokens",
+)
+
+
+_SUMS = (
+    "success",
+    "failed",
+    "cancelled",
+    "retried",
+    "with_usage",
+    "without_usage",
+    "reported",
+    "latency_n",
+    "latency_ms",
 )
 
 
 class _Totals:
     """Sums of one chat, or of what was let go of a project or of all."""
 
-    __slots__ = ("cancelled", "cost", "failed", "latency_ms", "latency_n", "pending", "success", "tokens")
+    __slots__ = (*_SUMS, "cost", "pending", "tokens")
 
     def __init__(self) -> None:
-        self.success = self.failed = self.cancelled = self.pending = self.latency_n = 0
+        self.success = self.failed = self.cancelled = self.pending = self.retried = 0
+        self.with_usage = self.without_usage = self.reported = self.latency_n = 0
         self.latency_ms = 0.0
         self.tokens = dict.fromkeys(_TOKENS, 0)
         self.cost: dict[str, Decimal] = {}
@@ -46,21 +63,28 @@ class _Totals:
         statuses = [body["status"] for body in bodies]
         success = statuses.count("success")
         self.success += success
+        counted = bodies
         if success != len(bodies):
-            errors = [body.get("error") for body in bodies if body["status"] != "success"]
-            cancelled = sum(
-                isinstance(error, Mapping) and error.get("code") == "cancelled" for error in errors
-            )
-            self.cancelled += cancelled
-            self.failed += len(errors) - cancelled
+            counted = [body for body in bodies if not _is_cancelled(body)]
+            self.cancelled += len(bodies) - len(counted)
+            self.failed += len(counted) - success
+        # What was spent on a cancelled request was spent; its latency and attempts are nobody's.
         usages = [body["usage"] for body in bodies if "usage" in body]
-        if usages:
-            tokens = self.tokens
-            for name in _TOKENS:
-                tokens[name] += sum([usage[name] for usage in usages if name in usage])
+        known = 0
+        present: set[str] = set().union(*usages)
+        for name in _TOKENS:
+            if name in present:
+                values = [usage[name] for usage in usages if name in usage]
+                self.tokens[name] += sum(values)
+                if name == "total_tokens":
+                    known = len(values)
+        self.with_usage += known
+        if known != len(bodies):
+            self.without_usage += sum(["total_tokens" not in body.get("usage", ()) for body in counted])
+        self.retried += sum([body["attempt"] > 1 for body in counted if "attempt" in body])
         latencies = [
             timings["latency_ms"]
-            for body in bodies
+            for body in counted
             if (timings := body.get("timings")) is not None and "latency_ms" in timings
         ]
         self.latency_ms += sum(latencies)
@@ -71,40 +95,48 @@ class _Totals:
 
     def _count_cost(self, cost: Any) -> None:
         try:
-            amount, currency = Decimal(str(cost["amount"])), str(cost.get("currency", "USD"))
+            amount, currency = Decimal(str(cost["amount"])), str(cost.get("currency", "USD")).upper()
         except (InvalidOperation, KeyError, TypeError, AttributeError):
             return
+        self.reported += 1
         self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
 
     def join(self, other: _Totals) -> None:
         """Add another one's sums."""
-        for name in ("success", "failed", "cancelled", "latency_n", "latency_ms"):
+        for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, value in other.tokens.items():
             self.tokens[name] += value
         for currency, amount in other.cost.items():
             self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
 
-    def figures(self) -> Figures:
+    def figures(self) -> RunningTotals:
         """Return the sums as figures."""
         finished = self.success + self.failed
-        dollars = self.cost.pop("USD", None)
-        reported = format(dollars, "f") if dollars is not None else None
-        return Figures(
+        dollars = self.cost.get("USD")
+        return RunningTotals(
             total_requests=finished,
             successful_requests=self.success,
             failed_requests=self.failed,
             pending_requests=self.pending,
+            running_requests=self.pending,
             cancelled_requests=self.cancelled,
+            retried_requests=self.retried,
+            retry_share=self.retried / finished if finished else 0.0,
+            requests_with_usage=self.with_usage,
+            requests_without_usage=self.without_usage,
             average_latency_ms=self.latency_ms / self.latency_n if self.latency_n else 0.0,
             error_rate=self.failed / finished if finished else 0.0,
-            reported_cost=reported,
-            total_cost=reported,
-            estimated_cost=None,
-            cache_savings=None,
-            other_costs={currency: format(amount, "f") for currency, amount in self.cost.items()},
+            reported_cost=format(dollars, "f") if dollars is not None else None,
+            reported_requests=self.reported,
+            other_costs={name: format(amount, "f") for name, amount in self.cost.items() if name != "USD"},
             **self.tokens,
         )
+
+
+def _is_cancelled(body: Mapping[str, Any]) -> bool:
+    error = body.get("error") if body["status"] != "success" else None
+    return isinstance(error, Mapping) and error.get("code") == "cancelled"
 
 
 class LiveTotals:
@@ -195,7 +227,7 @@ class LiveTotals:
                 self._rest.join(oldest)
         rest.join(total)
 
-    def figures(self, scope: StatsScope) -> Figures:
+    def figures(self, scope: StatsScope) -> RunningTotals:
         """Return the totals of a scope.
 
         Raises:
@@ -236,14 +268,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=live_totals.reset)
 
 
-def get_cached_stats(scope: StatsScope | None = None) -> Figures:
+def get_cached_stats(scope: StatsScope | None = None) -> RunningTotals:
     """Return the running totals of this process, without reading a file.
 
     Args:
         scope: Global when absent.
 
     Returns:
-        Requests, tokens and mean latency; no percentiles and no estimated cost, which need the files.
+        Requests, tokens, mean latency and reported cost under the names that `Figures` has; what needs the files
+        (calls, percentiles, list prices, times) is not among them.
 
     Raises:
         NotFoundError: Nothing of the project or chat was logged by this process.

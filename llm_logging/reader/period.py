@@ -14,6 +14,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from ..clock import format_time
+from ..errors import ErrorCode, ValidationError
 from ..figures import Period
 from ..question import Moment, StatsOptions, moment_kind
 
@@ -38,14 +39,24 @@ def resolve_period(options: StatsOptions, now: datetime) -> Period:
     Args:
         options: Their bare dates are days of its time zone; a bare `to_date` includes itself.
         now: Aware; what `7d` and `today` count from.
+
+    Raises:
+        ValidationError: The period ends before it starts (`INVALID_OPTIONS`).
     """
     zone = ZoneInfo(options.time_zone)
+    start = _moment(options.from_date, zone, now, end=False)
+    end = _moment(options.to_date, zone, now, end=True)
+    if start is not None and end is not None and end < start:
+        raise ValidationError(
+            f"period: expected an end at or after its start, {format_time(start)}, got {format_time(end)}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     return Period(
         from_date=_text(options.from_date),
         to_date=_text(options.to_date),
         time_zone=options.time_zone,
-        start=_moment(options.from_date, zone, now, end=False),
-        end=_moment(options.to_date, zone, now, end=True),
+        start=start,
+        end=end,
     )
 
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from llm_logging.cli.render import Look, as_table
-from llm_logging.figures import Stats
+from llm_logging.cli.render import Look, as_table, draw_groups, notes
+from llm_logging.figures import Figures, Quality, Stats, StatsRow
 from llm_logging.question import StatsOptions, StatsScope
 from llm_logging.reader.stats import get_stats
 
@@ -122,6 +122,44 @@ def test_narrow_terminals_are_usable(cli, logged, monkeypatch, command):
     assert max(map(len, rule)) <= 60
 
 
+@pytest.mark.parametrize("columns", [32, 40, 48])
+def test_where_it_is_very_narrow_names_are_cut_and_columns_go_but_no_number_is_cropped(columns):
+    group = {"model": "a-model-whose-name-is-longer-than-a-terminal-is-wide"}
+    figures = {"total_requests": 123_456, "total_tokens": 1_234_567_890, "reported_requests": 9}
+    row = StatsRow(group=group, **figures, total_cost="12345.67", reported_cost="12345.67")
+    text = draw_groups(["model"], [row, row], Look(width=columns))
+    assert max(map(len, text.splitlines())) <= columns
+    for line in text.splitlines()[2:]:
+        assert "$12,345.67" in line
+        assert "123k" in line
+        assert ("1.23G" in line) == ("tokens" in text)
+    assert ("tokens" in text) == (columns > 40)
+
+
+def test_a_file_where_the_folder_should_be_is_named(cli, tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("{}\n")
+    result = cli("stats", "--root", file)
+    assert (result.status, result.out) == (2, "")
+    assert "expected the folder of the logs, got the file" in result.err
+
+
+def test_one_is_not_written_as_many():
+    figures = Figures(
+        requests_without_usage=1, estimated_usage_requests=1, partial_usage_requests=2, unpriced_requests=1
+    )
+    quality = Quality(duplicate_requests=1, skipped_lines=1, skipped={"torn": 1}, missing_lines=1)
+    assert notes(figures, quality) == [
+        "≥ at least: no price is known for 1 request.",
+        "1 finished request has no token counts.",
+        "1 request has estimated token counts.",
+        "2 requests have partial token counts.",
+        "1 request was seen twice and counted once.",
+        "1 line was skipped (1 torn).",
+        "1 line is missing; see `llm-logging doctor`.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "groups"),
     [
@@ -176,7 +214,7 @@ def test_sort_limit_and_reverse(cli, logged):
     assert models("--sort", "cost")[-1] == "mystery-1"
     days = rows(cli("daily", "--root", logged, "--format", "csv", "--limit", "1").out)
     assert [row["day"] for row in days] == ["2026-01-11"]
-    assert "1 more rows" in cli("daily", "--root", logged, "--limit", "1").out
+    assert "1 more row;" in cli("daily", "--root", logged, "--limit", "1").out
     refused = cli("models", "--root", logged, "--sort", "beauty")
     assert refused.status == 2
     assert "--sort: expected a group's name or a figure" in refused.err
@@ -221,10 +259,12 @@ def test_nothing_there_says_so_and_how_to_begin(cli, tmp_path, monkeypatch):
     empty = tmp_path / "empty"
     empty.mkdir()
     result = cli("stats", "--root", empty)
-    assert result.status == 0
+    assert result.status == 1
     assert "nothing is logged under" in result.err
     assert "dictConfig" in result.err
-    figures = json.loads(cli("stats", "--root", empty, "--format", "json").out)["summary"]
+    as_json = cli("stats", "--root", empty, "--format", "json")
+    assert as_json.status == 1
+    figures = json.loads(as_json.out)["summary"]
     assert figures["total_requests"] == 0
     assert figures["average_latency_ms"] == 0
 
@@ -236,6 +276,7 @@ def test_nothing_there_says_so_and_how_to_begin(cli, tmp_path, monkeypatch):
         (["--project", "shop", "--chat", "none"], 1, "none"),
         (["--chat", "c-0"], 2, "--chat: expected --project"),
         (["--since", "whenever"], 2, "--since: expected a time like"),
+        (["--since", "2026-01-12", "--until", "2026-01-10"], 2, "expected an end at or after its start"),
         (["--tz", "Mars"], 2, "--tz: expected a time zone like"),
         (["--where", "nonsense"], 2, "where"),
         (["--where", "beauty=1"], 2, "where"),
@@ -256,7 +297,7 @@ def test_strict_fails_on_a_bad_line(cli, tmp_path):
         file.write(b'{"torn": \n')
     loose = cli("stats", "--root", root)
     assert loose.status == 0
-    assert "1 lines were skipped" in loose.out
+    assert "1 line was skipped" in loose.out
     strict = cli("stats", "--root", root, "--strict")
     assert (strict.status, strict.out) == (1, "")
     assert "llm_requests.jsonl" in strict.err

@@ -15,8 +15,10 @@ from llm_logging import (
     NotFoundError,
     StatsScope,
     get_cached_stats,
+    get_stats,
     reset_cached_stats,
 )
+from llm_logging.figures import Figures, RunningTotals
 from llm_logging.handler.live import LiveTotals
 
 from .. import disk
@@ -122,6 +124,54 @@ def test_a_cancelled_request_is_no_failure() -> None:
     totals.add(line(1, "error", error={"code": "cancelled"}))
     figures = totals.figures(StatsScope(type="global"))
     assert (figures.cancelled_requests, figures.failed_requests, figures.total_requests) == (1, 0, 0)
+
+
+def test_a_cancelled_request_counts_for_what_it_spent_only() -> None:
+    totals = LiveTotals()
+    spent = {"prompt_tokens": 3, "total_tokens": 3}
+    cancelled = {"error": {"code": "cancelled"}, "attempt": 2, "timings": {"latency_ms": 9000.0}}
+    totals.add(line(1, "error", **cancelled, usage=spent))
+    totals.add(line(2, "error", **cancelled))
+    totals.add(line(3, timings={"latency_ms": 100.0}))
+    figures = totals.figures(StatsScope(type="global"))
+    assert (figures.prompt_tokens, figures.requests_with_usage, figures.requests_without_usage) == (3, 1, 1)
+    assert (figures.average_latency_ms, figures.retried_requests) == (100.0, 0)
+
+
+def test_every_figure_is_the_one_that_the_files_give(filelog: LLMLoggerAdapter, root: Path) -> None:
+    reset_cached_stats()
+    usage = {
+        "prompt_tokens": 20,
+        "completion_tokens": 9,
+        "cache_read_tokens": 1,
+        "cache_write_tokens": 8,
+        "cache_write_1h_tokens": 7,
+        "reasoning_tokens": 2,
+        "audio_prompt_tokens": 3,
+        "audio_completion_tokens": 4,
+    }
+    for fields in (
+        {"usage": usage, "cost": {"amount": "0.25"}, "timings": {"latency_ms": 10.5}},
+        {"usage": {"completion_tokens": 5}, "attempt": 2, "cost": {"amount": "1", "currency": "eur"}},
+        {"usage": {"raw": {"x": 1}}, "attempt": 1},
+        {"error": "boom", "attempt": 3},
+        {"status": "timeout", "timings": {"latency_ms": 30}},
+        {"error": {"code": "cancelled"}, "usage": usage, "timings": {"latency_ms": 99}, "attempt": 2},
+        {"error": {"code": "cancelled"}},
+        {"status": "pending"},
+    ):
+        filelog.log_llm_request({"model": "m", **fields})
+    live = get_cached_stats().model_dump()
+    summary = get_stats(root=root, cache=False).summary.model_dump()
+    assert live == {name: summary[name] for name in live}
+    assert (live["running_requests"], live["retried_requests"], live["reported_requests"]) == (1, 2, 2)
+
+
+def test_what_is_not_counted_is_not_said_to_be_none() -> None:
+    names = set(RunningTotals.model_fields)
+    assert names < set(Figures.model_fields)
+    assert not names & {"total_calls", "orphaned_requests", "first_request", "latency_ms", "estimated_cost"}
+    assert {"total_requests", "runningRequests"} <= names | set(RunningTotals().model_dump(by_alias=True))
 
 
 def test_threads_lose_nothing() -> None:

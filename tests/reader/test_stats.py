@@ -20,7 +20,9 @@ from llm_logging.figures import Stats, StatsOptions, StatsScope
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import segment_name
 from llm_logging.reader.compare import compare_stats
+from llm_logging.reader.entries import get_llm_request_logs
 from llm_logging.reader.prices import get_prices
+from llm_logging.reader.search import search_logs
 from llm_logging.reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
 
 START = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -52,6 +54,33 @@ def put(root, entries, kind=LogKind.REQUESTS, sealed=None):
 
 def ask(root, scope=None, **options):
     return get_stats(scope, StatsOptions(**options), root=root, cache=False, now=START + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-01-16", "2026-01-14"),
+        ("1h", "2h"),
+        (START, START - timedelta(microseconds=1)),
+        ("now", "2026-01-15"),
+    ],
+)
+def test_a_period_that_ends_before_it_starts_is_refused(tmp_path, start, end):
+    put(tmp_path, [entry(0)])
+    for call in (
+        lambda: ask(tmp_path, from_date=start, to_date=end),
+        lambda: get_llm_request_logs(
+            None, StatsOptions(from_date=start, to_date=end), root=tmp_path, cache=False
+        ),
+        lambda: search_logs("x", root=tmp_path, from_date=start, to_date=end),
+    ):
+        with pytest.raises(
+            ValidationError, match="expected an end at or after its start, .*, got "
+        ) as caught:
+            call()
+        assert caught.value.code is ErrorCode.INVALID_OPTIONS
+    assert ask(tmp_path, from_date="2026-01-15", to_date="2026-01-15").summary.total_requests == 1
+    assert ask(tmp_path, from_date=START, to_date=START).summary.total_requests == 0
 
 
 def test_scopes_hold_what_is_theirs(tmp_path):
