@@ -46,12 +46,12 @@ def resolve_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder that holds the logs.
 
     Args:
-        root: The folder; None takes the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        root: The folder; None or an empty text takes the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
 
     Returns:
         An absolute path, which need not exist.
     """
-    chosen = root if root is not None else (os.environ.get(ENV_ROOT) or DEFAULT_ROOT)
+    chosen = root or os.environ.get(ENV_ROOT) or DEFAULT_ROOT
     return Path(os.path.abspath(os.path.expanduser(chosen)))  # noqa: PTH100, PTH111  links stay as the user gave them
 
 

@@ -372,7 +372,12 @@ def _event_facts(event_type: str, body: Mapping[str, Any]) -> str:
     data = body.get("data")
     parts = [] if event_type in {"log", "error", "warning"} else [f"[{printable(event_type)}]"]
     if isinstance(data, Mapping):
-        parts += [f"{printable(str(key))}={printable(str(value))[:200]}" for key, value in data.items()]
+        # uvicorn's `color_message` is its message once more, with a place for each colour.
+        parts += [
+            f"{printable(str(key))}={printable(str(value))[:200]}"
+            for key, value in data.items()
+            if key != "color_message"
+        ]
     return " ".join(parts)
 
 

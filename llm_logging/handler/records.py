@@ -417,14 +417,15 @@ def _event(
     for key, value in merged.items():
         if value is None:
             continue
-        if key in _EVENT_FIELDS:
+        # A type that is no text names no event, and is not lost for it.
+        if key in _EVENT_FIELDS and (key != "event_type" or isinstance(value, str)):
             body[key] = value
         else:
             data[key] = value
     if record.exc_info or record.exc_text or record.stack_info:
         _note_exception(record, body)
     event_type = body.pop("event_type", None)
-    if not isinstance(event_type, str) or not event_type:
+    if not event_type:
         event_type = "error" if record.levelno >= logging.ERROR else "log"
     project_id = body.get("project_id")
     if data:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.files.layout import Layout, LogKind, escape_id
+from llm_logging.files.layout import Layout, LogKind, escape_id, resolve_root
 
 HOSTILE = [
     "..", ".", "/", "//", "../../etc/passwd", "/etc/passwd", "..\\..\\windows", "C:\\x", "\\\\host\\share", "a/b", "a\\b", "a\0b",
@@ -88,3 +88,11 @@ def test_a_name_is_one_short_component_of_plain_letters(value):
 def test_two_ids_never_share_a_name(first, second):
     if first != second:
         assert escape_id(first).casefold() != escape_id(second).casefold()
+
+
+def test_an_empty_root_is_none_as_an_empty_variable_is(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLM_LOGGING_ROOT", "")
+    assert resolve_root("") == resolve_root(None) == tmp_path / "llm_logs"
+    monkeypatch.setenv("LLM_LOGGING_ROOT", str(tmp_path / "named"))
+    assert resolve_root("") == resolve_root(None) == tmp_path / "named"

@@ -14,7 +14,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_logging import ConfigurationError, LLMFileHandler, LLMJsonFormatter, LLMLoggerAdapter
+from llm_logging import (
+    ConfigurationError,
+    LLMConsoleFormatter,
+    LLMFileHandler,
+    LLMJsonFormatter,
+    LLMLoggerAdapter,
+)
 from llm_logging.handler import formatter as module
 from llm_logging.testing import fixed
 
@@ -301,6 +307,14 @@ class TestSubclasses:
         isolated(handler).info("hi")
         handler.close()
         assert disk.events(root)[0]["message"] == "hi"
+
+
+class TestOnTheConsole:
+    def test_uvicorns_coloured_copy_of_a_message_is_left_out(self) -> None:
+        record = logging.LogRecord("uvicorn", logging.INFO, "server.py", 1, "Started server", (), None)
+        record.__dict__.update(color_message="Started [\x1b[1m%d]", port=80)
+        text = LLMConsoleFormatter(colour=False).format(record)
+        assert text.endswith("Started server  port=80")
 
 
 class TestOnOtherHandlers:

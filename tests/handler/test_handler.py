@@ -436,3 +436,13 @@ class TestLogging:
         handler.flush()
         stats = handler.stats()
         assert (stats["invalid_entries"], stats["invalid_fields"], stats["accepted"]) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("odd", [7, ["a"], {"a": 1}, False])
+def test_an_event_type_that_is_no_text_is_kept_as_data(
+    filelog: LLMLoggerAdapter, root: Path, odd: Any
+) -> None:
+    filelog.info("x", extra={"event_type": odd, "n": 1})
+    filelog.logger.handlers[0].flush()
+    (line,) = disk.events(root)
+    assert (line["event_type"], line["data"]) == ("log", {"event_type": odd, "n": 1})
