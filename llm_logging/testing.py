@@ -6,7 +6,9 @@ With pytest, the fixture `llm_logs` captures everything that a test logs:
         answer("hello")
         assert llm_logs.requests[0]["model"] == "gpt-4o"
 
-This module imports pytest only inside the fixture's registration; without pytest, use `capture()`.
+pytest finds the fixture by the entry point `llm_logging` of its plugins; where those are not loaded
+(`-p no:llm_logging`, `PYTEST_DISABLE_PLUGIN_AUTOLOAD`), write `pytest_plugins = ["llm_logging.testing"]` into `conftest.py`.
+Without pytest, use `capture()`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -190,8 +191,11 @@ def capture(logger: str | None = None, *, level: int | str = logging.DEBUG) -> I
         handler.close()
 
 
-if "pytest" in sys.modules:
+try:
     import pytest
+except ImportError:  # an application's own checks need no pytest
+    pass
+else:
 
     @pytest.fixture
     def llm_logs() -> Iterator[CapturedLogs]:
