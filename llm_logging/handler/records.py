@@ -159,7 +159,7 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         record: Any record of any library; not changed.
         defaults: The handler's `defaults=`.
     """
-    micros = round(clock().created(record.created) * 1_000_000)
+    micros = micros_of(record)
     # An object that fails in a way nobody thought of must not cost the line.
     try:
         body = fast_request(record, defaults, micros)
@@ -287,11 +287,8 @@ def _request(
             if (value := merged.pop(name, None)) is not None
         }
     micros = micros_of(record)
-    body = fast_entry(merged, micros)
+    body = _checked(merged, micros)
     if body is not None:
-        attributes = body.get("attributes")
-        if attributes is not None and not plain(attributes):
-            body["attributes"] = jsonable(attributes)
         built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
     else:
         built = _forgiven(merged, micros)
