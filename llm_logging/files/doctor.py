@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, FileSystemError
 from .lines import read_lines
+from .manifest import manifest_path, read_pruned
 from .ranges import Ranges
 from .segments import Segment, active_logs, list_segments
 
@@ -297,33 +298,11 @@ def check_lines(root: Path) -> Iterator[Finding]:
 def _pruned_by(active: Path) -> Callable[[str], Ranges]:
     """Return which numbers of a writer were removed on purpose, as the log's manifest says."""
     removed: dict[str, Ranges] = {}
-    for record in _manifest(active.with_suffix(".manifest")):
-        spans: list[tuple[str, Any]] = []
-        if record.get("action") == "removed" and isinstance(record.get("writers"), dict):
-            spans = [
-                (name, (span.get("first"), span.get("last"))) for name, span in record["writers"].items()
-            ]
-        elif record.get("action") == "rewritten" and isinstance(record.get("dropped"), dict):
-            spans = [(name, span) for name, many in record["dropped"].items() for span in many]
-        for name, span in spans:
-            first, last = span
-            if isinstance(first, int) and isinstance(last, int):
-                removed.setdefault(name, Ranges()).add_span(first, last)
+    for name, spans in read_pruned(manifest_path(active)).items():
+        ranges = removed.setdefault(name, Ranges())
+        for first, last in spans:
+            ranges.add_span(first, last)
     return lambda writer: removed.get(writer, Ranges())
-
-
-def _manifest(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            yield record
 
 
 def check_packages(root: Path) -> list[Finding]:

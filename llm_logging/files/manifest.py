@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ __all__ = [
     "WriterRange",
     "appending",
     "document",
+    "json_objects",
     "line_hash",
     "line_mac",
     "manifest_path",
@@ -43,6 +45,7 @@ __all__ = [
     "parsed",
     "plain_name",
     "read_manifest",
+    "read_pruned",
 ]
 
 FIRST: Final = "0" * 64
@@ -314,3 +317,37 @@ def read_manifest(active: Path) -> list[ManifestEntry]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return _known(data.split(b"\n"))
+
+
+def json_objects(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a file of JSON lines, whatever else is in it; nothing where it cannot be read."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def read_pruned(manifest: Path) -> dict[str, list[tuple[int, int]]]:
+    """Return which numbers of which writer were removed on purpose, as a log's manifest says."""
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for record in json_objects(manifest):
+        if record.get("action") == "removed":
+            held = record.get("writers")
+            for writer, span in (held if isinstance(held, Mapping) else {}).items():
+                found[str(writer)].extend(_spans([[span.get("first"), span.get("last")]]))
+        elif record.get("action") == "rewritten":
+            dropped = record.get("dropped")
+            for writer, spans in (dropped if isinstance(dropped, Mapping) else {}).items():
+                found[str(writer)].extend(_spans(spans))
+    return found
+
+
+def _spans(pairs: Any) -> list[tuple[int, int]]:
+    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and all(type(end) is int for end in pair)]

@@ -9,21 +9,21 @@ root, may begin and end anywhere: of them only the gaps inside count.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ErrorCode
 from ..figures import Figures, Quality, SequenceGap
+from ..files.manifest import json_objects, read_pruned
 from .parse import Parsed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Numbers", "Spans", "judge", "numbers_in", "read_closes", "read_pruned"]
+__all__ = ["Numbers", "Spans", "judge", "numbers_in", "read_closes"]
 
 _MOST_GAPS: Final = 1000
 
@@ -80,7 +80,7 @@ def numbers_in(db: DuckDBPyConnection, table: str) -> list[tuple[str, int, int, 
 def read_closes(root: Path) -> dict[str, dict[str, int]]:
     """Return which writers noted a clean close: by writer, the last number of each of its logs."""
     found: dict[str, dict[str, int]] = {}
-    for note in _json_lines(root / ".writers.jsonl"):
+    for note in json_objects(root / ".writers.jsonl"):
         writer, files = note.get("writer"), note.get("files")
         if note.get("closed") is True and isinstance(writer, str) and isinstance(files, Mapping):
             ends = found.setdefault(writer, {})
@@ -88,39 +88,6 @@ def read_closes(root: Path) -> dict[str, dict[str, int]]:
                 if isinstance(last, int):
                     ends[str(name)] = max(last, ends.get(str(name), 0))
     return found
-
-
-def _json_lines(path: Path) -> Iterable[Mapping[str, Any]]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
-
-
-def read_pruned(manifest: Path) -> dict[str, Spans]:
-    """Return which numbers of which writer were removed on purpose, as a log's manifest says."""
-    found: dict[str, Spans] = defaultdict(list)
-    for record in _json_lines(manifest):
-        if record.get("action") == "removed":
-            held = record.get("writers")
-            for writer, span in (held if isinstance(held, Mapping) else {}).items():
-                found[str(writer)].extend(_spans([[span.get("first"), span.get("last")]]))
-        elif record.get("action") == "rewritten":
-            dropped = record.get("dropped")
-            for writer, spans in (dropped if isinstance(dropped, Mapping) else {}).items():
-                found[str(writer)].extend(_spans(spans))
-    return found
-
-
-def _spans(pairs: Any) -> Spans:
-    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and all(type(end) is int for end in pair)]
 
 
 def _missing(
