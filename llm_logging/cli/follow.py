@@ -8,12 +8,13 @@ from its start again. Only finished lines are given.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from ..files.lines import MAX_LINE_BYTES, last_lines, read_lines
 from ..files.segments import list_segments
@@ -21,6 +22,10 @@ from ..files.segments import list_segments
 __all__ = ["LogFollower", "follow"]
 
 _BLOCK: Final = 1024 * 1024
+_TRIES: Final = 20
+
+# When a segment was sealed, and its number in that second: what stays when it is packed or rewritten.
+_Key: TypeAlias = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -36,7 +41,7 @@ class LogFollower:
     notice: Callable[[str], None] = lambda _text: None
     _file: IO[bytes] | None = field(init=False, default=None)
     _inode: tuple[int, int] | None = field(init=False, default=None)
-    _known: frozenset[str] = field(init=False, default=frozenset())
+    _known: frozenset[_Key] = field(init=False, default=frozenset())
     _held: bytes = field(init=False, default=b"")
     _skipping: bool = field(init=False, default=False)
 
@@ -54,9 +59,9 @@ class LogFollower:
         if self._file is not None:
             lines, resume = last_lines(self._file, count)
             self._file.seek(resume)
-        sealed = [segment.path for segment in list_segments(self.path) if segment.key in self._known]
+        sealed = sorted(self._known)
         while len(lines) < count and sealed:
-            lines = _tail(sealed.pop(), count - len(lines)) + lines
+            lines = [*deque(self._sealed(sealed.pop()), maxlen=count - len(lines)), *lines]
         return lines
 
     def poll(self) -> Iterator[bytes]:
@@ -65,7 +70,7 @@ class LogFollower:
             # The first lines of a log that begins now; it may have rotated before we first saw it.
             before = self._known
             self._open()
-            yield from self._sealed_since(before, skip_first=False)
+            yield from self._sealed_since(before, ours=None)
             if self._file is None:
                 return
         yield from self._read()
@@ -74,10 +79,10 @@ class LogFollower:
         # Whoever had the file open may have written between our reading and the renaming.
         yield from self._read()
         self._held, self._skipping = b"", False
-        before = self._known
+        before, ours = self._known, self._first_line()
         self.close()
         self._open()
-        yield from self._sealed_since(before, skip_first=True)
+        yield from self._sealed_since(before, ours=ours)
         if self._file is not None:
             yield from self._read()
 
@@ -87,8 +92,14 @@ class LogFollower:
             self._file.close()
         self._file, self._inode = None, None
 
-    def _segments(self) -> frozenset[str]:
-        return frozenset(s.key for s in list_segments(self.path) if not s.active)
+    def _segments(self) -> frozenset[_Key]:
+        """Name the sealed segments, as two listings in a row agree: one alone misses what is being packed."""
+        last: frozenset[_Key] | None = None
+        while True:
+            found = frozenset((s.stamp, s.index) for s in list_segments(self.path) if not s.active)
+            if found == last:
+                return found
+            last = found
 
     def _open(self) -> None:
         while True:
@@ -105,11 +116,36 @@ class LogFollower:
         status = os.fstat(file.fileno())
         self._file, self._inode, self._known = file, (status.st_dev, status.st_ino), known
 
-    def _sealed_since(self, before: frozenset[str], *, skip_first: bool) -> Iterator[bytes]:
-        new = [s for s in list_segments(self.path) if s.key in self._known and s.key not in before]
-        for segment in new[1:] if skip_first else new:
-            with suppress(OSError):
-                yield from (line.data for line in read_lines(segment.path) if not line.problem)
+    def _first_line(self) -> bytes | None:
+        """Tell the open file from others, also when it has been packed since."""
+        if self._file is None:
+            return None
+        self._file.seek(0)
+        return self._file.readline(MAX_LINE_BYTES).rstrip(b"\r\n")
+
+    def _sealed_since(self, before: frozenset[_Key], *, ours: bytes | None) -> Iterator[bytes]:
+        for place, key in enumerate(sorted(self._known - before)):
+            lines = self._sealed(key)
+            first = next(lines, None)
+            if first is None or (place == 0 and first == ours):
+                continue  # what was open until now has been read
+            yield first
+            yield from lines
+
+    def _sealed(self, key: _Key) -> Iterator[bytes]:
+        """Read a sealed segment, under whatever name it has at the moment: it may be packed as we look."""
+        for _ in range(_TRIES):
+            path = next((s.path for s in list_segments(self.path) if (s.stamp, s.index) == key), None)
+            try:
+                if path is not None:
+                    yield from (line.data for line in read_lines(path) if not line.problem)
+                    return
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    continue
+                self.notice(f"{path}: {error.strerror or error}; its lines are left out")
+                return
+        self.notice(f"{self.path}: the segment of {key[0]} was removed before it was read")
 
     def _replaced(self) -> bool:
         try:
@@ -137,17 +173,6 @@ class LogFollower:
             if len(rest) > MAX_LINE_BYTES:
                 self.notice(f"{self.path}: a line of more than {MAX_LINE_BYTES:,} bytes is left out")
                 self._held, self._skipping = b"", True
-
-
-def _tail(path: Path, count: int) -> list[bytes]:
-    from collections import deque
-
-    with suppress(OSError):
-        if path.suffix == ".jsonl":
-            with path.open("rb") as file:
-                return last_lines(file, count)[0]
-        return list(deque((line.data for line in read_lines(path) if not line.problem), maxlen=count))
-    return []
 
 
 def follow(

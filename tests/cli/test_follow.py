@@ -81,6 +81,61 @@ def test_every_line_comes_once_and_in_order_whatever_the_rotation(tmp_path_facto
     assert found == log.lines[old:]
 
 
+def test_segments_that_are_packed_as_we_look_are_read_all_the_same(tmp_path, monkeypatch):
+    from llm_logging.cli import follow as module
+
+    log = Log(tmp_path)
+    log.write(2)
+    follower = LogFollower(log.path)
+    follower.start(0)
+    real = module.list_segments
+    looks = []
+
+    def listing(path):
+        found = real(path)
+        looks.append(path)
+        if len(looks) % 3 == 0:
+            log.compress()  # between the listing and the opening
+        return found
+
+    monkeypatch.setattr(module, "list_segments", listing)
+    found = []
+    for _ in range(20):
+        for _ in range(3):
+            log.write(2)
+            log.rotate(create=random.Random(len(looks)).random() < 0.7)
+        found += list(follower.poll())
+    found += list(follower.poll())
+    follower.close()
+    assert found == log.lines[2:]
+
+
+def test_a_segment_removed_before_it_was_read_is_said(tmp_path, monkeypatch):
+    from llm_logging.cli import follow as module
+
+    log = Log(tmp_path)
+    log.write(2)
+    notices = []
+    follower = LogFollower(log.path, notices.append)
+    follower.start(0)
+    for _ in range(3):
+        log.rotate()
+        log.write(2)
+    real, looks = module.list_segments, []
+
+    def listing(path):
+        found = real(path)
+        looks.append(path)
+        if len(looks) == 6:
+            log.sealed[1].unlink()
+        return found
+
+    monkeypatch.setattr(module, "list_segments", listing)
+    assert list(follower.poll()) == log.lines[4:]
+    assert "removed before it was read" in notices[0]
+    follower.close()
+
+
 def test_truncation_is_noticed_and_read_from_the_start(tmp_path):
     log = Log(tmp_path)
     log.write(5)

@@ -159,7 +159,8 @@ time.sleep(30)
 
 
 def test_a_killed_process_is_recovered_by_a_sibling_that_lives(root):
-    child = start("attach()\nwrite(0, 5, 'a')\nsys.stdin.read()", root)
+    child = start("attach()\nwrite(0, 5, 'a')\nprint('ready', flush=True)\nsys.stdin.read()", root)
+    assert child.stdout.readline() == "ready\n"
     run("attach(flush_interval=30)\nwrite(0, 300)\nos._exit(0)", root)
     deadline = time.monotonic() + 12
     while len(rings(root)) > 1 and time.monotonic() < deadline:
