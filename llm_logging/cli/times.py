@@ -147,6 +147,8 @@ def period_before(text: str) -> tuple[date, date] | None:
         return None
     if period is None:
         return None
+    if period[0] == date.min:
+        return None
     last = period[0] - timedelta(days=1)
     if _YEAR.fullmatch(text.strip()):
         return date(last.year, 1, 1), last

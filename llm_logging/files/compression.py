@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 from .segments import list_segments
+from .unpacking import open_gzip, open_zstd
 
 try:
     import fcntl
@@ -45,9 +46,9 @@ def zstd_module() -> Any:
 def open_segment(path: Path) -> Any:
     """Open a segment for reading bytes, whatever its compression."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return open_gzip(path)
     if path.suffix == ".zst":
-        return zstd_module().open(path, "rb")
+        return open_zstd(path, zstd_module())
     return path.open("rb")
 
 

@@ -19,6 +19,7 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
 from .cache import cache_folder
+from .columns import readable
 from .costs import Costs, kinds_in, price_asked
 from .engine import duckdb_module
 from .fold import Folded, fold_lines
@@ -184,7 +185,8 @@ def _check_scope(made: Answer) -> None:
     column = "chat_id" if scope.type == "chat" else "project_id"
     named = scope.chat_id if scope.type == "chat" else scope.project_id
     where = "project_id = ? AND chat_id = ?" if scope.type == "chat" else "project_id = ?"
-    bound = [scope.project_id, scope.chat_id] if scope.type == "chat" else [scope.project_id]
+    ids = [scope.project_id, scope.chat_id] if scope.type == "chat" else [scope.project_id]
+    bound = [None if value is None else readable(value) for value in ids]
     known = f"SELECT 1 FROM requests WHERE {where} LIMIT 1"  # noqa: S608  names are our own
     if db.execute(known, bound).fetchone() is not None:
         return

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from ..files.unpacking import open_gzip
 from .columns import columns, held_columns
 from .engine import duckdb_module
 from .parse import Parsed
@@ -125,10 +126,8 @@ def sample(descriptor: int, start: int, end: int) -> str:
 
 def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
     """Return the hash of the first bytes of a gzip file and its uncompressed size; None where it is not whole."""
-    import gzip
-
     try:
-        with gzip.open(file.raw.path, "rb") as lines:
+        with open_gzip(file.raw.path) as lines:
             head = lines.read(size)
         tail = os.pread(file.descriptor, 4, file.size - 4)
     except (OSError, EOFError):

@@ -7,6 +7,7 @@ and is counted, so one bad value costs a line nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import types
 import typing
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 
 from ..schema import LLMRequestLogEntry
 
-__all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_struct"]
+__all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_struct", "readable"]
 
 # What a segment's cache does not hold: long, or of another value in every line, and no figure needs it.
 NOT_HELD: Final = frozenset(
@@ -66,7 +67,9 @@ class Column:
 
     @property
     def name(self) -> str:
-        """Its name in SQL."""
+        """Its name in SQL, which nobody else chooses: what an attribute is called does not become part of it."""
+        if self.kind == "attribute":
+            return f"attribute_{hashlib.sha256(self.path.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         return self.path.replace(".", "_")
 
     @property
@@ -136,6 +139,11 @@ class Column:
                 return f"md5_number({text})::UUID"
             case _:
                 return text
+
+
+def readable(text: str) -> str:
+    """Return text as a line's is read: what is no Unicode character, half of a surrogate pair, is a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def utc_time(text: str) -> str:

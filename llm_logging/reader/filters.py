@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 from ..errors import ErrorCode, ValidationError
 from ..question import MOMENT_FORMS, StatsOptions, moment_kind
-from .columns import Column, find_column
+from .columns import Column, find_column, readable
 from .period import resolve_period
 
 __all__ = ["Condition", "parse_filters", "unknown_field"]
@@ -24,6 +24,7 @@ __all__ = ["Condition", "parse_filters", "unknown_field"]
 _FILTER: Final = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*", re.DOTALL
 )
+_STARS: Final = re.compile(r"\*{2,}")
 _TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -75,7 +76,7 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
         column = find_column(match["field"])
         if column is None or column.kind == "json":
             raise unknown_field("where", match["field"])
-        conditions.append(_condition(column, match["op"], match["value"], text, options, now))
+        conditions.append(_condition(column, match["op"], readable(match["value"]), text, options, now))
     return conditions
 
 
@@ -103,12 +104,15 @@ def _condition(
 
 
 def _pattern(column: Column, name: str, op: str, value: str) -> Condition:
-    # Only * and ? are special to people; a bracket is a bracket.
-    pattern = re.sub(r"\[", "[[]", value)
+    # As a regular expression, which takes characters for characters and time linear in the text; a GLOB takes bytes.
+    special = {"*": ".*", "?": "."}
+    pattern = "".join(
+        special.get(part) or re.escape(part) for part in re.split(r"([*?])", _STARS.sub("*", value))
+    )
     if column.kind == "list":
-        fits = f"len(list_filter(coalesce({name}, []), lambda x: x GLOB ?)) > 0"
+        fits = f"len(list_filter(coalesce({name}, []), lambda x: regexp_full_match(x, ?, 's'))) > 0"
     else:
-        fits = f"coalesce({name}::VARCHAR GLOB ?, false)"
+        fits = f"coalesce(regexp_full_match({name}::VARCHAR, ?, 's'), false)"
     return Condition(column, fits if op == "~" else f"NOT ({fits})", (pattern,))
 
 
@@ -132,12 +136,21 @@ def _number(value: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
+def _amount(number: Decimal) -> Decimal | None:
+    """Return a number as exactly as an amount of money is held; None where it is too large for one."""
+    if number.adjusted() > 12:
+        return None
+    return number.quantize(Decimal("1e-24"), context=Context(prec=60))
+
+
 def _value(column: Column, value: str, text: str) -> Any:
     if column.kind in {"count", "ms", "amount"}:
         number = _number(value)
         if number is None:
             raise _refuse(text, f"a number for {column.path}")
-        return number if column.kind == "amount" else float(number)
+        # What an amount cannot be, by its size or its decimals, is compared as a number like others.
+        exact = column.kind == "amount" and number == _amount(number)
+        return number if exact else float(number)
     if column.kind == "bool":
         if value.lower() not in _TRUE:
             raise _refuse(text, f"true or false for {column.path}")

@@ -15,8 +15,6 @@ value was unusable.
 
 from __future__ import annotations
 
-import gzip
-import io
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from .columns import Column, held_columns, raw_struct, utc_time
+from ..files.unpacking import open_gzip, open_zstd
+from .columns import Column, held_columns, raw_struct, readable, utc_time
 from .salvage import STATUSES, salvage_lines
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _read_json(extra: Sequence[Column], compression: str | None, *, native: bool
 
 
 def _attribute(column: Column) -> str:
-    name = column.path.removeprefix("attributes.")
+    name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
     text = [f"raw.attributes->>'{pointer.replace(chr(39), chr(39) * 2)}'" for pointer in (whole, nested)]
@@ -287,7 +286,7 @@ def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[C
 def open_lines(path: Path, compression: str | None) -> Any:
     """Open a file of lines as uncompressed bytes."""
     if compression == "gz":
-        return gzip.open(path, "rb")
+        return open_gzip(path)
     if compression == "zst":
         return _open_zstd(path)
     return path.open("rb")
@@ -306,5 +305,4 @@ def _open_zstd(path: Path) -> BinaryIO:
                 f"reading {path} line by line needs zstd: pip install 'llm-logging[zstd]'",
                 code=ErrorCode.MISSING_DEPENDENCY,
             ) from None
-    opened: BinaryIO = io.BufferedReader(zstd.open(path, "rb"))
-    return opened
+    return open_zstd(path, zstd)

@@ -23,6 +23,9 @@ __all__ = ["Offset", "bucket_label", "bucket_sql", "buckets_between", "resolve_p
 _AGO: Final = re.compile(r"(\d+)([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _HOUR: Final = 3_600_000_000
+# A time beyond what a calendar holds means its end: `9999-12-31`, a time zone east of it, a thousand centuries ago.
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,14 @@ def _text(value: Moment | None) -> str | None:
 def _moment(value: Moment | None, zone: ZoneInfo, now: datetime, *, end: bool) -> datetime | None:
     if value is None:
         return None
+    try:
+        return _exact(value, zone, now, end=end)
+    except OverflowError:
+        year = value[:4] if isinstance(value, str) else str(value.year)
+        return _LAST if year == "9999" and moment_kind(str(value)) != "ago" else _FIRST
+
+
+def _exact(value: Moment, zone: ZoneInfo, now: datetime, *, end: bool) -> datetime:
     if isinstance(value, datetime):
         return _aware(value, zone)
     if isinstance(value, date):

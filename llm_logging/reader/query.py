@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 from ..figures import Period
 from ..question import TIME_UNITS, StatsOptions, StatsScope
-from .columns import Column, find_column, held_columns
+from .columns import Column, find_column, held_columns, readable
 from .filters import Condition, parse_filters, unknown_field
 from .fold import CANCELLED, FINISHED
 from .period import Offset, bucket_sql, zone_offsets
@@ -95,10 +95,10 @@ def _where(question: Question) -> tuple[str, list[Any]]:
     scope, period = question.scope, question.period
     if scope.project_id is not None:
         clauses.append("project_id = ?")
-        bound.append(scope.project_id)
+        bound.append(readable(scope.project_id))
     if scope.chat_id is not None:
         clauses.append("chat_id = ?")
-        bound.append(scope.chat_id)
+        bound.append(readable(scope.chat_id))
     if period.start is not None:
         clauses.append("timestamp_start >= ?")
         bound.append(_naive(period.start))

@@ -122,7 +122,11 @@ def _lines(source: IO[bytes], report: Salvage) -> Iterator[bytes]:
         if len(line) >= MAX_LINE and not line.endswith(b"\n"):
             report.lines += 1
             report.skipped["too_long"] += 1
-            _drop_rest(source)
+            try:
+                _drop_rest(source)
+            except (OSError, EOFError) as error:
+                report.error = f"{type(error).__name__}: {error}"
+                return
             continue
         yield line
 

@@ -12,10 +12,10 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from ..errors import ErrorCode
+from ..errors import ErrorCode, ValidationError
 from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
+
+# A century of days; a clock that was set to the year 1 would otherwise fill the memory with hours.
+_MOST_FILLED: Final = 50_000
 
 
 def get_stats(
@@ -204,7 +207,7 @@ def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[St
         tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
         for row in rows
     } or {()}
-    added = []
+    added: list[StatsRow] = []
     for bucket in buckets_between(finest.unit, first, last, zone):
         times = {
             group.name: bucket_label(group.unit, _coarser(bucket, group.unit, zone), zone)
@@ -215,6 +218,11 @@ def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[St
             values = {**times, **dict(other)}
             labels = {group.name: values[group.name] for group in question.groups}
             if tuple(labels.items()) not in there:
+                if len(added) >= _MOST_FILLED:
+                    raise ValidationError(
+                        f"fill_gaps: expected a period, unit and groups that make {_MOST_FILLED:,} rows at most, got more",
+                        code=ErrorCode.INVALID_OPTIONS,
+                    )
                 there.add(tuple(labels.items()))
                 added.append(StatsRow(group=labels))
     return added
