@@ -117,6 +117,13 @@ class Watch:
                 number = self._process(Path(folder), number, min(last, number + _CASES_A_PROCESS), until)
         return number
 
+    def _fails(self, number: int, text: str) -> None:
+        self.failures.append((number, text))
+        if not self.sabotage:
+            chosen = "" if self.kinds == KINDS else f" --kinds {','.join(self.kinds)}"
+            print(f"case {number} ({kind_of(number, self.kinds)}):\n{text}")
+            print(f"again: python -m tests.fuzz --seed {self.seed} --case {number}{chosen}\n", flush=True)
+
     def _process(self, folder: Path, first: int, last: int, until: float) -> int:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
@@ -132,7 +139,7 @@ class Watch:
         try:
             while True:
                 if not ours.poll(limit):
-                    self.failures.append((number, f"hangs: it has not ended after {limit:.0f} s"))
+                    self._fails(number, f"hangs: it has not ended after {limit:.0f} s")
                     return number + 1
                 what, number, text = ours.recv()
                 limit = self.limit
@@ -145,13 +152,13 @@ class Watch:
                         self.counts[kind_of(number, self.kinds)] -= 1
                         return number
                 elif what == "failed":
-                    self.failures.append((number, text))
+                    self._fails(number, text)
                 elif what == "ends":
                     return last
         except EOFError:
             worker.join(10)
             if not self.failures or self.failures[-1][0] != number:
-                self.failures.append((number, f"the process ended with status {worker.exitcode}"))
+                self._fails(number, f"the process ended with status {worker.exitcode}")
             return number + 1
         finally:
             ours.close()
@@ -257,10 +264,6 @@ def main(arguments: list[str] | None = None) -> int:
     begun = time.monotonic()
     watch.run(0, options.cases, begun + options.seconds)
     seconds = time.monotonic() - begun
-    for number, text in watch.failures:
-        print(f"case {number} ({kind_of(number, kinds)}):\n{text}")
-        chosen = "" if kinds == KINDS else f" --kinds {options.kinds}"
-        print(f"again: python -m tests.fuzz --seed {options.seed} --case {number}{chosen}\n", flush=True)
     counts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(watch.counts.items()))
     print(
         f"{watch.counts.total():,} cases in {seconds:,.0f} s ({counts}), seed {options.seed}; the slowest took "

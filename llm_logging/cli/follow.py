@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
+from ..errors import ErrorCode, FileSystemError
 from ..files.lines import MAX_LINE_BYTES, last_lines, read_lines
+from ..files.regular import open_regular
 from ..files.segments import list_segments
 
 __all__ = ["LogFollower", "follow"]
@@ -105,10 +107,17 @@ class LogFollower:
         while True:
             known = self._segments()
             try:
-                file = self.path.open("rb")
+                file = open_regular(self.path)
             except FileNotFoundError:
                 self._known = known
                 return
+            except OSError as error:
+                raise FileSystemError(
+                    f"reading {self.path}: {error.strerror}",
+                    code=ErrorCode.LOG_READ_ERROR,
+                    errno=error.errno,
+                    filename=str(self.path),
+                ) from error
             if known == self._segments():
                 break
             # It was rotated while we looked: what we opened may already be one of the sealed ones.

@@ -143,7 +143,7 @@ def period_before(text: str) -> tuple[date, date] | None:
     """Return the first and last day of the day, week, month or year before one; None where the text is none."""
     try:
         period = _period(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if period is None:
         return None

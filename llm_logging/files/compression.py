@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
+from .regular import open_regular
 from .segments import list_segments
 from .unpacking import open_gzip, open_zstd
 
@@ -49,7 +50,7 @@ def open_segment(path: Path) -> Any:
         return open_gzip(path)
     if path.suffix == ".zst":
         return open_zstd(path, zstd_module())
-    return path.open("rb")
+    return open_regular(path)
 
 
 def compress_segment(segment: Path, compression: str) -> Path:

@@ -29,6 +29,7 @@ from pydantic_core import from_json
 from ..clock import clock, format_time
 from ..errors import ErrorCode, FileSystemError
 from .compression import open_segment
+from .regular import read_regular
 
 __all__ = [
     "FIRST",
@@ -313,16 +314,23 @@ def read_manifest(active: Path) -> list[ManifestEntry]:
         active: The log's active file; neither it nor the manifest need exist.
     """
     try:
-        data = manifest_path(active).read_bytes()
+        data = read_regular(manifest_path(active))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise FileSystemError(
+            f"reading {manifest_path(active)}: {error.strerror}",
+            code=ErrorCode.LOG_READ_ERROR,
+            errno=error.errno,
+            filename=str(manifest_path(active)),
+        ) from error
     return _known(data.split(b"\n"))
 
 
 def json_objects(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a file of JSON lines, whatever else is in it; nothing where it cannot be read."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path).splitlines()
     except OSError:
         return
     for line in lines:

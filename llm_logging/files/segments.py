@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .regular import is_special
+
 __all__ = ["Segment", "active_logs", "list_segments", "parse_segment_name", "segment_name"]
 
 _SEGMENT = re.compile(
@@ -103,7 +105,7 @@ def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:
     try:
         with os.scandir(active.parent) as entries:
             for entry in entries:
-                if not entry.name.startswith(stem):
+                if not entry.name.startswith(stem) or is_special(entry):
                     continue
                 if entry.name == active.name:
                     found.append(Segment("", 0, 0, active, stem, None))

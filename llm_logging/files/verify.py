@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from ..errors import ErrorCode, NotFoundError
 from .compression import open_segment
 from .manifest import FIRST, ManifestEntry, line_hash, line_mac, manifest_path, parsed, plain_name
+from .regular import read_regular
 from .segments import Segment, list_segments, parse_segment_name
 
 __all__ = ["Finding", "LogReport", "VerifyReport", "logs_below", "verify"]
@@ -139,7 +140,7 @@ def logs_below(root: Path) -> Iterator[Path]:
 
 def _verify_log(root: Path, active: Path, key: bytes | None, head: str | None) -> LogReport:
     findings: list[Finding] = []
-    lines = _manifest_lines(active)
+    lines = _manifest_lines(root, active, findings)
     entries = _check_chain(root, active, lines, key, findings)
     if head is not None and head not in {line_hash(line) for line in lines}:
         findings.append(
@@ -187,10 +188,16 @@ def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _manifest_lines(active: Path) -> list[bytes]:
+def _manifest_lines(root: Path, active: Path, findings: list[Finding]) -> list[bytes]:
     try:
-        data = manifest_path(active).read_bytes()
+        data = read_regular(manifest_path(active))
     except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        where = _relative(root, manifest_path(active))
+        findings.append(
+            Finding(problem="manifest", where=where, detail=f"could not be read: {error.strerror or error}")
+        )
         return []
     # A torn last line is a crash, not a change: the next entry takes its place.
     return data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]

@@ -199,22 +199,28 @@ def bucket_label(unit: str, value: datetime | date | None, zone: ZoneInfo) -> st
 
 def buckets_between(unit: str, first: datetime, last: datetime, zone: ZoneInfo) -> Iterator[datetime | date]:
     """Yield every bucket from the one of the first moment to the one of the last, as `bucket_sql` makes them."""
+    step = timedelta(hours=1) if unit == "hour" else timedelta(days=7 if unit == "week" else 1)
+    bucket: datetime | date
+    last_bucket: datetime | date
     if unit == "hour":
-        hour = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
-        end = last.astimezone(UTC).replace(tzinfo=None)
-        while hour <= end:
-            yield hour
-            hour += timedelta(hours=1)
-        return
-    day = first.astimezone(zone).date()
-    end_day = last.astimezone(zone).date()
+        bucket = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        last_bucket = last.astimezone(UTC).replace(tzinfo=None)
+    else:
+        bucket, last_bucket = _local_day(first, zone), _local_day(last, zone)
     if unit == "week":
-        day -= timedelta(days=day.weekday())
+        bucket -= timedelta(days=min(bucket.weekday(), bucket.toordinal() - 1))
     elif unit == "month":
-        day = day.replace(day=1)
-    while day <= end_day:
-        yield day
-        if unit == "month":
-            day = (day + timedelta(days=32)).replace(day=1)
-        else:
-            day += timedelta(days=7 if unit == "week" else 1)
+        bucket = bucket.replace(day=1)
+    while bucket <= last_bucket:
+        yield bucket
+        try:
+            bucket = (bucket + timedelta(days=32)).replace(day=1) if unit == "month" else bucket + step
+        except OverflowError:
+            return
+
+
+def _local_day(moment: datetime, zone: ZoneInfo) -> date:
+    try:
+        return moment.astimezone(zone).date()
+    except OverflowError:
+        return date.min if moment.year == 1 else date.max
