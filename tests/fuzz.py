@@ -72,9 +72,9 @@ def _work(
     pipe: Connection, folder: Path, seed: str, first: int, last: int, kinds: tuple[str, ...], sabotage: str
 ) -> None:
     """Run cases, and say before and after each one how it went."""
+    run = runner(folder)
     if sabotage:
         SABOTAGE[sabotage]()
-    run = runner(folder)
     pipe.send(("ready", first, ""))
     for number in range(first, last):
         pipe.send(("begins", number, ""))
@@ -153,6 +153,8 @@ class Watch:
                         return number
                 elif what == "failed":
                     self._fails(number, text)
+                    if self.sabotage:
+                        return last
                 elif what == "ends":
                     return last
         except EOFError:
@@ -225,14 +227,9 @@ def sabotaged(seed: str) -> list[str]:
     """Break the reader in each way; return the ways that were not noticed."""
     missed = []
     for name in SABOTAGE:
-        limit = 3 if name == "hang" else 60
         kinds = ("questions",) if name in {"filters", "hang"} else ("logs",)
-        watch = Watch(seed, kinds, limit, name)
-        if name == "hang":
-            watch.limit = 3
-        next_number = 0
-        while not watch.failures and next_number < 60:
-            next_number = watch.run(next_number, next_number + 20, time.monotonic() + 300)
+        watch = Watch(seed, kinds, 20 if name == "hang" else 60, name)
+        watch.run(0, 60, time.monotonic() + 300)
         print(f"{name}: {'noticed' if watch.failures else 'NOT NOTICED'} after {watch.counts.total()} cases")
         if watch.failures:
             print("   ", watch.failures[0][1].strip().splitlines()[-1][:160])

@@ -99,7 +99,10 @@ def parse_size(text: str, *, option: str = "size") -> int:
         raise _refuse(option, "a size like 500000, 64KB, 100MiB or 2G", text)
     number, prefix, binary = match.groups()
     base = 1024 if binary else 1000
-    return int(float(number) * base ** ("kmgt".index(prefix.lower()) + 1 if prefix else 0))
+    try:
+        return int(float(number) * base ** ("kmgt".index(prefix.lower()) + 1 if prefix else 0))
+    except OverflowError:
+        raise _refuse(option, "a size that a disk can have", text) from None
 
 
 def parse_time(text: str, *, edge: Edge, now: datetime, tz: tzinfo, option: str = "time") -> date | datetime:

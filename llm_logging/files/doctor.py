@@ -192,8 +192,13 @@ def check_modes(root: Path, *, folder_mode: int = 0o700, file_mode: int = 0o600)
             continue
         count += 1
         if stat.S_ISLNK(status.st_mode):
-            if not path.resolve().is_relative_to(root.resolve()):
-                text = f"is a link that leads out of the root, to {path.resolve()}"
+            try:
+                target = path.resolve()
+            except (OSError, RuntimeError):
+                found.append(Finding("permissions", "problem", "is a link to itself", _relative(path, root)))
+                continue
+            if not target.is_relative_to(root.resolve()):
+                text = f"is a link that leads out of the root, to {target}"
                 found.append(Finding("permissions", "problem", text, _relative(path, root)))
             continue
         allowed = folder_mode if stat.S_ISDIR(status.st_mode) else file_mode

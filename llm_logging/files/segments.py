@@ -20,7 +20,7 @@ from .regular import is_special
 __all__ = ["Segment", "active_logs", "list_segments", "parse_segment_name", "segment_name"]
 
 _SEGMENT = re.compile(
-    r"(?P<stem>.+)\.(?P<stamp>\d{8}T\d{6}Z)-(?P<index>\d{4,})(?:\.g(?P<generation>\d+))?\.jsonl(?:\.(?P<compression>gz|zst))?"
+    r"(?P<stem>.+)\.(?P<stamp>[0-9]{8}T[0-9]{6}Z)-(?P<index>[0-9]{4,})(?:\.g(?P<generation>[0-9]+))?\.jsonl(?:\.(?P<compression>gz|zst))?"
 )
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -77,7 +77,7 @@ def segment_name(stem: str, sealed_at: datetime, index: int, *, generation: int 
 def parse_segment_name(path: Path) -> Segment | None:
     """Read a segment from its name; None where the name is not one."""
     match = _SEGMENT.fullmatch(path.name)
-    if match is None:
+    if match is None or not _is_time(match["stamp"]):
         return None
     return Segment(
         stamp=match["stamp"],
@@ -87,6 +87,17 @@ def parse_segment_name(path: Path) -> Segment | None:
         stem=match["stem"],
         compression=match["compression"],
     )
+
+
+def _is_time(stamp: str) -> bool:
+    year, month, day, hour, minute, second = (
+        int(stamp[first:last]) for first, last in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))
+    )
+    try:
+        datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
 
 
 def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:

@@ -14,11 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pydantic
-
 from ..figures import Period, Stats
 from ..question import StatsOptions, StatsScope
-from .cache import make_private, schema_tag, write_file
+from .cache import make_private, read_file, schema_tag, write_file
 from .pricing import list_version
 from .source import LogFile
 
@@ -79,8 +77,8 @@ class Answers:
     def find(self) -> Stats | None:
         """Return the answer; None where it is not known."""
         try:
-            return Stats.model_validate_json(self._path.read_bytes())
-        except (OSError, pydantic.ValidationError):
+            return Stats.model_validate_json(read_file(self._path))
+        except (OSError, ValueError):
             return None
 
     def keep(self, stats: Stats) -> None:

@@ -36,7 +36,7 @@ ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 
 
 @cache
@@ -129,7 +129,7 @@ def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
     try:
         with open_gzip(file.raw.path) as lines:
             head = lines.read(size)
-        tail = os.pread(file.descriptor, 4, file.size - 4)
+        tail = os.pread(file.descriptor, 4, max(0, file.size - 4))
     except (OSError, EOFError):
         return None
     return hashlib.sha256(head).hexdigest()[:32], int.from_bytes(tail, "little")
@@ -154,9 +154,9 @@ class SegmentCache:
 
     def _read(self) -> list[Record]:
         try:
-            content = json.loads(self._index.read_bytes())
+            content = json.loads(read_file(self._index))
             return [_record(item) for item in content["files"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def find(self, file: LogFile) -> Record | None:
@@ -304,15 +304,28 @@ def make_private(folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Put a file into its place whole, for its owner only."""
+    """Put a file into its place whole, for its owner only, with its hash: damage on the disk must change no figure."""
     handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_file(path: Path) -> bytes:
+    """Return what `write_file` was given.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+    digest, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError(f"{path}: expected content of the hash before it, got other content")
+    return content
 
 
 def bound_size(folder: Path, used: Iterable[Path]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import make_private, write_file
+from .cache import make_private, read_file, write_file
 from .fold import HOT
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
     if folder is None:
         return set()
     try:
-        note = json.loads(_notes(pieces, folder).read_bytes())
+        note = json.loads(read_file(_notes(pieces, folder)))
         known = {Path(name) for name in note["pieces"]}
         if not known <= set(pieces):
             return set()
@@ -88,7 +88,7 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
             db.execute(
                 f"INSERT INTO {table} SELECT key FROM read_parquet(?) WHERE kind = ?", [str(keys), table]
             )
-    except (OSError, ValueError, KeyError, TypeError, duckdb.Error):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, duckdb.Error):
         for table in HOT:
             db.execute(f"DELETE FROM {table}")
         return set()

@@ -131,7 +131,7 @@ class Loader:
         if self.folder is None or self.extra or file.log.active is None or file.segment is None:
             return None
         if log_no not in self.caches:
-            self.caches[log_no] = SegmentCache(self.folder, str(file.log.active.resolve()))
+            self.caches[log_no] = SegmentCache(self.folder, os.path.realpath(file.log.active))
         return self.caches[log_no]
 
     def _plan(self, file: LogFile, log_no: int, build: list[_Span], tails: list[_Span]) -> None:
@@ -331,5 +331,5 @@ def _make_piece(db: DuckDBPyConnection, span: _Span) -> Piece:
     db.close()
     end = span.end
     if span.file.raw.compression == "gz":
-        end = int.from_bytes(os.pread(span.file.descriptor, 4, span.file.size - 4), "little")
+        end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
     return Piece(name, span.start, end, parsed, spans, joined, kinds)

@@ -104,7 +104,7 @@ def read_overrides(path: Path) -> list[Override]:
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: expected a TOML file of rates, got {error}") from None
     entries = content.get("rates")
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .cache import make_private, write_file
+from .cache import make_private, read_file, write_file
 from .overrides import Override
 from .pricing import EVER, NEVER, Product, Rate, list_version, resolve_rates
 
@@ -55,7 +55,7 @@ def _read(path: Path | None) -> dict[str, list[Rate]]:
     if path is None:
         return {}
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
         return {product: [_rate(item) for item in rates] for product, rates in content.items()}
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
         return {}

@@ -114,7 +114,7 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
                 name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
-                grouped.setdefault(name, {})[path.resolve()] = path
+                grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path
         else:
             copy = _copied(given, stack)
             grouped.setdefault(getattr(given, "name", None) or "<stream>", {})[copy] = copy

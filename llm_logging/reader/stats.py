@@ -4,10 +4,9 @@ Needs the extra `stats` (`pip install 'llm-logging[stats]'`). Nothing here write
 aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what DESIGN.md says in words.
 """
 
-# ruff: noqa: S608  names come from our own columns, values are bound
-
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,16 +17,20 @@ from zoneinfo import ZoneInfo
 from ..errors import ErrorCode, ValidationError
 from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
+from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
 from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
+from .columns import readable
+from .events import object_of
 from .load import Progress
+from .newest import suffix_of
 from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
-from .source import Files, Log, open_logs
+from .source import Files, Log, LogFile, open_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -206,7 +209,9 @@ def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[St
     rest = {
         tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
         for row in rows
-    } or {()}
+    }
+    if len(units) == len(question.groups):
+        rest = {()}
     added: list[StatsRow] = []
     for bucket in buckets_between(finest.unit, first, last, zone):
         times = {
@@ -337,6 +342,18 @@ def get_global_metrics(**reading: Any) -> GlobalMetrics:
     )
 
 
+def _message_ids(file: LogFile) -> set[str]:
+    """Return the ids of the messages of a packed file."""
+    found = set()
+    for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
+        fields = object_of(line.data) or {}
+        if fields.get("event_type", "chat_message") == "chat_message" and fields.get("role") is not None:
+            name = fields.get("id")
+            if name is not None:
+                found.add(readable(name if isinstance(name, str) else json.dumps(name)))
+    return found
+
+
 def _message_count(scope: StatsScope, layout: Layout) -> int:
     """Count the messages of a chat: one an id, however many lines tell of it."""
     chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
@@ -348,11 +365,15 @@ def _message_count(scope: StatsScope, layout: Layout) -> int:
         stack.callback(db.close)
         db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
         for file in files:
-            unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[file.raw.compression]
+            if file.raw.compression is not None:
+                # Also of a packed file that is damaged, what can be read counts.
+                for name in _message_ids(file):
+                    db.execute("INSERT INTO messages VALUES (?)", [name])
+                continue
             db.execute(
                 "INSERT INTO messages SELECT id FROM read_json(?, format='newline_delimited', ignore_errors=true, "
                 "columns={'id': 'VARCHAR', 'event_type': 'VARCHAR', 'role': 'VARCHAR'}, "
-                f"compression='{unpack}') WHERE coalesce(event_type, 'chat_message') = 'chat_message' "
+                "compression='uncompressed') WHERE coalesce(event_type, 'chat_message') = 'chat_message' "
                 "AND id IS NOT NULL AND role IS NOT NULL",
                 [str(file.raw.path)],
             )
