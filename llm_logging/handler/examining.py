@@ -12,10 +12,12 @@ from itertools import chain, islice
 from typing import Final
 
 from ..errors import ConfigurationError
+from .commands import Commands
 from .credentials import Credentials, InnerCredentials
 from .keynames import added_scan, line_scans
 from .linear import BLOCK, OVERLAP, Detector, Scan, Span, is_text, lower, matcher, regions
 from .personal import PERSONAL, Personal
+from .prose import Prose
 from .surroundings import Assignments, PrivateKeys, Schemes, UrlSecrets, UrlSignatures
 
 __all__ = ["PATTERN_SETS", "Examiner"]
@@ -157,6 +159,8 @@ def _detectors(sets: Iterable[str]) -> list[Detector]:
                 UrlSignatures(),
                 Schemes(),
                 Assignments(),
+                Commands(),
+                Prose(),
             ]
         elif name in PERSONAL:
             chosen.append(Personal(name))

@@ -6,6 +6,7 @@ asked about the same requests come from one place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -215,7 +216,8 @@ def _names_chat(file: LogFile, chat_id: str | None) -> bool:
     from .parse import open_lines
 
     needle = json.dumps(chat_id).encode()
-    with open_lines(file.raw.path, file.raw.compression) as lines:
+    # Of a packed file that is damaged, what comes before the damage tells.
+    with contextlib.suppress(OSError, EOFError), open_lines(file.raw.path, file.raw.compression) as lines:
         for line in lines:
             if needle not in line:
                 continue

@@ -200,6 +200,69 @@ def surroundings(m: Maker) -> Iterator[tuple[str, str, str]]:
         yield "private-key", f"cut off: -----BEGIN RSA PRIVATE KEY-----\n{body}", body[:40]
 
 
+WORDS = (
+    "swordfish", "hunterhunter", "tinkerbell", "Mississippi", "sunflower", "correcthorse", "chocolate", "pineapple", "trustnoone",
+    "butterfly",
+)  # fmt: skip
+COMMANDS = (
+    "curl -u admin:{} https://example.com", "curl -s -X POST -u 'admin:{}' https://example.com/x", "curl --user admin:{} -d @f https://x",
+    "curl https://example.com/a \\\n  -H 'Accept: */*' \\\n  -u admin:{}", 'subprocess.run(["curl", "-u", "admin:{}", url])',
+    "curl -uadmin:{} https://example.com", "curl --proxy-user 'p:{}' https://example.com", "wget --user=a --password={} https://example.com",
+    "mysql -u root -p{} shop", "mysqldump -h db -uroot -p{} shop > dump.sql", "mysql --user=root --password {} shop",
+    "mariadb -p{} -e 'select 1'", "sshpass -p {} ssh root@host", "sshpass -p '{}' scp a b:", "PGPASSWORD={} psql -h db shop",
+    "export PGPASSWORD='{}'", "MYSQL_PWD={} mysql", "DB_PASSWORD={}", "docker login -u bob -p {} registry.example.com",
+    "mongosh db -u bob -p {}", "redis-cli -h cache -a {} ping", "ldapsearch -x -D cn=admin -w {} -b dc=x",
+    "machine example.com login bob password {}", "machine example.com\n  login bob\n  password {}\n", "default login anonymous password {}",
+    "RUN: sshpass -p{} ssh host", "podman login --username bob --password {} quay.io", "az login -u bob@example.com -p {}",
+)  # fmt: skip
+SENTENCES = (
+    "my password is {}", "My password is {}.", "Hi! My password is {}, please reset it", "his password was {}", "our wifi password is {}",
+    "the root password is {}", "the admin password is {}, do not share it", "the password is: {}", "The password is '{}'.",
+    'the passphrase is "{}"', "user: bob\npwd: {}", "password: {}", "host: db\nuser: bob\npassword: {}\nport: 1", "login: bob, password: {}",
+    "my bank password is {} and my pin is 1", "their VPN password is {}", "my passcode is {}!", "the database password is {}",
+    "My passphrase was {}; I changed it", "the guest password is {}",
+)  # fmt: skip
+
+
+def told(m: Maker) -> Iterator[tuple[str, str, str]]:
+    """Yield passwords, words among them, that a command or a sentence tells."""
+    for number, command in enumerate(COMMANDS):
+        for word in (WORDS[number % len(WORDS)], m(ALNUM, 11) + "7"):
+            yield "command", command.replace("{}", word), word
+    for number, sentence in enumerate(SENTENCES):
+        word = WORDS[number % len(WORDS)].lower()
+        yield "sentence", sentence.replace("{}", word), word
+    for word in ("hunter22", "Tr0ub4dor", "s3cr3tw0rd", "pa55-phrase!", "12345678"):
+        yield "sentence", f"the password is {word} for now", word
+
+
+UNTOLD = {
+    "command": (
+        "curl -u username:password https://example.com", "curl -u $USER:$PASS https://example.com", "curl -u ${USER}:${PASS} https://x",
+        "curl -u <user>:<password> https://x", "curl -u user https://example.com", "curl --user-agent test:agent https://x",
+        "docker run -u 1000:1000 -p 8080:80 nginx", "docker run -p 127.0.0.1:5432:5432 postgres", "docker compose -p project up",
+        "date -u +%H:%M", "journalctl -u app:web", "psql -p 5432 -U postgres", "mysql -u root -p shop", "mysql -p", "mysql -P3306 -h db",
+        "mysql --password", "ssh -p 2222 user@host", "mkdir -p a/b/c", "sshpass -p $PASS ssh host", 'sshpass -p "$PASS" ssh host',
+        "PGPASSWORD=$PGPASSWORD psql", "export DB_PASSWORD=${DB_PASSWORD}", "DB_PASSWORD=<password>", "DB_PASSWORD=", "DB_PASSWORD=changeme",
+        "login with password authentication", "login and password fields", "machine learning login page password form",
+        "docker login registry.example.com", "docker login --password-stdin", "redis-cli -h cache -p 6379", "ps -a | grep curl",
+        "ls -a; curl https://example.com/a:b", "grep -a needle:hay file", "the curl of hair -u turns", "MAX_PASSWORD_LENGTH=twelve",
+        "python -u main.py:app", "uvicorn -u main:app", "tar -p -x", "cp -a src:dst", "npm login --scope=@org",
+    ),
+    "sentence": (
+        "my password is wrong", "my password is not working", "My password was changed yesterday.", "the password is required",
+        "The password is case-sensitive.", "your password is too short", "the password is stored as a hash", "his password is stolen, reset it",
+        "my password is invalid", "the password is at least 12 characters long", "password: required", "password: string",
+        "password: the user's password", "password: Password of the account.", "password: optional", "password: SecretStr",
+        "password: {type: string}", "user: str, password: str", "    password: new password of the user", "password is hashed with bcrypt",
+        "the password is base64-encoded", "the password is sha256-hashed", "password: hidden", "password: invalid",
+        "our password is expired", "my password is the same as before", "What is my password?", "the root password is unknown",
+        "the admin password is missing", "the password is 12 characters", "password: string\nuser: string", "their password is never shown",
+        "passphrase: optional text", "pwd: /home/me", "the password is being changed", "Password was accepted",
+    ),
+}  # fmt: skip
+
+
 def positives() -> Iterator[tuple[str, str, str]]:
     m = Maker()
     for kind, values in secrets_by_kind(m).items():
@@ -207,7 +270,7 @@ def positives() -> Iterator[tuple[str, str, str]]:
             for step in range(3):
                 template = CONTEXTS[(number * 3 + step) % len(CONTEXTS)]
                 yield kind, template.format(value), value
-    for kind, text, secret in surroundings(m):
+    for kind, text, secret in (*surroundings(m), *told(m)):
         yield kind, text, secret or re.split("[= ]", text)[-1].strip('"')
 
 
@@ -258,6 +321,9 @@ def negatives() -> Iterator[tuple[str, Any]]:
         yield "publishable", f"AC{m.hex(32)}"
         yield "publishable", f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{m(ALNUM, 43)} user@host"
         yield "number", f"+{m(string.digits, 12)}"
+    for kind, texts in UNTOLD.items():
+        for text in texts:
+            yield kind, text
     for text in LOOK_ALIKES:
         yield "text", text
     for value in VALUES:

@@ -1,0 +1,99 @@
+"""Passwords that people tell in sentences: `my password is PASSWORD`, and a line `pwd: PASSWORD`.
+
+A value with a digit or a sign goes wherever it follows `password is`. Letters alone could be any word, so they go only
+where the sentence says whose password it is, or where a line is nothing but the name and one word; and not if they are a
+word that is said *of* passwords (`wrong`, `required`, `stored`), a type, or the name of a variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .commands import stands_for_another
+from .linear import OVERLAP, Span
+
+__all__ = ["Prose"]
+
+_NAME: Final = r"(?:pass(?:word|phrase|code|wd)|pwd)"
+_OWNERS: Final = (
+    r"my|our|his|her|their|its|root|admin|administrator|wifi|wi-fi|guest|temporary|temp|current|default|user's|account|database|db"
+    r"|server|login|master|vault|ssh|vpn|email|e-mail|mail"
+)
+# Said of a password, not one.
+_SAID: Final = frozenset(
+    """
+    wrong right correct incorrect invalid valid required optional mandatory missing empty blank unknown weak strong
+    short long secure insecure safe unsafe visible secret private public sensitive plain plaintext clear text string
+    varchar char bytes byte integer number boolean object optional nullable null none true false same different unique
+    random there here gone lost known only also just still never always now then that this what which when where
+    being about above below default unset inactive active disabled enabled good fine okay ready needed correct
+    available unavailable secretstr input output stolen broken hidden written shown given taken sent kept held found forgotten
+    currently already really simply probably definitely usually actually apparently possibly obviously automatically temporarily
+    randomly newly recently basically certainly clearly reset easy hard simple complex hash hashes masked redacted changeme protected forever
+    """.split()  # noqa: SIM905  one word a line would fill a page
+)
+_ENDINGS: Final = ("ed", "ing", "able", "ible", "less", "ory", "ous", "ive", "ful")
+_PARTS: Final = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "hash",
+    "crypt",
+    "field",
+    "param",
+    "value",
+    "your",
+    "login",
+)
+_CODED: Final = re.compile(
+    r"(?:base\d|sha|md\d|bcrypt|scrypt|argon|pbkdf|utf|aes|http|rfc|iso|\d{1,3}[\-\s]|\d{1,3}\Z|\(|>|<|\+)"
+)
+
+
+class Prose:
+    """Find passwords in sentences and in lines of notes."""
+
+    scans: tuple[str, ...] = ()
+    few: str = r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
+    lowered: bool = True
+    _pattern = re.compile(
+        rf"(?:(?P<owner>(?<![\w'\-])(?:{_OWNERS})) (?:[a-z\-]{{2,16}}+ )??)?(?<![\w.]){_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+"
+        r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{4,128}+)"
+    )
+    _end = re.compile(r"[ \t]*(?:\r?\n|\\+[nr]|\Z)")
+    _sentence = re.compile(r"[.,;!?]*(?:[\"'`\\)]|\s|\Z)")
+
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
+            if match.start() >= stop:
+                return
+            first = match.start("value")
+            value = match["value"].rstrip(".,;!?)")
+            if len(value) < 4 or stands_for_another(value) or not self._tells(text, low, match, value):
+                continue
+            yield first, first + len(value), "password"
+
+    def _tells(self, text: str, low: str, match: re.Match[str], value: str) -> bool:
+        if any(char.isdigit() or char in "!@#%^*+~" for char in value):
+            return match["sign"] != ":" and _CODED.match(value) is None
+        if (
+            not value.isalpha()
+            or value in _SAID
+            or value.endswith(_ENDINGS)
+            or any(p in value for p in _PARTS)
+        ):
+            return False
+        end = match.start("value") + len(value)
+        if match["sign"] == ":":
+            # A line of its own, and not a field of a program: those are spelled in more ways than small letters.
+            begins = low.rfind("\n", max(0, match.start() - 160), match.start()) + 1
+            before = low[max(begins, match.start() - 160) : match.start()]
+            alone = not before.strip() or before.rstrip().endswith((",", ";", "|", ":", "/"))
+            written = text[match.start("value") : end]
+            return alone and len(value) >= 6 and written.islower() and self._end.match(low, end) is not None
+        told = match["owner"] is not None or match["colon"] is not None or match["quote"] is not None
+        return told and self._sentence.match(low, end) is not None
