@@ -25,6 +25,9 @@ _TOOLS: Final[dict[str, str]] = {
     ),
     "letter": r"redis-cli|ldap(?:search|add|modify|delete|passwd|whoami)",
 }
+_ANY_TOOL: Final = (
+    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client"
+)
 _GAP: Final = r"[ \t\"'\\,=]"
 _VALUE: Final = r"[^\s\"'\\]{1,256}+"
 _VARIABLES: Final = r"(?:PASSWORD|PASSWD|PASSPHRASE|_PASS|_PWD)"
@@ -50,12 +53,10 @@ def stands_for_another(value: str) -> bool:
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
-    scans: tuple[str, ...] = ()
-    few: str = (
-        r"(?:curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client)"
-        r"(?s:.)*?[ \"'t]-(?:[uUpaw]|-[a-z])"
-        rf"|{_VARIABLES}=[^\s]|(?:machine|default|login)(?s:.)+?password"
+    scans: tuple[str, ...] = (
+        rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t]-(?:[uUpaw]|-[a-z])|{_VARIABLES}=[^\s]|(?:machine|default|login)(?s:.)+?password",
     )
+    few: str = ""
     lowered: bool = False
     _pattern = re.compile(
         "|".join(

@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from .commands import Commands
 from .credentials import Credentials, InnerCredentials
 from .keynames import added_scan, line_scans
-from .linear import BLOCK, OVERLAP, Detector, Scan, Span, is_text, lower, matcher, regions
+from .linear import BLOCK, OVERLAP, Detector, Scan, Span, any_of, is_text, lower, matcher, regions
 from .personal import PERSONAL, Personal
 from .prose import Prose
 from .surroundings import Assignments, PrivateKeys, Schemes, UrlSecrets, UrlSignatures
@@ -47,27 +47,24 @@ class Examiner:
         )
         raw = [detector for detector in detectors if not detector.lowered]
         lowered = [detector for detector in detectors if detector.lowered]
-        self._raw: tuple[Scan, ...] = tuple(map(matcher, _scans(raw)))
-        self._low: tuple[Scan, ...] = tuple(map(matcher, _scans(lowered)))
-        self._line_low = tuple(map(matcher, _line_scans(lowered, names)))
+        self._raw: Scan = any_of(_scans(raw)) if raw else _never
+        self._low: Scan = any_of(_scans(lowered)) if lowered else _never
+        self._line_low: Scan = any_of(_line_scans(lowered, names))
         # For short texts the number of tests costs more than their speed.
         together = [*_scans(raw), *(f"(?i:{scan})" for scan in _scans(lowered))]
         self._any: Scan = matcher("|".join(together)) if together else _never
 
     def clean(self, line: str | bytes) -> bool:
         """Say whether a serialised line certainly holds nothing; see `Redactor.clean`."""
-        for scan in self._raw:
-            if scan(line):
-                return False
+        if self._raw(line):
+            return False
         if type(line) is str and not line.isascii():
             try:
                 line = line.encode()
             except UnicodeEncodeError:
                 return False
-        low = line.lower()
-        for scan in self._line_low:
-            if scan(low):
-                return False
+        if self._line_low(line.lower()):
+            return False
         # What is no Unicode text cannot be scanned.
         return type(line) is str or line.isascii() or is_text(line)
 
@@ -81,7 +78,7 @@ class Examiner:
             if not text.isascii() and not is_text(text):
                 return self._search(text, lower(text)), True
             low = lower(text)
-            if not any(scan(text) for scan in self._raw) and not any(scan(low) for scan in self._low):
+            if not self._raw(text) and not self._low(low):
                 return [], False
         return self._search(text, low), True
 
@@ -140,7 +137,7 @@ def _line_scans(lowered: Sequence[Detector], names: Iterable[str]) -> list[str]:
     scans = _scans(lowered)
     if len(scans) >= 2:
         # What is looked for in text and among keys begins alike: one search finds both.
-        scans = ["|".join([words, scans[0], *scans[2:]]), f"{keys}|{scans[1]}"]
+        scans = [f"{words}|{scans[0]}", "|".join([keys, *scans[1:]])]
     else:
         scans = [words, keys, *scans]
     added = added_scan(names)

@@ -8,7 +8,7 @@ blocks that the scan points at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -20,6 +20,7 @@ __all__ = [
     "Detector",
     "Scan",
     "Span",
+    "any_of",
     "is_text",
     "lower",
     "matcher",
@@ -81,6 +82,24 @@ def matcher(pattern: str) -> Scan:
     """
     test = SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
     return test.isinstance_python
+
+
+def any_of(patterns: Sequence[str]) -> Scan:
+    """Compile several patterns into one call, each searched for by itself: together they would be searched for slowly.
+
+    Args:
+        patterns: As for `matcher`; at least one.
+    """
+    if len(patterns) == 1:
+        return matcher(patterns[0])
+    choices: list[core_schema.CoreSchema | tuple[core_schema.CoreSchema, str]] = [
+        core_schema.str_schema(pattern=pattern, regex_engine="rust-regex") for pattern in patterns
+    ]
+    # An error of its own for all of them, or one would be put together for each.
+    union = core_schema.union_schema(
+        choices, mode="left_to_right", custom_error_type="none", custom_error_message="none"
+    )
+    return SchemaValidator(union).isinstance_python
 
 
 def suspects(scan: Scan, text: str) -> bool:

@@ -29,6 +29,7 @@ _SHORTEST: Final = 8
 _MAX_EMBEDDED: Final = 4
 _LONGEST_JSON: Final = 1 << 20
 _LONGEST_KEY: Final = 64
+_LONGEST_NAME: Final = 32
 _MOST_KEYS: Final = 4096
 _OTHER_KINDS: Final = frozenset(
     {
@@ -92,7 +93,9 @@ class Redactor:
         sets = tuple(dict.fromkeys([patterns] if isinstance(patterns, str) else patterns))
         self.numbers = "card" in sets or "phone" in sets
         self._examiner = Examiner(sets, self.names)
+        self._clean = self._examiner.clean
         self._harmless: set[str] = set()
+        self.open_keys: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
 
     def clean(self, line: str | bytes) -> bool:
@@ -104,7 +107,7 @@ class Redactor:
         Returns:
             True only when nothing is there; False where something may be, and always when `scan_sufficient` is False.
         """
-        return self.scan_sufficient and self._examiner.clean(line)
+        return self.scan_sufficient and self._clean(line)
 
     def redact(self, value: Any) -> Any:
         """Return the value without its secrets; the same object when it held none.
@@ -133,10 +136,12 @@ class Redactor:
             path: Where it stands, for a censor function.
             embedded: In how many layers of JSON inside text it was found.
         """
-        if len(text) < _SHORTEST:
+        if len(text) < _SHORTEST or text in self._harmless:
             return text
         spans, suspected = self._examiner.spans(text)
         if not suspected:
+            if len(text) <= _LONGEST_NAME:
+                self._remember(text)
             return text
         if embedded < _MAX_EMBEDDED and len(text) <= _LONGEST_JSON and text.lstrip()[:1] in ("{", "["):
             structured = self._embedded(text, path, embedded)
@@ -150,10 +155,14 @@ class Redactor:
             return name
         found = self.text(name, path, _MAX_EMBEDDED)
         if found is name and len(name) <= _LONGEST_KEY:
-            if len(self._harmless) >= _MOST_KEYS:
-                self._harmless.clear()
-            self._harmless.add(name)
+            self._remember(name)
         return found
+
+    def _remember(self, text: str) -> None:
+        # Names of models, projects and states come again and again; nothing long is kept, and nothing suspected.
+        if len(self._harmless) >= _MOST_KEYS:
+            self._harmless.clear()
+        self._harmless.add(text)
 
     def _embedded(self, text: str, path: Path, embedded: int) -> str | None:
         # Tool arguments and bodies are JSON inside a string; read as such, no quoting can hide a value.

@@ -16,6 +16,8 @@ __all__ = ["HIDDEN", "REMOVED", "Path", "Walk", "steps_of"]
 
 HIDDEN: Final = "[redacted:unreadable]"
 _DEPTH: Final = 120
+_LONGEST_KEY: Final = 64
+_MOST_KEYS: Final = 4096
 _HEADER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -37,6 +39,7 @@ class Host(Protocol):
     root: PathNode | None
     numbers: bool
     tracks: bool
+    open_keys: set[str]
 
     def text(self, text: str, path: Path, embedded: int) -> str:
         """Return a text without its secrets."""
@@ -69,7 +72,7 @@ class Walk:
         embedded: In how many layers of JSON inside text the value was found.
     """
 
-    __slots__ = ("_embedded", "_host", "_seen", "_tracks", "_within")
+    __slots__ = ("_embedded", "_host", "_seen", "_simple", "_tracks", "_within")
 
     def __init__(self, host: Host, within: tuple[str, ...], embedded: int = 0) -> None:
         self._host = host
@@ -77,6 +80,8 @@ class Walk:
         self._embedded = embedded
         self._seen: dict[int, Any] = {}
         self._tracks = host.tracks
+        # Without paths, names of the user's own or a function that asks for places, a key alone tells.
+        self._simple = not host.tracks and host.root is None and not host.names
 
     def value(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
         """Return a value without its secrets, `REMOVED` for nothing.
@@ -108,7 +113,11 @@ class Walk:
             known = self._seen[identity]
             return "[circular]" if known is _IN_PROGRESS else known
         self._seen[identity] = _IN_PROGRESS
-        found = self._container(value, nodes, path, depth)
+        try:
+            found = self._container(value, nodes, path, depth)
+        except BaseException:
+            del self._seen[identity]
+            raise
         self._seen[identity] = found
         return found
 
@@ -133,9 +142,11 @@ class Walk:
             return HIDDEN
 
     def _dict(self, value: dict[Any, Any], nodes: _Nodes, path: Path, depth: int) -> Any:
+        named = _named_value(value)
+        if named is None and not nodes and self._simple and self._holds_nothing(value, depth):
+            return value
         changed = False
         out: list[tuple[Any, Any]] = []
-        named = _named_value(value)
         for key, item in value.items():
             name = key if isinstance(key, str) else _decoded(key)
             here = (path, key) if self._tracks else None
@@ -144,10 +155,38 @@ class Walk:
             except Exception:  # noqa: BLE001  what cannot be examined is hidden, and only that
                 found = HIDDEN
             fresh = self._host.key(name, here)
+            if self._simple and fresh is key and len(key) <= _LONGEST_KEY and name_kind(key) is None:
+                self._note_open(key)
             changed = changed or found is not item or fresh is not name
             if found is not REMOVED:
                 out.append((key if fresh is name else fresh, found))
         return _rebuilt(out) if changed else value
+
+    def _holds_nothing(self, value: dict[Any, Any], depth: int) -> bool:
+        """Say whether all keys are known to be open ones and no value changes; in a hurry, for almost all are so."""
+        known, text_of, embedded = self._host.open_keys, self._host.text, self._embedded
+        try:
+            for key, item in value.items():
+                if type(key) is not str or key not in known:
+                    return False
+                kind = type(item)
+                if kind is str:
+                    if text_of(item, None, embedded) is not item:
+                        return False
+                    continue
+                if item is None or kind is bool or kind is float:
+                    continue
+                if self.value(item, (), None, depth + 1) is not item:
+                    return False
+        except Exception:  # noqa: BLE001  the slower way hides what cannot be examined, and only that
+            return False
+        return True
+
+    def _note_open(self, key: str) -> None:
+        known = self._host.open_keys
+        if len(known) >= _MOST_KEYS:
+            known.clear()
+        known.add(key)
 
     def _item(
         self,
