@@ -8,27 +8,37 @@ stands for one. A command ends with its line; its words may be items of a list, 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import ClassVar, Final
 
-from .linear import OVERLAP, Span
+from .linear import OVERLAP, Span, matcher, suspects
 
 __all__ = ["Commands", "stands_for_another"]
 
-# By the sort of option that gives the password: the programs.
+# The programs, by the sort of option that gives the password.
 _TOOLS: Final[dict[str, str]] = {
-    "pair": r"curl|wget",
-    "joined": r"mysql(?:dump|admin|import|show|check|sh)?|mariadb(?:-dump|-admin)?",
-    "option": (
-        r"sshpass|mongo(?:sh|dump|restore|export|import)?|(?:docker|podman|nerdctl|buildah|skopeo|az|oc|cf|helm registry) login"
-        r"|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client"
-    ),
-    "letter": r"redis-cli|ldap(?:search|add|modify|delete|passwd|whoami)",
-}
+    "curl": "pair", "wget": "pair",
+    "mysql": "joined", "mysqldump": "joined", "mysqladmin": "joined", "mysqlimport": "joined", "mysqlshow": "joined",
+    "mysqlcheck": "joined", "mysqlsh": "joined", "mariadb": "joined", "mariadb-dump": "joined", "mariadb-admin": "joined",
+    "sshpass": "option", "mongo": "option", "mongosh": "option", "mongodump": "option", "mongorestore": "option",
+    "mongoexport": "option", "mongoimport": "option", "docker login": "option", "podman login": "option",
+    "nerdctl login": "option", "buildah login": "option", "skopeo login": "option", "registry login": "option",
+    "az login": "option", "oc login": "option", "cf login": "option", "cqlsh": "option", "sqlplus": "option",
+    "rabbitmqadmin": "option", "clickhouse-client": "option",
+    "redis-cli": "letter", "ldapsearch": "letter", "ldapadd": "letter", "ldapmodify": "letter", "ldapdelete": "letter",
+    "ldappasswd": "letter", "ldapwhoami": "letter",
+}  # fmt: skip
+_ENDS: Final = ("\n", ";", "&&", "|")
+_ASSIGNED: Final = ("PASSWORD=", "PASSWD=", "PASSPHRASE=", "_PASS=", "_PWD=")
 _ANY_TOOL: Final = (
     "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client"
 )
 _GAP: Final = r"[ \t\"'\\,=]"
+# No variable begins so.
+_FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
+_REACH: Final = 512
 _VALUE: Final = r"[^\s\"'\\]{1,256}+"
 _VARIABLES: Final = r"(?:PASSWORD|PASSWD|PASSPHRASE|_PASS|_PWD)"
 
@@ -45,6 +55,7 @@ _VARIABLE: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def stands_for_another(value: str) -> bool:
     """Say whether a value is a variable, a placeholder or the word for what belongs there, and no secret."""
     return value.lower().strip(".,;:!?)") in _WORDS or _VARIABLE.match(value) is not None
@@ -58,17 +69,18 @@ class Commands:
     )
     few: str = ""
     lowered: bool = False
+    # Every branch begins with a letter that is meant, so that the search looks at no others.
     _pattern = re.compile(
         "|".join(
             (
-                *(rf"(?P<{sort}>(?<![\w.\-/])(?:{tools})(?![\w\-=:/]))" for sort, tools in _TOOLS.items()),
-                r"(?P<end>\n|;|&&|\|)",
-                r"(?P<dash>(?<=[ \t\"'])-)",
-                rf"(?P<variable>(?<![A-Za-z])[A-Z0-9_]{{0,48}}?{_VARIABLES}=)",
-                r"(?P<netrc>(?<![\w\-])login(?=\s))",
+                "-(?=[uUpaw\\-])",
+                r"login(?=[\s\\])",
+                *map(re.escape, (*_ENDS, *_ASSIGNED, *sorted(_TOOLS, key=len, reverse=True))),
             )
         )
     )
+    _left = frozenset(string.ascii_letters + string.digits + "_.-/")
+    _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
     _given: ClassVar[dict[str, re.Pattern[str]]] = {
         "pair": re.compile(
             rf"(?:(?:-u|-U|--user|--proxy-user){_GAP}{{0,8}}+[^\s:\"'\\]{{0,128}}+:(?P<value>{_VALUE})"
@@ -84,45 +96,60 @@ class Commands:
     }
     _environment = re.compile(r"\\*[\"']?(?P<value>[^\s\"'\\`&;|,(){}<>]{4,256}+)")
     _netrc = re.compile(
-        r"login(?:\s|\\+[nt]){1,8}+(?P<name>[^\s\\]{1,128}+)(?:\s|\\+[nt]){1,8}+(?:account(?:\s|\\+[nt]){1,8}+[^\s\\]{1,128}+"
+        r"login(?:\s|\\+[nt]){1,8}+[^\s\\]{1,128}+(?:\s|\\+[nt]){1,8}+(?:account(?:\s|\\+[nt]){1,8}+[^\s\\]{1,128}+"
         rf"(?:\s|\\+[nt]){{1,8}}+)?password(?:\s|\\+[nt]){{1,8}}+(?P<value>{_VALUE})"
     )
     _machine = re.compile(
         r"(?:machine(?:\s|\\+[nt]){1,8}+(?:[^\s\\]{0,128}[.0-9][^\s\\]{0,128}|localhost)|(?:\A|\n|\\n)default)(?:\s|\\+[nt]){1,8}+\Z"
     )
 
+    def __init__(self) -> None:
+        # Most options of commands give a variable or nothing; that ends here, at a price of nanoseconds a letter.
+        self._hopeful = matcher(
+            rf"-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:{_FIRST}|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}{{0,8}}{_FIRST}"
+            rf"|{_VARIABLES}=\\*[\"']?{_FIRST}|login"
+        )
+
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         limit = min(len(text), stop + OVERLAP)
-        tool = ""
-        since = start
+        if not suspects(self._hopeful, text[start:limit]):
+            return
+        tool, since = "", start
         for match in self._pattern.finditer(text, start, limit):
-            sort = match.lastgroup or ""
-            at = match.start()
-            if sort == "end":
+            word, at = match[0], match.start()
+            found = None
+            if word == "-":
+                if at - since < _REACH:
+                    found = self._option(text, at, limit, tool)
+                elif at >= stop:
+                    return
+            elif word in _ENDS:
                 # A backslash at the end of a line goes on with the command.
                 if text[at - 1 : at] != "\\":
                     tool = ""
                     if at >= stop:
                         return
-                continue
-            if sort == "dash":
-                found = self._given[tool].match(text, at, limit) if tool and at - since < OVERLAP else None
-                group = "long" if found is not None and found["long"] else "value"
-            elif sort == "variable":
-                found, group = (
-                    self._environment.match(text, match.end(), limit) if at < stop else None,
-                    "value",
-                )
-            elif sort == "netrc":
-                found, group = self._entry(text, at, limit) if at < stop else None, "value"
-            else:
-                if at >= stop:
-                    return
-                tool, since = sort, at
-                continue
-            if found is not None and not stands_for_another(found[group]):
-                yield *found.span(group), "password"
+            elif at < stop:
+                if word in _ASSIGNED:
+                    found = self._environment.match(text, match.end(), limit)
+                elif self._begins(text, at):
+                    if word == "login":
+                        found = self._entry(text, at, limit)
+                    elif text[match.end() : match.end() + 1] not in self._right:
+                        tool, since = _TOOLS[word], at
+            if found is not None and not stands_for_another(found[found.lastgroup or ""]):
+                yield *found.span(found.lastgroup or ""), "password"
+
+    def _option(self, text: str, at: int, limit: int, tool: str) -> re.Match[str] | None:
+        if not tool or text[at - 1 : at] not in " \t\"'":
+            return None
+        return self._given[tool].match(text, at, limit)
+
+    def _begins(self, text: str, at: int) -> bool:
+        """Say whether a word begins here; the letter of an escape is none of it."""
+        before = text[at - 1 : at]
+        return before not in self._left or (before == "n" and text[at - 2 : at - 1] == "\\")
 
     def _entry(self, text: str, at: int, limit: int) -> re.Match[str] | None:
         found = self._netrc.match(text, at, limit)

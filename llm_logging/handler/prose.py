@@ -8,6 +8,7 @@ word that is said *of* passwords (`wrong`, `required`, `stored`), a type, or the
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,7 +17,7 @@ from .linear import OVERLAP, Span
 
 __all__ = ["Prose"]
 
-_NAME: Final = r"(?:pass(?:word|phrase|code|wd)|pwd)"
+_NAME: Final = r"p(?:ass(?:word|phrase|code|wd)|wd)"
 _OWNERS: Final = (
     r"my|our|his|her|their|its|root|admin|administrator|wifi|wi-fi|guest|temporary|temp|current|default|user's|account|database|db"
     r"|server|login|master|vault|ssh|vpn|email|e-mail|mail"
@@ -48,6 +49,7 @@ _PARTS: Final = (
     "your",
     "login",
 )
+_LETTERS: Final = frozenset(string.ascii_letters + string.digits + "_.")
 _CODED: Final = re.compile(
     r"(?:base\d|sha|md\d|bcrypt|scrypt|argon|pbkdf|utf|aes|http|rfc|iso|\d{1,3}[\-\s]|\d{1,3}\Z|\(|>|<|\+)"
 )
@@ -60,9 +62,9 @@ class Prose:
     few: str = r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
     lowered: bool = True
     _pattern = re.compile(
-        rf"(?:(?P<owner>(?<![\w'\-])(?:{_OWNERS})) (?:[a-z\-]{{2,16}}+ )??)?(?<![\w.]){_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+"
-        r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{4,128}+)"
+        rf"{_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{{4,128}}+)"
     )
+    _owner = re.compile(rf"(?<![\w'\-])(?:{_OWNERS}) (?:[a-z\-]{{2,16}} )?\Z")
     _end = re.compile(r"[ \t]*(?:\r?\n|\\+[nr]|\Z)")
     _sentence = re.compile(r"[.,;!?]*(?:[\"'`\\)]|\s|\Z)")
 
@@ -71,6 +73,8 @@ class Prose:
         for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
             if match.start() >= stop:
                 return
+            if text[match.start() - 1 : match.start()] in _LETTERS:
+                continue
             first = match.start("value")
             value = match["value"].rstrip(".,;!?)")
             if len(value) < 4 or stands_for_another(value) or not self._tells(text, low, match, value):
@@ -95,5 +99,9 @@ class Prose:
             alone = not before.strip() or before.rstrip().endswith((",", ";", "|", ":", "/"))
             written = text[match.start("value") : end]
             return alone and len(value) >= 6 and written.islower() and self._end.match(low, end) is not None
-        told = match["owner"] is not None or match["colon"] is not None or match["quote"] is not None
-        return told and self._sentence.match(low, end) is not None
+        told = (
+            match["colon"]
+            or match["quote"]
+            or self._owner.search(low[max(0, match.start() - 40) : match.start()])
+        )
+        return bool(told) and self._sentence.match(low, end) is not None
