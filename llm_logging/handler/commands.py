@@ -130,14 +130,11 @@ class Commands:
                     tool = ""
                     if at >= stop:
                         return
+            elif at < stop and word in _TOOLS:
+                if self._begins(text, at) and text[match.end() : match.end() + 1] not in self._right:
+                    tool, since = _TOOLS[word], at
             elif at < stop:
-                if word in _ASSIGNED:
-                    found = self._environment.match(text, match.end(), limit)
-                elif self._begins(text, at):
-                    if word == "login":
-                        found = self._entry(text, at, limit)
-                    elif text[match.end() : match.end() + 1] not in self._right:
-                        tool, since = _TOOLS[word], at
+                found = self._assigned(text, word, match.end(), limit)
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 yield *found.span(found.lastgroup or ""), "password"
 
@@ -145,6 +142,11 @@ class Commands:
         if not tool or text[at - 1 : at] not in " \t\"'":
             return None
         return self._given[tool].match(text, at, limit)
+
+    def _assigned(self, text: str, word: str, end: int, limit: int) -> re.Match[str] | None:
+        if word in _ASSIGNED:
+            return self._environment.match(text, end, limit)
+        return self._entry(text, end - len(word), limit) if self._begins(text, end - len(word)) else None
 
     def _begins(self, text: str, at: int) -> bool:
         """Say whether a word begins here; the letter of an escape is none of it."""
