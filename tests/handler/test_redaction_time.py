@@ -1,4 +1,4 @@
-"""Time is linear in the text, whatever the text, and small on a line that holds nothing."""
+"""Time is linear in the text, whatever the text, and small on a line that holds nothing; see also `test_redaction_linear`."""
 
 import json
 import time
@@ -20,6 +20,7 @@ def seconds(text: str) -> float:
     return time.process_time() - begun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile(10))
 def test_no_text_takes_more_than_its_share(name):
     text = hostile(2_000_000)[name]
@@ -27,6 +28,7 @@ def test_no_text_takes_more_than_its_share(name):
     assert taken / len(text) * 1e9 <= NANOSECONDS, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile(10))
 def test_four_times_the_text_takes_about_four_times_as_long(name):
     small, large = (hostile(size)[name] for size in (500_000, 2_000_000))

@@ -1,0 +1,89 @@
+"""Work is linear in the text, counted, not timed: characters handed to the precise patterns, and matches tried there."""
+
+import re
+
+import pytest
+
+from llm_logging.handler import examining
+from llm_logging.handler.redaction import Redactor
+from tests.benchmarks.redact import hostile
+
+
+class Counted:
+    """A compiled pattern that counts how often it is asked, what it may look at, and what it finds."""
+
+    work = 0
+
+    def __init__(self, pattern):
+        self.pattern = pattern
+
+    def _looks(self, text, start=0, stop=None, found=None):
+        end = len(text) if stop is None else min(stop, len(text))
+        Counted.work += 16 + ((found.end() if found is not None else end) - start)
+        return found
+
+    def search(self, text, start=0, stop=None):
+        found = self.pattern.search(text, start, len(text) if stop is None else stop)
+        return self._looks(text, start, stop, found)
+
+    def match(self, text, start=0, stop=None):
+        found = self.pattern.match(text, start, len(text) if stop is None else stop)
+        # A match that fails ends at once: no pattern here begins with what can be long.
+        Counted.work += 16 + (found.end() - start if found is not None else 0)
+        return found
+
+    def finditer(self, text, start=0, stop=None):
+        end = len(text) if stop is None else min(stop, len(text))
+        Counted.work += end - start
+        for match in self.pattern.finditer(text, start, end):
+            Counted.work += 16
+            yield match
+
+    def __getattr__(self, name):
+        return getattr(self.pattern, name)
+
+
+def work(redactor, text):
+    Counted.work = 0
+    redactor.redact_text(text)
+    return Counted.work
+
+
+@pytest.fixture
+def redactor(monkeypatch):
+    """A redactor whose patterns count what they do."""
+    made = Redactor()
+    for detector, _ in made._examiner._detectors:
+        for holder in (detector, type(detector)):
+            for name, value in list(vars(holder).items()):
+                if isinstance(value, re.Pattern):
+                    monkeypatch.setattr(holder, name, Counted(value))
+    return made
+
+
+@pytest.mark.parametrize("name", hostile(10))
+def test_a_text_four_times_as_long_is_four_times_the_work(name, redactor):
+    small, large = (work(redactor, hostile(size)[name]) for size in (100_000, 400_000))
+    assert large <= 4.4 * small + 20_000, name
+
+
+@pytest.mark.parametrize("name", hostile(10))
+def test_no_text_is_looked_at_more_than_a_few_times(name, redactor):
+    text = hostile(200_000)[name]
+    assert work(redactor, text) <= 24 * len(text), name
+
+
+def test_the_count_tells_a_square_from_a_line(redactor, monkeypatch):
+    class Square:
+        scans, few, lowered = (), "a", False
+
+        def spans(self, text, low, start, stop):
+            pattern = Counted(re.compile("b"))
+            for at in range(start, stop, 64):
+                pattern.search(text, at)
+            yield from ()
+
+    square = (Square(), (examining.matcher("a"),))
+    monkeypatch.setattr(redactor._examiner, "_detectors", (square,))
+    monkeypatch.setattr(redactor._examiner, "_raw", examining.matcher("a"))
+    assert work(redactor, "a" * 40_000) > 8 * work(redactor, "a" * 10_000)
