@@ -123,7 +123,7 @@ class LLMFileHandler(logging.Handler):
         on_rotate: Callable[[Path], object] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
-        flush_bytes: int = 256 << 10,
+        flush_bytes: int = 1 << 20,
         flush_interval: float = 0.05,
         spool: Literal["auto", "shm", "root", "off"] = "auto",
         overflow: Literal["drop_new", "drop_old"] = "drop_new",
@@ -241,7 +241,7 @@ class LLMFileHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and emit it; without the handler's lock, which the buffer does not need."""
-        outcome: Any = self.filter(record)
+        outcome: Any = self.filter(record) if self.filters else True
         if isinstance(outcome, logging.LogRecord):
             record = outcome
         if outcome:
