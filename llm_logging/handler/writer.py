@@ -272,21 +272,25 @@ class Writer:
 
     def _start(self) -> Spool:
         with self._start_lock:
-            if self._spool is None:
+            spool = self._spool
+            if spool is None:
                 hook_exit()
                 say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
-                self._begin(Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored))
-            spool = self._spool
-        assert spool is not None
+                # Not read again: another thread may close at any moment, and the spool then says so.
+                spool = self._begin(
+                    Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored)
+                )
         if self._thread is None:
             self._recover()
         return spool
 
-    def _begin(self, spool: Spool) -> None:
-        if self._spool is not None:
+    def _begin(self, spool: Spool) -> Spool:
+        """Put a spool in its place; return the one that is there."""
+        begun = self._spool
+        if begun is not None:
             # A signal handler or a finaliser that logs came in between, in this very thread.
             spool.ring.close(remove=True)
-            return
+            return begun
         self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
         self._closing = False
         # In its place before the thread runs: what the thread has to say goes through it.
@@ -297,6 +301,7 @@ class Writer:
                 # Refused while the interpreter goes down: then callers write by themselves.
                 thread.start()
                 self._thread = thread
+        return spool
 
     def recover_soon(self) -> None:
         """Begin to write what killed processes left, if there is any."""
