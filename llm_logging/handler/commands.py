@@ -39,7 +39,7 @@ _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
 _FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
 _REACH: Final = 512
-_VALUE: Final = r"[^\s\"'\\]{1,256}+"
+_VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
 _VARIABLES: Final = r"(?:PASSWORD|PASSWD|PASSPHRASE|_PASS|_PWD)"
 
 _WORDS: Final = frozenset(
@@ -83,7 +83,7 @@ class Commands:
     _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
     _given: ClassVar[dict[str, re.Pattern[str]]] = {
         "pair": re.compile(
-            rf"(?:(?:-u|-U|--user|--proxy-user){_GAP}{{0,8}}+[^\s:\"'\\]{{0,128}}+:(?P<value>{_VALUE})"
+            rf"(?:(?:-u|-U|--user|--proxy-user){_GAP}{{0,8}}+[^\s:\"'\\\[]{{0,128}}+:(?P<value>{_VALUE})"
             rf"|--(?:http-|ftp-|proxy-)?password{_GAP}{{1,8}}+(?P<long>(?!-){_VALUE}))"
         ),
         "joined": re.compile(rf"(?:-p(?P<value>{_VALUE})|--password{_GAP}{{1,8}}+(?P<long>(?!-){_VALUE}))"),
@@ -115,7 +115,7 @@ class Commands:
         limit = min(len(text), stop + OVERLAP)
         if not suspects(self._hopeful, text[start:limit]):
             return
-        tool, since = "", start
+        tool, since, held = "", start, start
         for match in self._pattern.finditer(text, start, limit):
             word, at = match[0], match.start()
             found = None
@@ -126,17 +126,22 @@ class Commands:
                     return
             elif word in _ENDS:
                 # A backslash at the end of a line goes on with the command.
-                if text[at - 1 : at] != "\\":
+                if at >= held and text[at - 1 : at] != "\\":
                     tool = ""
                     if at >= stop:
                         return
             elif at < stop and word in _TOOLS:
-                if self._begins(text, at) and text[match.end() : match.end() + 1] not in self._right:
+                if (
+                    at >= held
+                    and self._begins(text, at)
+                    and text[match.end() : match.end() + 1] not in self._right
+                ):
                     tool, since = _TOOLS[word], at
             elif at < stop:
                 found = self._assigned(text, word, match.end(), limit)
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
-                yield *found.span(found.lastgroup or ""), "password"
+                first, held = found.span(found.lastgroup or "")
+                yield first, held, "password"
 
     def _option(self, text: str, at: int, limit: int, tool: str) -> re.Match[str] | None:
         if not tool or text[at - 1 : at] not in " \t\"'":
