@@ -77,7 +77,12 @@ class Prose:
                 continue
             first = match.start("value")
             value = match["value"].rstrip(".,;!?)")
-            if len(value) < 4 or stands_for_another(value) or not self._tells(text, low, match, value):
+            if (
+                value in _SAID
+                or len(value) < 4
+                or stands_for_another(value)
+                or not self._tells(text, low, match, value)
+            ):
                 continue
             yield first, first + len(value), "password"
 

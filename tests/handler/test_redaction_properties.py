@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from llm_logging.handler.redaction import Redactor
 
-from .corpus import NAMES, Maker, named, positives, secrets_by_kind, surroundings
+from .corpus import NAMES, Maker, named, positives, secrets_by_kind, surroundings, told
 
 # More examples for a longer search: LLM_LOGGING_FUZZ=100.
 FUZZ = int(os.environ.get("LLM_LOGGING_FUZZ", "1"))
@@ -20,7 +20,7 @@ REDACTOR = Redactor()
 PERSONAL = Redactor(patterns=("credentials", "email", "phone", "card", "iban", "ip"))
 SECRETS = [value for values in secrets_by_kind(Maker(3)).values() for value in values]
 
-SURROUNDED = [text for _, text, _ in surroundings(Maker(5))]
+SURROUNDED = [text for _, text, _ in (*surroundings(Maker(5)), *told(Maker(5)))]
 
 
 def one_of_list(items):
