@@ -14,7 +14,7 @@ from typing import Any
 from .decompress import Decompressor, decompressor
 from .eventstream import EventStreamDecoder, is_event_stream
 from .fold import Extraction, ResponseFold
-from .plain import mapping
+from .plain import from_json, mapping
 from .sse import LineDecoder, SSEDecoder
 
 __all__ = ["BodyReader"]
@@ -299,6 +299,6 @@ def _parsed(data: bytes) -> Any:
     if len(data) > _THIN_FROM:
         data = _BASE64.sub(b'""', _NUMBERS.sub(b"[]", data))
     try:
-        return json.loads(data)
+        return from_json(data)
     except (ValueError, RecursionError):
         return None

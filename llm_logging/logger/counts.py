@@ -57,9 +57,11 @@ _BEDROCK_METRICS = frozenset({"inputTokenCount", "outputTokenCount"})
 
 def _number(values: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
-        number = whole_number(values.get(name))
-        if number is not None:
-            return number
+        value = values.get(name)
+        if value is not None:
+            number = whole_number(value)
+            if number is not None:
+                return number
     return None
 
 

@@ -30,6 +30,17 @@ __all__ = [
 
 # xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
 _TICKS_PER_DOLLAR = Decimal(10) ** 10
+# Where any of the amounts below is to be found; most responses have none.
+_MONEY = frozenset(
+    {
+        "cost",
+        "cost_in_usd_ticks",
+        "estimated_cost",
+        "pydantic_ai_gateway",
+        "provider_metadata",
+        "providerMetadata",
+    }
+)
 _MAX_MESSAGE = 2_000
 _REASON_NAMES = (
     "finish_reason",
@@ -147,6 +158,8 @@ def _decimal(value: Any) -> Decimal | None:
 
 def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:
     """Return what the provider or gateway itself says it charges for this response."""
+    if _MONEY.isdisjoint(values) and (usage is None or _MONEY.isdisjoint(usage)):
+        return None
     for amount, source in _costs(values, usage or {}):
         if amount is not None:
             return Cost(amount=amount, currency="USD", source=source)

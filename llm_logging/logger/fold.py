@@ -10,7 +10,6 @@ over the first and the last (Anthropic: merged by field). A stream that ends bef
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,7 +31,7 @@ from .facts import (
     usage_of,
 )
 from .generated import carries_content, plain_delta, texts_of
-from .plain import mapping, plain, shallow, text
+from .plain import from_json, mapping, plain, shallow, text
 
 __all__ = ["Extraction", "ResponseFold"]
 
@@ -91,6 +90,8 @@ _TIMED = frozenset(
         "prompt_eval_duration",
         "total_duration",
         "amazon-bedrock-invocationMetrics",
+        "prompt_time",
+        "total_time",
     }
 )
 _MAX_WRAPPERS = 4
@@ -319,7 +320,7 @@ class ResponseFold:
         tier = service_tier_of(values, usage)
         if tier is not None:
             self._tier = tier
-        if not _TIMED.isdisjoint(values) or usage is not None:
+        if not _TIMED.isdisjoint(values) or (usage is not None and not _TIMED.isdisjoint(usage)):
             found = first_token_time_of(values, usage)
             self._first_token_ms = found if found is not None else self._first_token_ms
             found = provider_latency_of(values, usage)
@@ -380,7 +381,7 @@ def _added(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(data)
+        found = from_json(data)
         if isinstance(found, dict):
             return found
     return {}
