@@ -9,8 +9,10 @@ from ..logger.body import BodyReader
 from ..logger.fold import Extraction
 from ..logger.providers import Route
 from ..logger.stream import Ending
+from ..logger.surroundings import running
 from ..schema import Usage
 from .attempts import Attempt
+from .background import id_of, waiting
 from .observation import Observation, guarded, report
 
 __all__ = ["Exchange"]
@@ -31,6 +33,7 @@ class Exchange:
         "_content",
         "_content_came",
         "_ended",
+        "_provider",
         "_reader",
         "_streamed",
         "estimate",
@@ -48,6 +51,11 @@ class Exchange:
         self._content_came = False
         self.estimate: Callable[[str | None], Usage | None] | None = None
         self._ended = False
+        self._provider: str | None = None
+
+    def running(self) -> running:
+        """Return what the code inside of the call sees, a context manager."""
+        return self.observation.running()
 
     def answered(
         self, status: int, headers: Mapping[str, str], route: Route, *, stream: bool, content: bool
@@ -62,6 +70,7 @@ class Exchange:
             content: Whether to keep what was generated.
         """
         self.status = status
+        self._provider = route.provider
         self._content = content
         kind = headers.get("content-type", "")
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < 400
@@ -118,7 +127,19 @@ class Exchange:
             found.usage = self.estimate(found.text)
         if not self._content:
             found.text = None
-        self.observation.settle(found, how, error)
+        response_id = found.provider_response_id
+        if response_id is not None and self._to_be_fetched(found):
+            key = id_of(self._provider, response_id)
+            self.observation.hold(found, key)
+            waiting.hold(key, self.observation)
+        else:
+            self.observation.settle(found, how, error)
+
+    def _to_be_fetched(self, found: Extraction) -> bool:
+        """Say whether the answer is made in the background; a stream that broke off shows only some of it."""
+        if self._streamed:
+            return not found.complete and found.background_since is not None
+        return found.running
 
     @property
     def over(self) -> bool:

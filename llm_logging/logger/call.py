@@ -248,6 +248,20 @@ class LLMCall:
             elif not found.complete:
                 self._left = "incomplete" if how == "exhausted" else how
 
+    def hold(self, found: Extraction, key: str) -> None:
+        """Note that the answer is being made elsewhere, and log that as a pending line; `settle` and `end` follow.
+
+        Args:
+            found: What is known by now.
+            key: The id of its lines from now on, where none was logged yet.
+        """
+        self.learn(found)
+        if not self._pending:
+            if self._fields.get("request_group") == self.id:
+                self._fields["request_group"] = key
+            self.id = key
+        self._log({**self._learned, **self._fields, "status": "pending"}, logging.INFO)
+
     def _close(self) -> None:
         if self._logged or self._began is None:
             return

@@ -14,6 +14,7 @@ from ..schema import Cost, ErrorInfo
 from .plain import first, mapping, plain, text
 
 __all__ = [
+    "UNFINISHED",
     "cost_of",
     "error_of",
     "finish_reasons_of",
@@ -30,6 +31,9 @@ __all__ = [
 
 # xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
 _TICKS_PER_DOLLAR = Decimal(10) ** 10
+UNFINISHED = frozenset({"queued", "in_progress"})
+"""What the Responses API says of an answer that is still being made."""
+
 # Where any of the amounts below is to be found; most responses have none.
 _MONEY = frozenset(
     {
@@ -139,6 +143,8 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
     if values.get("object") == "response":
         details = mapping(values.get("incomplete_details"))
         reason = text(details.get("reason")) or text(values.get("status"))
+        if reason in UNFINISHED:
+            reason = None
     else:
         reason = text(first(values, *_REASON_NAMES)) or text(mapping(values.get("delta")).get("stop_reason"))
     return {} if reason is None else {0: reason}

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..schema import Cost, ErrorInfo, Usage
 from .counts import counts_tokens, is_usage, normalise_counts
 from .facts import (
+    UNFINISHED,
     cost_of,
     error_of,
     finish_reasons_of,
@@ -52,6 +53,8 @@ class Extraction:
         error: What a failed body or event reports.
         complete: False for a stream that broke off before its last event.
         text: The generated text, where it was asked to be kept.
+        state: The state of an answer that is kept by the provider (Responses API): `queued`, `completed` ...
+        background_since: When an answer that is made in the background was asked for, in seconds since 1970.
     """
 
     usage: Usage | None = None
@@ -65,6 +68,13 @@ class Extraction:
     error: ErrorInfo | None = None
     complete: bool = True
     text: str | None = None
+    state: str | None = None
+    background_since: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Say whether the answer is still being made, and has to be asked for again."""
+        return self.state in UNFINISHED
 
 
 _FINAL_KINDS = frozenset(
@@ -118,6 +128,8 @@ class ResponseFold:
         "_latency_ms",
         "_model",
         "_request_id",
+        "_since",
+        "_state",
         "_stream",
         "_streamed",
         "_text",
@@ -140,6 +152,8 @@ class ResponseFold:
         self._error: ErrorInfo | None = None
         self._first_token_ms: float | None = None
         self._latency_ms: float | None = None
+        self._state: str | None = None
+        self._since: float | None = None
         self._text: list[str] | None = [] if keep_text else None
 
     def add(self, item: Any, *, event: str | None = None, failed: bool = False) -> bool | None:
@@ -224,6 +238,8 @@ class ResponseFold:
             error=self._error,
             complete=complete,
             text=None if self._text is None else "".join(self._text),
+            state=self._state,
+            background_since=self._since,
         )
 
     # What an event is wrapped in ------------------------------------------------------------------------------
@@ -310,6 +326,11 @@ class ResponseFold:
         if failed or kind == "error" or values.get("error"):
             self._error = error_of(values, failed=failed) or self._error
         self._read_finish(values)
+        if values.get("object") == "response":
+            self._state = text(values.get("status")) or self._state
+            created = values.get("created_at")
+            if values.get("background") is True and isinstance(created, (int, float)):
+                self._since = created
         usage = usage_of(values)
         if usage is None and is_usage(values):
             usage = values
