@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.estimate import Counter
 from ..logger.failures import is_cancellation
+from . import aiohttp
 from .observation import report
 from .response_streams import response_streams
 from .watching import Begun, HTTPRequest, Watch, telling_headers
@@ -214,6 +215,8 @@ def instrument(
 ) -> None:
     """Log the LLM calls of every httpx and httpx2 client made from now on; a second call changes nothing.
 
+    Where aiohttp is installed, its sessions are logged, too: google-genai's asynchronous half takes it then.
+
     Args:
         log: See `LoggedTransport`.
         hosts: See `LoggedTransport`.
@@ -221,18 +224,21 @@ def instrument(
         content: See `LoggedTransport`.
 
     Raises:
-        ConfigurationError: Neither library is installed.
+        ConfigurationError: None of the libraries is installed.
     """
     modules = [module for module in map(_optional, _LIBRARIES) if module is not None]
-    if not modules:
+    has_aiohttp = _optional("aiohttp") is not None
+    if not modules and not has_aiohttp:
         raise ConfigurationError(
-            "instrument: expected httpx or httpx2, neither is installed; pip install httpx brings it",
+            "instrument: expected httpx, httpx2 or aiohttp, none is installed; pip install httpx brings it",
             code=ErrorCode.MISSING_DEPENDENCY,
         )
     for module in modules:
         for client in (module.Client, module.AsyncClient):
             if client not in _originals:
                 _wrap(client, log, hosts, pending=pending, content=content)
+    if has_aiohttp:
+        aiohttp.instrument(log, hosts=hosts, pending=pending, content=content)
 
 
 def uninstrument() -> None:
@@ -240,6 +246,7 @@ def uninstrument() -> None:
     for client, original in list(_originals.items()):
         client.__init__ = original
         del _originals[client]
+    aiohttp.uninstrument()
 
 
 def _optional(name: str) -> Any:

@@ -286,5 +286,5 @@ def test_a_stream_cut_in_the_middle(both, scenario):
     assert both.run(scenario)[0] == "raised"
     entry = both.sink.final[-1]
     assert (entry.status, entry.http_status) == ("error", 200)
-    assert entry.error.type == "RemoteProtocolError"
+    assert entry.error.type in ("RemoteProtocolError", "ClientPayloadError")
     assert entry.usage is None or entry.usage.source == "partial"
