@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar, overload
 from ..clock import clock
 from ..context import current_scope
 from ..schema import RecordPayload
+from .deadlines import ask_whether_timed_out
 from .decorated import decorated
 from .dispatch import dispatch, require_sinks
 from .failures import failure_of, is_cancellation
@@ -66,6 +67,7 @@ class LLMCall:
         self._ended: float | None = None
         self._left: str | None = None
         self._logged = False
+        self._cancelled: BaseException | None = None
         self._inside = False
         self._streams: list[_Watcher] = []
         self._running: running | None = None
@@ -244,7 +246,7 @@ class LLMCall:
             self._learned.update(self._failure(error))
         elif how != "exhausted" or not found.complete:
             if how != "exhausted" and not self._arrived:
-                self._learned.update(failure_of(error) if error is not None else _CANCELLED)
+                self._learned.update(_CANCELLED if error is None else self._failure(error))
             elif not found.complete:
                 self._left = "incomplete" if how == "exhausted" else how
 
@@ -266,6 +268,20 @@ class LLMCall:
         if self._logged or self._began is None:
             return
         self._logged = True
+        # Not kept: an exception holds the frames that hold this request.
+        error, self._cancelled = self._cancelled, None
+        if error is None or not ask_whether_timed_out(error, self._cancelled_by):
+            self._log_end()
+
+    def _cancelled_by(self, timed_out: bool) -> None:
+        """Log the end of a cancelled request, once it is known who cancelled it."""
+        if timed_out:
+            self._learned.update(_TIMED_OUT)
+        self._log_end()
+
+    def _log_end(self) -> None:
+        if self._began is None:
+            return
         ended = self._ended if self._ended is not None else clock().monotonic()
         elapsed = max(0.0, ended - self._began)
         stated = self._learned.pop("provider_first_token", None)
@@ -298,12 +314,13 @@ class LLMCall:
                 traceback.print_exc(file=sys.stderr)
 
     def _failure(self, error: BaseException | Mapping[str, Any] | str) -> dict[str, Any]:
-        left = isinstance(error, BaseException) and is_cancellation(error)
-        if left and self._arrived:
+        left = error if isinstance(error, BaseException) and is_cancellation(error) else None
+        if left is not None and self._arrived:
             # Someone has had the first chunk: what was spent was used.
             self._left = "cancelled"
             return {"status": "success"}
         self._left = None
+        self._cancelled = left
         return failure_of(error)
 
     def _again(self) -> LLMCall:
@@ -317,6 +334,7 @@ def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CANCELLED: dict[str, Any] = {"status": "error", "error": {"code": "cancelled"}}
+_TIMED_OUT: dict[str, Any] = {"status": "timeout", "error": {"code": "timeout", "type": "TimeoutError"}}
 
 
 class _Watcher:

@@ -187,13 +187,21 @@ def test_cancelled_half_way(both):
     assert entry.timings.time_to_first_token_ms is not None
 
 
+async def asked(server, before):
+    """Wait until the server has been asked once more."""
+    async with asyncio.timeout(20):
+        while len(server.requests) == before:  # noqa: ASYNC110  the server is a thread
+            await asyncio.sleep(0.005)
+
+
 def test_cancelled_before_anything_came(both):
     both.play(both.sdk.answer(delay=5.0))
 
     def cancel(asker):
         async def main():
+            before = len(both.server.requests)
             task = asyncio.create_task(asker.aplain())
-            await asyncio.sleep(0.1)
+            await asked(both.server, before)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -212,6 +220,28 @@ def test_timed_out(both, scenario):
     assert time.perf_counter() - started < 4
     assert {entry.status for entry in both.sink.final} == {"timeout"}
     assert both.sink.final[-1].error.code == "timeout"
+
+
+def test_a_deadline_around_the_call(both):
+    both.play(both.sdk.answer(delay=5.0))
+
+    def hurry(asker):
+        async def main():
+            before = len(both.server.requests)
+
+            async def expire(deadline):
+                await asked(both.server, before)
+                deadline.reschedule(asyncio.get_running_loop().time())
+
+            async with asyncio.timeout(30) as deadline:
+                expiring = asyncio.create_task(expire(deadline))
+                await asker.aplain()
+                await expiring
+
+        return asyncio.run(main())
+
+    assert both.run(hurry)[:2] == ("raised", "TimeoutError")
+    assert (both.entry().status, both.entry().error.code) == ("timeout", "timeout")
 
 
 @SYNC_AND_ASYNC
