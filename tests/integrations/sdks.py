@@ -222,7 +222,12 @@ class Asker:
     def _mistral(self) -> Any:
         from mistralai.client import Mistral
 
-        return Mistral(api_key="k", server_url=self._url, timeout_ms=int(self._timeout * 1000))
+        options: dict[str, Any] = {}
+        if self._retries:
+            from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+            options["retry_config"] = RetryConfig("backoff", BackoffStrategy(10, 20, 1.1, 2000), True)
+        return Mistral(api_key="k", server_url=self._url, timeout_ms=int(self._timeout * 1000), **options)
 
     def _genai(self) -> Any:
         import httpx2
