@@ -17,6 +17,7 @@ from .observation import Observation, guarded, report
 
 __all__ = ["Exchange"]
 
+_OF_THE_BODY = frozenset({"content-type", "content-encoding"})
 _TIMEOUT_STATUSES = frozenset({408, 504})
 
 
@@ -82,7 +83,8 @@ class Exchange:
             keep_text=content or self.estimate is not None,
             embedding=route.operation in ("embeddings", "rerank"),
         )
-        self._reader.fold.headers(headers)
+        if not headers.keys() <= _OF_THE_BODY:
+            self._reader.fold.headers(headers)
         self.observation.note(http_status=self.status, stream=self._streamed or None)
 
     def bytes_arrived(self, data: bytes) -> None:
@@ -120,11 +122,12 @@ class Exchange:
         if self.status is not None and self.status >= 400:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
-        elif not self._streamed and how != "exhausted" and error is None and found.usage is not None:
+        elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
-        if self.estimate is not None and found.usage is None and self._content_came:
-            found.usage = self.estimate(found.text)
+        if self.estimate is not None and found.counted is None and self._content_came:
+            estimated = self.estimate(found.text)
+            found.counted = None if estimated is None else estimated.model_dump(exclude_none=True)
         if not self._content:
             found.text = None
         response_id = found.provider_response_id

@@ -118,8 +118,8 @@ class LLMCall:
             value = getattr(found, name)
             if value is not None:
                 learned[name] = value
-        if found.usage is not None:
-            learned["usage"] = {name: value for name, value in vars(found.usage).items() if value is not None}
+        if found.counted is not None:
+            learned["usage"] = found.counted
         if found.response_model is not None:
             learned["model"] = found.response_model
         if found.error is not None:

@@ -42,7 +42,7 @@ class Extraction:
     """What a response says about itself.
 
     Attributes:
-        usage: The tokens, normalised; None where the provider gave none.
+        counted: The tokens, normalised, as fields of `Usage` to values; None where the provider gave none.
         response_model: The model that answered.
         provider_response_id: The provider's id of the response.
         finish_reasons: Why each choice ended, in the provider's words.
@@ -57,7 +57,7 @@ class Extraction:
         background_since: When an answer that is made in the background was asked for, in seconds since 1970.
     """
 
-    usage: Usage | None = None
+    counted: dict[str, Any] | None = None
     response_model: str | None = None
     provider_response_id: str | None = None
     finish_reasons: list[str] | None = None
@@ -70,6 +70,12 @@ class Extraction:
     text: str | None = None
     state: str | None = None
     background_since: float | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens as a model."""
+        # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
+        return None if self.counted is None else Usage.model_construct(**self.counted)
 
     @property
     def running(self) -> bool:
@@ -227,7 +233,7 @@ class ResponseFold:
         complete = self._final or not self._streamed
         usage = self._usage
         return Extraction(
-            usage=None if usage is None else _usage(usage, complete=complete, embedding=self._embedding),
+            counted=None if usage is None else _counted(usage, complete=complete, embedding=self._embedding),
             response_model=self._model,
             provider_response_id=self._id or self._request_id,
             finish_reasons=[self._finish[index] for index in sorted(self._finish)] or None,
@@ -408,7 +414,7 @@ def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
     return {}
 
 
-def _usage(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> Usage | None:
+def _counted(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> dict[str, Any] | None:
     raw = plain(found)
     counts = normalise_counts(raw, embedding=embedding)
     if not counts:
@@ -417,6 +423,4 @@ def _usage(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> Usag
         return None
     total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
     source: Literal["provider", "partial"] = "provider" if complete else "partial"
-    # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
-    known: dict[str, Any] = {**counts, "total_tokens": total, "source": source, "raw": raw}
-    return Usage.model_construct(**known)
+    return {**counts, "total_tokens": total, "source": source, "raw": raw}
