@@ -91,6 +91,18 @@ def _native_usage(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return found
     if "generation_token_count" in values:
         return _picked(values, "prompt_token_count", "generation_token_count")
+    details = mapping(values.get("details"))
+    if "generated_tokens" in details:
+        # Text Generation Inference: the prompt's length is there in streams, its tokens on request.
+        known = dict(_picked(details, "input_length", "generated_tokens"))
+        prefill = details.get("prefill")
+        if isinstance(prefill, list) and prefill:
+            known.setdefault("input_length", len(prefill))
+        return known
+    results = values.get("results")
+    if isinstance(results, list) and results and "generated_token_count" in mapping(results[0]):
+        # watsonx.ai
+        return _picked(mapping(results[0]), "input_token_count", "generated_token_count")
     if "tokens_predicted" in values:
         return _picked(values, "tokens_evaluated", "tokens_predicted")
     for name in ("amazon-bedrock-invocationMetrics", "timings"):
@@ -146,7 +158,11 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
         if reason in UNFINISHED:
             reason = None
     else:
-        reason = text(first(values, *_REASON_NAMES)) or text(mapping(values.get("delta")).get("stop_reason"))
+        reason = (
+            text(first(values, *_REASON_NAMES))
+            or text(mapping(values.get("delta")).get("stop_reason"))
+            or text(mapping(values.get("details")).get("finish_reason"))
+        )
     return {} if reason is None else {0: reason}
 
 

@@ -110,6 +110,11 @@ _TIMED = frozenset(
         "total_time",
     }
 )
+# Native streams of Llama and Titan on Bedrock: the prompt's in the first event, the completion's in the last.
+_IN_PARTS = frozenset(
+    {"prompt_token_count", "generation_token_count", "inputTextTokenCount", "outputTextTokenCount"}
+)
+_BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_WRAPPERS = 4
 _LARGEST_COUNT = 2**53
 
@@ -262,6 +267,9 @@ class ResponseFold:
             if inner:
                 if kind is not None:
                     self._note_kind(kind, inner)
+                if kind == "stream-end" and "finish_reason" not in inner:
+                    # Cohere's first version says it beside.
+                    inner = {**inner, "finish_reason": values.get("finish_reason")}
                 return inner, kind
         if kind == "message_start":
             return mapping(values.get("message")), kind
@@ -333,14 +341,14 @@ class ResponseFold:
             self._error = error_of(values, failed=failed) or self._error
         self._read_finish(values)
         if values.get("object") == "response":
-            self._state = text(values.get("status")) or self._state
-            created = values.get("created_at")
-            if values.get("background") is True and isinstance(created, (int, float)):
-                self._since = created
+            self._read_state(values)
         usage = usage_of(values)
         if usage is None and is_usage(values):
             usage = values
         if usage is not None and counts_tokens(usage):
+            if usage is values.get(_BEDROCK_METRICS) and self._usage is not None:
+                # Bedrock repeats at the end of every stream what the model has told in more detail.
+                usage = self._usage
             self._take_usage(usage, kind)
             if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
                 self._embedding = True
@@ -360,6 +368,12 @@ class ResponseFold:
             headers = said.get("HTTPHeaders")
             if isinstance(headers, Mapping):
                 self.headers({str(name).lower(): str(value) for name, value in headers.items()})
+
+    def _read_state(self, values: Mapping[str, Any]) -> None:
+        self._state = text(values.get("status")) or self._state
+        created = values.get("created_at")
+        if values.get("background") is True and isinstance(created, (int, float)):
+            self._since = created
 
     def _read_finish(self, values: Mapping[str, Any]) -> None:
         reasons = finish_reasons_of(values)
@@ -388,6 +402,8 @@ class ResponseFold:
             self._usage = {**(self._usage or {}), **known}
         elif kind == "AIMessageChunk" and self._usage is not None:
             self._usage = _added(self._usage, usage)
+        elif self._usage is not None and usage.keys() <= _IN_PARTS:
+            self._usage = {**self._usage, **usage}
         else:
             self._usage = usage
 
