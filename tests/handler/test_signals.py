@@ -139,6 +139,28 @@ def test_a_caller_who_could_only_wait_for_himself_is_answered_at_once(root, isol
     assert messages(root, "m success|m0|start")
 
 
+def test_a_close_in_the_moment_of_starting_loses_no_line(root, isolated, monkeypatch):
+    from llm_logging.handler.writer import Writer
+
+    real, closed = Writer._begin, []
+
+    def begin(self, spool):
+        begun = real(self, spool)
+        if not closed:
+            closed.append(threading.Thread(target=handler.close))
+            closed[0].start()
+            closed[0].join()
+        return begun
+
+    monkeypatch.setattr(Writer, "_begin", begin)
+    handler = LLMFileHandler(root)
+    log = isolated(handler)
+    log.info("a0")
+    handler.close()
+    assert closed
+    assert_once(root, ["a0"])
+
+
 def test_what_is_stored_while_a_handler_is_closed_is_never_lost(root, isolated):
     handler = LLMFileHandler(root)
     log = isolated(handler)
