@@ -2,8 +2,8 @@
 
     GEMINI_API_KEY=... python examples/google_genai_calls.py
 
-The transports are named here, for without them the asynchronous half of google-genai takes aiohttp where that is
-installed, which nobody watches.
+The transports are this client's own. `llm_logging.integrations.httpx.instrument()` sees every client instead, also where
+the asynchronous half of google-genai takes aiohttp.
 """
 
 import logging.config

@@ -209,13 +209,19 @@ _MAX_TOKENS: Final = 2**53
 _MAX_TEXT: Final = 10_000
 _MAX_MS: Final = 1e12
 _TEXT: Final = core_schema.str_schema(min_length=1, max_length=_MAX_TEXT, strict=True)
+# As the model writes them; one that is spelt otherwise is the model's business.
+_UUID: Final = core_schema.str_schema(
+    pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", strict=True
+)
 
 
 def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
     """Return a check for one field, as strict as the model's or stricter; None where only the model knows."""
     annotation = _unwrapped(annotation)
     if name == "id":
-        return None
+        return _UUID
+    if name == "raw":
+        return core_schema.dict_schema(core_schema.str_schema(strict=True), strict=True)
     if typing.get_origin(annotation) is typing.Literal:
         return core_schema.literal_schema(list(typing.get_args(annotation)))
     if annotation is str:
@@ -241,10 +247,7 @@ def _fast_dict(model: type[BaseModel], *, extra: Literal["ignore", "forbid"]) ->
     for name, field in model.model_fields.items():
         schema = _fast_schema(name, field.annotation)
         if schema is not None:
-            required = field.is_required() or (
-                model is Usage and name in {"prompt_tokens", "completion_tokens"}
-            )
-            fields[name] = core_schema.typed_dict_field(schema, required=required)
+            fields[name] = core_schema.typed_dict_field(schema, required=field.is_required())
     return core_schema.typed_dict_schema(fields, extra_behavior=extra, strict=True)
 
 
@@ -289,8 +292,8 @@ def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str
             there are any, attributes of the user's own are not looked for, and None is returned.
 
     Returns:
-        The same fields and values as `LLMRequestLogEntry(...).line_fields()`, values of attributes as they came, or
-        None where only the model knows.
+        The same fields and values as `LLMRequestLogEntry(...).line_fields()`, values of attributes and of the raw usage
+        as they came, or None where only the model knows.
     """
     try:
         entry: dict[str, Any] = _FAST(fields)
@@ -325,21 +328,27 @@ def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str
         else:
             known = any(name in entry and name in fields for name in _EVIDENCE)
             entry["status"] = "success" if known else "pending"
-    entry["id"] = clock().new_id()
+    if "id" not in entry:
+        entry["id"] = clock().new_id()
     return entry
 
 
 def _complete_usage(usage: dict[str, Any]) -> bool:
     """Set the total; say whether the rules of usage hold."""
-    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    total = prompt + completion
-    if usage.get("total_tokens", total) != total:
+    get = usage.get
+    prompt, completion = get("prompt_tokens"), get("completion_tokens")
+    if prompt is None and completion is None:
+        return False
+    total = (prompt or 0) + (completion or 0)
+    if get("total_tokens", total) != total:
         return False
     usage["total_tokens"] = total
     if len(usage) > 3:
-        get = usage.get
         writes = get("cache_write_tokens")
-        if get("cache_read_tokens", 0) + (writes or 0) > prompt or get("reasoning_tokens", 0) > completion:
+        cached = get("cache_read_tokens", 0) + (writes or 0)
+        if (prompt is not None and cached > prompt) or (
+            completion is not None and get("reasoning_tokens", 0) > completion
+        ):
             return False
         if "cache_write_1h_tokens" in usage and (writes is None or usage["cache_write_1h_tokens"] > writes):
             return False

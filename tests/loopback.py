@@ -92,6 +92,9 @@ class Loopback:
             def log_message(self, *args: Any) -> None:
                 pass
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 if self.headers.get("transfer-encoding", "") == "chunked":
                     body = b""

@@ -245,6 +245,11 @@ FIELDS = frozenset({*LLMRequestLogEntry.model_fields, *FLAT_FIELDS, "request_id"
 TOKENS = frozenset(Usage.model_fields)
 _when = st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1), timezones=st.just(dt.UTC))
 _plain_text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+_raw = st.dictionaries(
+    _plain_text,
+    st.one_of(st.integers(0, 99), _plain_text, st.dictionaries(_plain_text, st.integers(), max_size=2)),
+    max_size=3,
+)
 _latency = st.one_of(st.floats(0, 1e9), st.integers(0, 10**9))
 
 
@@ -288,21 +293,27 @@ well_formed = st.one_of(
                     "tags",
                 )
             },
+            "id": st.uuids().map(str),
             "attempt": st.integers(1, 2**31),
             "request_type": st.sampled_from(["chat", "tool", "workflow"]),
             "output_format_hint": st.sampled_from(["text", "markdown", "json"]),
             "status": st.sampled_from(["pending", "success", "error", "timeout"]),
             "http_status": st.integers(100, 599),
             "stream": st.booleans(),
-            "usage": st.fixed_dictionaries(
-                {"prompt_tokens": st.integers(100, 2**40), "completion_tokens": st.integers(100, 2**40)},
-                optional={
-                    "cache_read_tokens": st.integers(0, 50),
-                    "cache_write_tokens": st.integers(10, 50),
-                    "reasoning_tokens": st.integers(0, 100),
-                    "audio_prompt_tokens": st.integers(0, 2**53),
-                    "source": st.sampled_from(["provider", "partial", "estimated"]),
-                },
+            "usage": st.one_of(
+                st.fixed_dictionaries(
+                    {"prompt_tokens": st.integers(100, 2**40), "completion_tokens": st.integers(100, 2**40)},
+                    optional={
+                        "cache_read_tokens": st.integers(0, 50),
+                        "cache_write_tokens": st.integers(10, 50),
+                        "reasoning_tokens": st.integers(0, 100),
+                        "audio_prompt_tokens": st.integers(0, 2**53),
+                        "source": st.sampled_from(["provider", "partial", "estimated"]),
+                        "raw": _raw,
+                    },
+                ),
+                st.fixed_dictionaries({"prompt_tokens": st.integers(0, 9)}, optional={"raw": _raw}),
+                st.fixed_dictionaries({"completion_tokens": st.integers(0, 9)}, optional={"raw": _raw}),
             ),
             "timings": st.fixed_dictionaries(
                 {}, optional=dict.fromkeys(sorted(Timings.model_fields), _latency)

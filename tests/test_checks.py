@@ -299,3 +299,19 @@ def test_forgiving_says_nothing_of_what_is_right() -> None:
     entry, reasons = forgive(LLMRequestLogEntry, IDENTITY)
     assert entry is not None
     assert reasons == []
+
+
+def test_a_raw_usage_of_anything_is_written_and_an_id_is_kept() -> None:
+    raw = {"prompt_tokens": 3, "when": NOW, "deep": [{"bytes": b"x"}], "none": None}
+    own = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        **IDENTITY,
+        "usage": {"prompt_tokens": 3, "raw": raw},
+    }
+    built, line = forgiven(own)
+    assert (built.invalid, line["id"]) == (0, own["id"])
+    assert line["usage"]["raw"]["when"] == "2026-01-15T12:00:00.000000Z"
+    assert line["usage"]["raw"]["deep"] == [{"bytes": "x"}]
+    assert own["usage"] == {"prompt_tokens": 3, "raw": raw}
+    for spelt in ("{00000000-0000-4000-8000-000000000001}", "00000000-0000-4000-8000-00000000000A"):
+        assert forgiven({**own, "id": spelt})[1]["id"] == spelt.strip("{}").lower()

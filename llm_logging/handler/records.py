@@ -150,6 +150,9 @@ def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
         extras = body.get("attributes")
         if extras is not None and not plain(extras):
             body["attributes"] = jsonable(extras)
+        raw = body["usage"].get("raw") if "usage" in body else None
+        if raw is not None and not plain(raw):
+            body["usage"]["raw"] = jsonable(raw)
     return body
 
 
@@ -265,6 +268,10 @@ def _request(
     record: logging.LogRecord, own: Mapping[str, Any], context: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Built:
     merged = {**defaults, **context, **own} if defaults or context else dict(own)
+    if not record.exc_info:
+        body = _checked(merged, micros_of(record))
+        if body is not None:
+            return Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
     if any(value is None for value in own.values()):
         merged.update(
             (key, value)

@@ -9,12 +9,15 @@ from ..logger.body import BodyReader
 from ..logger.fold import Extraction
 from ..logger.providers import Route
 from ..logger.stream import Ending
+from ..logger.surroundings import running
 from ..schema import Usage
 from .attempts import Attempt
+from .background import id_of, waiting
 from .observation import Observation, guarded, report
 
 __all__ = ["Exchange"]
 
+_OF_THE_BODY = frozenset({"content-type", "content-encoding"})
 _TIMEOUT_STATUSES = frozenset({408, 504})
 
 
@@ -31,6 +34,7 @@ class Exchange:
         "_content",
         "_content_came",
         "_ended",
+        "_provider",
         "_reader",
         "_streamed",
         "estimate",
@@ -48,6 +52,11 @@ class Exchange:
         self._content_came = False
         self.estimate: Callable[[str | None], Usage | None] | None = None
         self._ended = False
+        self._provider: str | None = None
+
+    def running(self) -> running:
+        """Return what the code inside of the call sees, a context manager."""
+        return self.observation.running()
 
     def answered(
         self, status: int, headers: Mapping[str, str], route: Route, *, stream: bool, content: bool
@@ -62,6 +71,7 @@ class Exchange:
             content: Whether to keep what was generated.
         """
         self.status = status
+        self._provider = route.provider
         self._content = content
         kind = headers.get("content-type", "")
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < 400
@@ -73,7 +83,8 @@ class Exchange:
             keep_text=content or self.estimate is not None,
             embedding=route.operation in ("embeddings", "rerank"),
         )
-        self._reader.fold.headers(headers)
+        if not headers.keys() <= _OF_THE_BODY:
+            self._reader.fold.headers(headers)
         self.observation.note(http_status=self.status, stream=self._streamed or None)
 
     def bytes_arrived(self, data: bytes) -> None:
@@ -111,14 +122,27 @@ class Exchange:
         if self.status is not None and self.status >= 400:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
-        elif not self._streamed and how != "exhausted" and error is None and found.usage is not None:
+        elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
-        if self.estimate is not None and found.usage is None and self._content_came:
-            found.usage = self.estimate(found.text)
+        if self.estimate is not None and found.counted is None and self._content_came:
+            estimated = self.estimate(found.text)
+            found.counted = None if estimated is None else estimated.model_dump(exclude_none=True)
         if not self._content:
             found.text = None
-        self.observation.settle(found, how, error)
+        response_id = found.provider_response_id
+        if response_id is not None and self._to_be_fetched(found):
+            key = id_of(self._provider, response_id)
+            self.observation.hold(found, key)
+            waiting.hold(key, self.observation)
+        else:
+            self.observation.settle(found, how, error)
+
+    def _to_be_fetched(self, found: Extraction) -> bool:
+        """Say whether the answer is made in the background; a stream that broke off shows only some of it."""
+        if self._streamed:
+            return not found.complete and found.background_since is not None
+        return found.running
 
     @property
     def over(self) -> bool:

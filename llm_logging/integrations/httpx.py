@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.estimate import Counter, estimated_usage
+from ..logger.estimate import Counter
 from ..logger.failures import is_cancellation
-from ..logger.providers import Route, hosts_from_environment, route_of
-from .attempts import next_attempt
-from .exchange import Exchange
-from .observation import Observation, report, wants_content
-from .outer import covered
-from .prompts import Asked, asked
+from . import aiohttp
+from .observation import report
 from .response_streams import response_streams
+from .watching import Begun, HTTPRequest, Watch, telling_headers
 
 __all__ = ["LoggedTransport", "instrument", "uninstrument"]
 
@@ -65,12 +62,9 @@ class LoggedTransport:
     ) -> None:
         self._transport = transport
         self._made: dict[str, Any] = {}
-        self._estimate = estimate
-        self._log = log
-        self._provider = provider
-        self._hosts = {**hosts_from_environment(), **(hosts or {})}
-        self._pending = pending
-        self._content = content
+        self._watch = Watch(
+            log, provider=provider, hosts=hosts, pending=pending, content=content, estimate=estimate
+        )
         self._active: Callable[[], bool] | None = None
 
     # -- what the client calls ----------------------------------------------------------------------------------------
@@ -81,14 +75,13 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return inner.handle_request(request)
-        exchange, route, told = begun
         try:
-            with exchange.observation.running():
+            with begun.exchange.running():
                 response = inner.handle_request(request)
         except BaseException as error:
-            exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+            begun.exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
             raise
-        self._answered(exchange, route, told, request, response, asynchronous=False)
+        self._answered(begun, request, response, asynchronous=False)
         return response
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -97,14 +90,13 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return await inner.handle_async_request(request)
-        exchange, route, told = begun
         try:
-            with exchange.observation.running():
+            with begun.exchange.running():
                 response = await inner.handle_async_request(request)
         except BaseException as error:
-            exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+            begun.exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
             raise
-        self._answered(exchange, route, told, request, response, asynchronous=True)
+        self._answered(begun, request, response, asynchronous=True)
         return response
 
     def close(self) -> None:
@@ -165,90 +157,34 @@ class LoggedTransport:
             made = self._made[name] = getattr(importlib.import_module(_library_of(request)), name)()
         return made
 
-    def _begin(self, request: Any) -> tuple[Exchange, Route, Asked] | None:
-        try:
-            if request.method != "POST" or covered() or (self._active is not None and not self._active()):
-                return None
-            url = request.url
-            hosts = {url.host: self._provider} if self._provider is not None else self._hosts
-            route = route_of(url.host, url.port, url.path, hosts)
-            return None if route is None else self._observe(request, route)
-        except Exception:  # noqa: BLE001  an error of ours must not reach the call
-            report()
+    def _begin(self, request: Any) -> Begun | None:
+        if self._active is not None and not self._active():
             return None
+        return self._watch.begin(request.method, functools.partial(_described, request))
 
-    def _observe(self, request: Any, route: Route) -> tuple[Exchange, Route, Asked] | None:
-        body = _body(request)
-        content = wants_content(self._log, self._content)
-        told = asked(body, content=content or self._estimate is not None)._replace(content=content)
-        headers = request.headers
-        attempt = next_attempt(
-            (str(request.url), hash(body) if isinstance(body, bytes) else None),
-            headers.get("x-stainless-retry-count"),
-        )
-        observation = Observation.begin(
-            self._log,
-            pending=self._pending,
-            model=told.model or route.model or "unknown",
-            provider=route.provider,
-            operation=route.operation,
-            stream=(told.stream or route.stream) or None,
-            attempt=attempt.number,
-            request_group=attempt.group or None,
-            messages=told.messages if content else None,
-        )
-        if observation is None:
-            return None
-        if not attempt.group:
-            attempt.group = observation.id
-            observation.note(request_group=attempt.group)
-        exchange = Exchange(observation, attempt)
-        if self._estimate is not None:
-            model = told.model or route.model or ""
-            exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
-        return exchange, route, told
-
-    def _answered(
-        self,
-        exchange: Exchange,
-        route: Route,
-        told: Asked,
-        request: Any,
-        response: Any,
-        *,
-        asynchronous: bool,
-    ) -> None:
+    def _answered(self, begun: Begun, request: Any, response: Any, *, asynchronous: bool) -> None:
         try:
-            headers = _telling(response.headers.raw)
+            headers = telling_headers(response.headers.raw)
             held = response.__dict__.get("_content")
             if isinstance(held, bytes):
                 # What lies in memory was decoded.
                 headers.pop("content-encoding", None)
-            stream = told.stream or route.stream
-            exchange.answered(response.status_code, headers, route, stream=stream, content=told.content)
+            begun.answered(response.status_code, headers)
             if isinstance(held, bytes):
                 # A transport that answers from memory: nobody will read the stream.
-                exchange.bytes_arrived(held)
-                exchange.ended("exhausted")
+                begun.exchange.bytes_arrived(held)
+                begun.exchange.ended("exhausted")
                 return
-            response.stream = response_streams(_library_of(request))[asynchronous](response.stream, exchange)
+            made = response_streams(_library_of(request))[asynchronous]
+            response.stream = made(response.stream, begun.exchange)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
 
 
-_TELLING = frozenset(
-    {b"content-type", b"content-encoding", b"openai-processing-ms", b"x-litellm-response-cost"}
-)
-
-
-def _telling(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers that say anything about the answer, in lower case."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _TELLING or lower.startswith(b"x-amzn-"):
-            found[lower.decode("latin-1")] = value.decode("latin-1")
-    return found
+def _described(request: Any) -> HTTPRequest:
+    url = request.url
+    retries = request.headers.get("x-stainless-retry-count")
+    return HTTPRequest(url.host, url.port, url.path, url.raw_path, functools.partial(_body, request), retries)
 
 
 def _body(request: Any) -> bytes | dict[str, Any] | None:
@@ -279,6 +215,8 @@ def instrument(
 ) -> None:
     """Log the LLM calls of every httpx and httpx2 client made from now on; a second call changes nothing.
 
+    Where aiohttp is installed, its sessions are logged, too: google-genai's asynchronous half takes it then.
+
     Args:
         log: See `LoggedTransport`.
         hosts: See `LoggedTransport`.
@@ -286,18 +224,21 @@ def instrument(
         content: See `LoggedTransport`.
 
     Raises:
-        ConfigurationError: Neither library is installed.
+        ConfigurationError: None of the libraries is installed.
     """
     modules = [module for module in map(_optional, _LIBRARIES) if module is not None]
-    if not modules:
+    has_aiohttp = _optional("aiohttp") is not None
+    if not modules and not has_aiohttp:
         raise ConfigurationError(
-            "instrument: expected httpx or httpx2, neither is installed; pip install httpx brings it",
+            "instrument: expected httpx, httpx2 or aiohttp, none is installed; pip install httpx brings it",
             code=ErrorCode.MISSING_DEPENDENCY,
         )
     for module in modules:
         for client in (module.Client, module.AsyncClient):
             if client not in _originals:
                 _wrap(client, log, hosts, pending=pending, content=content)
+    if has_aiohttp:
+        aiohttp.instrument(log, hosts=hosts, pending=pending, content=content)
 
 
 def uninstrument() -> None:
@@ -305,6 +246,7 @@ def uninstrument() -> None:
     for client, original in list(_originals.items()):
         client.__init__ = original
         del _originals[client]
+    aiohttp.uninstrument()
 
 
 def _optional(name: str) -> Any:

@@ -6,13 +6,16 @@ ChatOpenAI(..., callbacks=[LangChainLogger()])
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
+from ..logger.fold import Extraction
 from ..logger.plain import first, mapping, plain, text
+from ..logger.stream import when_abandoned
 from ..logger.usage import extract
 from ..otel_names import provider_from_otel
 from .observation import Observation, guarded, wants_content
@@ -115,6 +118,14 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
         if observation is not None:
             self._open[str(run_id)] = observation
             open_run("langchain_core", str(run_id))
+            # Of a cancelled `ainvoke` LangChain says nothing; the run's id goes with the run.
+            when_abandoned(run_id, functools.partial(self._left, str(run_id)))
+
+    @guarded
+    def _left(self, run: str) -> None:
+        observation = self._taken(run)
+        if observation is not None:
+            observation.settle(Extraction(complete=False), "left")
 
     def _taken(self, run_id: Any) -> Observation | None:
         close_run(str(run_id))

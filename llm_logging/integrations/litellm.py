@@ -8,16 +8,21 @@ are no requests and are not logged.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import sys
 import threading
 from collections.abc import Mapping
 from datetime import datetime
+from types import FrameType
 from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import failure_of
+from ..logger.fold import Extraction
 from ..logger.plain import mapping, plain
+from ..logger.stream import when_abandoned
 from ..logger.usage import extract
 from .observation import Observation, guarded, wants_content
 from .outer import close_run, covered, open_run
@@ -45,6 +50,8 @@ _OPERATIONS = {
     "text_completion": "text_completion",
     "transcription": "transcription",
 }
+
+_FRAMES = 12
 
 try:
     _Base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
@@ -82,6 +89,10 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         if covered(by_others_than="litellm"):
             return
         self._begin(model, messages, kwargs, pending=self._pending)
+        # Of calls that are cancelled and streams that are left LiteLLM says nothing, but its own record of them goes.
+        holder = _holder(kwargs)
+        if holder is not None:
+            when_abandoned(holder, functools.partial(self._left, kwargs))
 
     @guarded
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
@@ -141,6 +152,16 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         with self._lock:
             return self._open.pop(run, None)
 
+    @guarded
+    def _left(self, kwargs: Mapping[str, Any]) -> None:
+        observation = self._taken(kwargs)
+        if observation is None:
+            return
+        first = kwargs.get("completion_start_time")
+        if isinstance(first, datetime):
+            observation.chunk(True)
+        observation.settle(Extraction(complete=False), "left")
+
     def _times(self, observation: Observation, kwargs: Mapping[str, Any], start: Any, end: Any) -> None:
         """Take LiteLLM's times: its callbacks come late, from a thread of their own."""
         if not isinstance(start, datetime) or not isinstance(end, datetime):
@@ -176,3 +197,16 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             error = str(error or response or "failed")
         told = failure_of(error)
         observation.fail(error, http_status=told.get("http_status"))
+
+
+def _holder(kwargs: Any) -> Any:
+    """Return the object of LiteLLM's that holds a call's details, and lives as long as the call; None if not found."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  LiteLLM hands out the details, not their holder
+    for _ in range(_FRAMES):
+        if frame is None:
+            break
+        holder = frame.f_locals.get("self")
+        if getattr(holder, "model_call_details", None) is kwargs:
+            return holder
+        frame = frame.f_back
+    return None

@@ -122,6 +122,16 @@ class Observation:
         self._call.chunk_arrived(content=content)
 
     @guarded
+    def hold(self, found: Extraction, key: str) -> None:
+        """Log that the answer is being made in the background; the end is noted later.
+
+        Args:
+            found: What is known by now.
+            key: The id of its lines from now on, where none was logged yet.
+        """
+        self._call.hold(found, key)
+
+    @guarded
     def settle(
         self, found: Extraction, how: Ending = "exhausted", error: BaseException | None = None
     ) -> None:

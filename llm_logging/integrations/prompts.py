@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..logger.plain import mapping, plain, text
+from ..logger.plain import from_json, mapping, plain, text
 
 __all__ = ["Asked", "asked", "messages_of"]
 
@@ -40,7 +39,7 @@ def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> A
         if len(body) > _MAX_BODY or body[:1] not in (b"{", b" ", b"\n"):
             return Asked(content=content)
         try:
-            body = json.loads(body)
+            body = from_json(body)
         except (ValueError, RecursionError):
             return Asked(content=content)
     if not isinstance(body, Mapping):

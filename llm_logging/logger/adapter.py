@@ -220,7 +220,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         """Time one request, in a `with` or `async with` block, and log it whatever happens.
 
         A pending line is logged on entry and the final line, with latency, on exit; an exception is recorded
-        (a timeout as `timeout`) and goes on its way. Nothing here waits for the disk.
+        (a timeout as `timeout`, also that of an `asyncio.timeout()` around the block) and goes on its way. Nothing here
+        waits for the disk.
 
         Args:
             model: The model as requested; may come later, by `finish(model=...)`.

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar, overload
 from ..clock import clock
 from ..context import current_scope
 from ..schema import RecordPayload
+from .deadlines import ask_whether_timed_out
 from .decorated import decorated
 from .dispatch import dispatch, require_sinks
 from .failures import failure_of, is_cancellation
@@ -66,6 +67,7 @@ class LLMCall:
         self._ended: float | None = None
         self._left: str | None = None
         self._logged = False
+        self._cancelled: BaseException | None = None
         self._inside = False
         self._streams: list[_Watcher] = []
         self._running: running | None = None
@@ -116,8 +118,8 @@ class LLMCall:
             value = getattr(found, name)
             if value is not None:
                 learned[name] = value
-        if found.usage is not None:
-            learned["usage"] = {name: value for name, value in vars(found.usage).items() if value is not None}
+        if found.counted is not None:
+            learned["usage"] = found.counted
         if found.response_model is not None:
             learned["model"] = found.response_model
         if found.error is not None:
@@ -244,14 +246,42 @@ class LLMCall:
             self._learned.update(self._failure(error))
         elif how != "exhausted" or not found.complete:
             if how != "exhausted" and not self._arrived:
-                self._learned.update(failure_of(error) if error is not None else _CANCELLED)
+                self._learned.update(_CANCELLED if error is None else self._failure(error))
             elif not found.complete:
                 self._left = "incomplete" if how == "exhausted" else how
+
+    def hold(self, found: Extraction, key: str) -> None:
+        """Note that the answer is being made elsewhere, and log that as a pending line; `settle` and `end` follow.
+
+        Args:
+            found: What is known by now.
+            key: The id of its lines from now on, where none was logged yet.
+        """
+        self.learn(found)
+        if not self._pending:
+            if self._fields.get("request_group") == self.id:
+                self._fields["request_group"] = key
+            self.id = key
+        self._log({**self._learned, **self._fields, "status": "pending"}, logging.INFO)
 
     def _close(self) -> None:
         if self._logged or self._began is None:
             return
         self._logged = True
+        # Not kept: an exception holds the frames that hold this request.
+        error, self._cancelled = self._cancelled, None
+        if error is None or not ask_whether_timed_out(error, self._cancelled_by):
+            self._log_end()
+
+    def _cancelled_by(self, timed_out: bool) -> None:
+        """Log the end of a cancelled request, once it is known who cancelled it."""
+        if timed_out:
+            self._learned.update(_TIMED_OUT)
+        self._log_end()
+
+    def _log_end(self) -> None:
+        if self._began is None:
+            return
         ended = self._ended if self._ended is not None else clock().monotonic()
         elapsed = max(0.0, ended - self._began)
         stated = self._learned.pop("provider_first_token", None)
@@ -284,12 +314,13 @@ class LLMCall:
                 traceback.print_exc(file=sys.stderr)
 
     def _failure(self, error: BaseException | Mapping[str, Any] | str) -> dict[str, Any]:
-        left = isinstance(error, BaseException) and is_cancellation(error)
-        if left and self._arrived:
+        left = error if isinstance(error, BaseException) and is_cancellation(error) else None
+        if left is not None and self._arrived:
             # Someone has had the first chunk: what was spent was used.
             self._left = "cancelled"
             return {"status": "success"}
         self._left = None
+        self._cancelled = left
         return failure_of(error)
 
     def _again(self) -> LLMCall:
@@ -303,6 +334,7 @@ def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CANCELLED: dict[str, Any] = {"status": "error", "error": {"code": "cancelled"}}
+_TIMED_OUT: dict[str, Any] = {"status": "timeout", "error": {"code": "timeout", "type": "TimeoutError"}}
 
 
 class _Watcher:

@@ -57,9 +57,11 @@ _BEDROCK_METRICS = frozenset({"inputTokenCount", "outputTokenCount"})
 
 def _number(values: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
-        number = whole_number(values.get(name))
-        if number is not None:
-            return number
+        value = values.get(name)
+        if value is not None:
+            number = whole_number(value)
+            if number is not None:
+                return number
     return None
 
 
@@ -229,7 +231,7 @@ def _gemini(usage: Mapping[str, Any]) -> Counts:
             "response_tokens_details",
         ),
     )
-    return _reconciled(counts, None)
+    return _reconciled(counts, total)
 
 
 def _modality(usage: Mapping[str, Any], modality: str, *names: str) -> int | None:
@@ -312,7 +314,15 @@ _FLAVOURS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Counts]], .
     (_BEDROCK_METRICS, _bedrock),
     (frozenset({"billed_units", "tokens"}), _cohere),
     (frozenset({"prompt_eval_count", "eval_count"}), _by_names("prompt_eval_count", "eval_count")),
-    (frozenset({"inputTextTokenCount"}), _by_names("inputTextTokenCount", "outputTextTokenCount")),
+    (frozenset({"input_length", "generated_tokens"}), _by_names("input_length", "generated_tokens")),
+    (
+        frozenset({"input_token_count", "generated_token_count"}),
+        _by_names("input_token_count", "generated_token_count"),
+    ),
+    (
+        frozenset({"inputTextTokenCount", "outputTextTokenCount"}),
+        _by_names("inputTextTokenCount", "outputTextTokenCount"),
+    ),
     (frozenset({"tokens_evaluated", "tokens_predicted"}), _by_names("tokens_evaluated", "tokens_predicted")),
     (frozenset({"prompt_n", "predicted_n"}), _llama_cpp),
 )

@@ -14,6 +14,7 @@ from ..schema import Cost, ErrorInfo
 from .plain import first, mapping, plain, text
 
 __all__ = [
+    "UNFINISHED",
     "cost_of",
     "error_of",
     "finish_reasons_of",
@@ -30,6 +31,20 @@ __all__ = [
 
 # xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
 _TICKS_PER_DOLLAR = Decimal(10) ** 10
+UNFINISHED = frozenset({"queued", "in_progress"})
+"""What the Responses API says of an answer that is still being made."""
+
+# Where any of the amounts below is to be found; most responses have none.
+_MONEY = frozenset(
+    {
+        "cost",
+        "cost_in_usd_ticks",
+        "estimated_cost",
+        "pydantic_ai_gateway",
+        "provider_metadata",
+        "providerMetadata",
+    }
+)
 _MAX_MESSAGE = 2_000
 _REASON_NAMES = (
     "finish_reason",
@@ -76,6 +91,18 @@ def _native_usage(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return found
     if "generation_token_count" in values:
         return _picked(values, "prompt_token_count", "generation_token_count")
+    details = mapping(values.get("details"))
+    if "generated_tokens" in details:
+        # Text Generation Inference: the prompt's length is there in streams, its tokens on request.
+        known = dict(_picked(details, "input_length", "generated_tokens"))
+        prefill = details.get("prefill")
+        if isinstance(prefill, list) and prefill:
+            known.setdefault("input_length", len(prefill))
+        return known
+    results = values.get("results")
+    if isinstance(results, list) and results and "generated_token_count" in mapping(results[0]):
+        # watsonx.ai
+        return _picked(mapping(results[0]), "input_token_count", "generated_token_count")
     if "tokens_predicted" in values:
         return _picked(values, "tokens_evaluated", "tokens_predicted")
     for name in ("amazon-bedrock-invocationMetrics", "timings"):
@@ -128,8 +155,14 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
     if values.get("object") == "response":
         details = mapping(values.get("incomplete_details"))
         reason = text(details.get("reason")) or text(values.get("status"))
+        if reason in UNFINISHED:
+            reason = None
     else:
-        reason = text(first(values, *_REASON_NAMES)) or text(mapping(values.get("delta")).get("stop_reason"))
+        reason = (
+            text(first(values, *_REASON_NAMES))
+            or text(mapping(values.get("delta")).get("stop_reason"))
+            or text(mapping(values.get("details")).get("finish_reason"))
+        )
     return {} if reason is None else {0: reason}
 
 
@@ -147,6 +180,8 @@ def _decimal(value: Any) -> Decimal | None:
 
 def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:
     """Return what the provider or gateway itself says it charges for this response."""
+    if _MONEY.isdisjoint(values) and (usage is None or _MONEY.isdisjoint(usage)):
+        return None
     for amount, source in _costs(values, usage or {}):
         if amount is not None:
             return Cost(amount=amount, currency="USD", source=source)

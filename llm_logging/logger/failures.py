@@ -40,6 +40,7 @@ _CONNECTIONS: Final = frozenset(
     {
         "APIConnectionError",
         "ClientConnectionError",
+        "ClientPayloadError",
         "ConnectError",
         "ConnectionClosedError",
         "EndpointConnectionError",

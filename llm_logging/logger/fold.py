@@ -10,7 +10,6 @@ over the first and the last (Anthropic: merged by field). A stream that ends bef
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from ..schema import Cost, ErrorInfo, Usage
 from .counts import counts_tokens, is_usage, normalise_counts
 from .facts import (
+    UNFINISHED,
     cost_of,
     error_of,
     finish_reasons_of,
@@ -32,7 +32,7 @@ from .facts import (
     usage_of,
 )
 from .generated import carries_content, plain_delta, texts_of
-from .plain import mapping, plain, shallow, text
+from .plain import from_json, mapping, plain, shallow, text
 
 __all__ = ["Extraction", "ResponseFold"]
 
@@ -42,7 +42,7 @@ class Extraction:
     """What a response says about itself.
 
     Attributes:
-        usage: The tokens, normalised; None where the provider gave none.
+        counted: The tokens, normalised, as fields of `Usage` to values; None where the provider gave none.
         response_model: The model that answered.
         provider_response_id: The provider's id of the response.
         finish_reasons: Why each choice ended, in the provider's words.
@@ -53,9 +53,11 @@ class Extraction:
         error: What a failed body or event reports.
         complete: False for a stream that broke off before its last event.
         text: The generated text, where it was asked to be kept.
+        state: The state of an answer that is kept by the provider (Responses API): `queued`, `completed` ...
+        background_since: When an answer that is made in the background was asked for, in seconds since 1970.
     """
 
-    usage: Usage | None = None
+    counted: dict[str, Any] | None = None
     response_model: str | None = None
     provider_response_id: str | None = None
     finish_reasons: list[str] | None = None
@@ -66,6 +68,19 @@ class Extraction:
     error: ErrorInfo | None = None
     complete: bool = True
     text: str | None = None
+    state: str | None = None
+    background_since: float | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens as a model."""
+        # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
+        return None if self.counted is None else Usage.model_construct(**self.counted)
+
+    @property
+    def running(self) -> bool:
+        """Say whether the answer is still being made, and has to be asked for again."""
+        return self.state in UNFINISHED
 
 
 _FINAL_KINDS = frozenset(
@@ -91,8 +106,15 @@ _TIMED = frozenset(
         "prompt_eval_duration",
         "total_duration",
         "amazon-bedrock-invocationMetrics",
+        "prompt_time",
+        "total_time",
     }
 )
+# Native streams of Llama and Titan on Bedrock: the prompt's in the first event, the completion's in the last.
+_IN_PARTS = frozenset(
+    {"prompt_token_count", "generation_token_count", "inputTextTokenCount", "outputTextTokenCount"}
+)
+_BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_WRAPPERS = 4
 _LARGEST_COUNT = 2**53
 
@@ -117,6 +139,8 @@ class ResponseFold:
         "_latency_ms",
         "_model",
         "_request_id",
+        "_since",
+        "_state",
         "_stream",
         "_streamed",
         "_text",
@@ -139,6 +163,8 @@ class ResponseFold:
         self._error: ErrorInfo | None = None
         self._first_token_ms: float | None = None
         self._latency_ms: float | None = None
+        self._state: str | None = None
+        self._since: float | None = None
         self._text: list[str] | None = [] if keep_text else None
 
     def add(self, item: Any, *, event: str | None = None, failed: bool = False) -> bool | None:
@@ -212,7 +238,7 @@ class ResponseFold:
         complete = self._final or not self._streamed
         usage = self._usage
         return Extraction(
-            usage=None if usage is None else _usage(usage, complete=complete, embedding=self._embedding),
+            counted=None if usage is None else _counted(usage, complete=complete, embedding=self._embedding),
             response_model=self._model,
             provider_response_id=self._id or self._request_id,
             finish_reasons=[self._finish[index] for index in sorted(self._finish)] or None,
@@ -223,6 +249,8 @@ class ResponseFold:
             error=self._error,
             complete=complete,
             text=None if self._text is None else "".join(self._text),
+            state=self._state,
+            background_since=self._since,
         )
 
     # What an event is wrapped in ------------------------------------------------------------------------------
@@ -239,6 +267,9 @@ class ResponseFold:
             if inner:
                 if kind is not None:
                     self._note_kind(kind, inner)
+                if kind == "stream-end" and "finish_reason" not in inner:
+                    # Cohere's first version says it beside.
+                    inner = {**inner, "finish_reason": values.get("finish_reason")}
                 return inner, kind
         if kind == "message_start":
             return mapping(values.get("message")), kind
@@ -309,17 +340,22 @@ class ResponseFold:
         if failed or kind == "error" or values.get("error"):
             self._error = error_of(values, failed=failed) or self._error
         self._read_finish(values)
+        if values.get("object") == "response":
+            self._read_state(values)
         usage = usage_of(values)
         if usage is None and is_usage(values):
             usage = values
         if usage is not None and counts_tokens(usage):
+            if usage is values.get(_BEDROCK_METRICS) and self._usage is not None:
+                # Bedrock repeats at the end of every stream what the model has told in more detail.
+                usage = self._usage
             self._take_usage(usage, kind)
             if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
                 self._embedding = True
         tier = service_tier_of(values, usage)
         if tier is not None:
             self._tier = tier
-        if not _TIMED.isdisjoint(values) or usage is not None:
+        if not _TIMED.isdisjoint(values) or (usage is not None and not _TIMED.isdisjoint(usage)):
             found = first_token_time_of(values, usage)
             self._first_token_ms = found if found is not None else self._first_token_ms
             found = provider_latency_of(values, usage)
@@ -332,6 +368,12 @@ class ResponseFold:
             headers = said.get("HTTPHeaders")
             if isinstance(headers, Mapping):
                 self.headers({str(name).lower(): str(value) for name, value in headers.items()})
+
+    def _read_state(self, values: Mapping[str, Any]) -> None:
+        self._state = text(values.get("status")) or self._state
+        created = values.get("created_at")
+        if values.get("background") is True and isinstance(created, (int, float)):
+            self._since = created
 
     def _read_finish(self, values: Mapping[str, Any]) -> None:
         reasons = finish_reasons_of(values)
@@ -360,6 +402,8 @@ class ResponseFold:
             self._usage = {**(self._usage or {}), **known}
         elif kind == "AIMessageChunk" and self._usage is not None:
             self._usage = _added(self._usage, usage)
+        elif self._usage is not None and usage.keys() <= _IN_PARTS:
+            self._usage = {**self._usage, **usage}
         else:
             self._usage = usage
 
@@ -380,13 +424,13 @@ def _added(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(data)
+        found = from_json(data)
         if isinstance(found, dict):
             return found
     return {}
 
 
-def _usage(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> Usage | None:
+def _counted(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> dict[str, Any] | None:
     raw = plain(found)
     counts = normalise_counts(raw, embedding=embedding)
     if not counts:
@@ -395,6 +439,4 @@ def _usage(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> Usag
         return None
     total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
     source: Literal["provider", "partial"] = "provider" if complete else "partial"
-    # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
-    known: dict[str, Any] = {**counts, "total_tokens": total, "source": source, "raw": raw}
-    return Usage.model_construct(**known)
+    return {**counts, "total_tokens": total, "source": source, "raw": raw}

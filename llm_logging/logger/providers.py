@@ -117,7 +117,7 @@ _OPERATIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/messages", "chat"),
         (r"/v[12]/chat|/api/chat", "chat"),
         (r"/text/chatcompletion_v2", "chat"),
-        (r"/completions|/api/generate|/v1/generate|/v1/complete", "text_completion"),
+        (r"/completions|/generate(?:_stream)?|/v1/complete", "text_completion"),
         (r"/embeddings|/v[12]/embed|/api/embed|/multimodalembeddings", "embeddings"),
         (r"/v[12]/rerank|/rerank", "rerank"),
         (r"/images/(?:generations|edits|variations)", "image_generation"),

@@ -168,7 +168,11 @@ def _gzip(chance: random.Random, data: bytes) -> bytes:
         return packed[: -chance.choice((1, 4, 8, 9))]
     if what == 5:
         # A small bomb: far more lines, or one longer line, than the file's size suggests.
-        return gzip.compress(chance.choice((b"\x00", b"\n", b"[", b'{"a":', b" ")) * 3_000_000, 9, mtime=0)
+        return gzip.compress(
+            chance.choice((b"\x00", b"\n", b"[", b'{"a":', b" ")) * chance.choice((100_000, 1_000_000)),
+            9,
+            mtime=0,
+        )
     return packed
 
 

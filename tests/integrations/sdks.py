@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.loopback import Answer, named_sse, sse
@@ -36,6 +36,7 @@ class SDK:
         stream_type: The content type of a stream.
         refusal: An error's body.
         code: What is read from that.
+        aiohttp: Whether its asynchronous half is left to take aiohttp.
     """
 
     name: str
@@ -50,7 +51,11 @@ class SDK:
     stream_type: str = "text/event-stream"
     refusal: Any = field(default_factory=lambda: {"error": {"message": "no", "type": "t", "code": "c"}})
     code: str = "c"
-    library: str = "httpx"
+    aiohttp: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} over aiohttp" if self.aiohttp else self.name
 
     def answer(self, **options: Any) -> Answer:
         return Answer(self.plain, **options)
@@ -140,7 +145,7 @@ OLLAMA = {"model": "m-1-2026", "created_at": "2026-01-01T00:00:00Z", "done": Tru
           "prompt_eval_count": 9, "eval_count": 2}  # fmt: skip
 
 SDKS = {
-    sdk.name: sdk
+    sdk.label: sdk
     for sdk in (
         SDK("openai", "openai", "/chat/completions", chat(USAGE), CHAT_STREAM),
         SDK("groq", "groq", "/openai/v1/chat/completions", chat(USAGE), CHAT_STREAM),
@@ -186,10 +191,16 @@ SDKS = {
 }  # fmt: skip
 
 
+SDKS["google-genai over aiohttp"] = replace(SDKS["google-genai"], aiohttp=True)
+
+
 def installed(name: str) -> bool:
+    name, _, library = name.partition(" over ")
     module = {"google-genai": "google.genai"}.get(name, name)
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
+        if library:
+            importlib.import_module(library)
         return True
     return False
 
@@ -211,19 +222,21 @@ class Asker:
     def _mistral(self) -> Any:
         from mistralai.client import Mistral
 
-        return Mistral(api_key="k", server_url=self._url, timeout_ms=int(self._timeout * 1000))
+        options: dict[str, Any] = {}
+        if self._retries:
+            from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+            options["retry_config"] = RetryConfig("backoff", BackoffStrategy(10, 20, 1.1, 2000), True)
+        return Mistral(api_key="k", server_url=self._url, timeout_ms=int(self._timeout * 1000), **options)
 
     def _genai(self) -> Any:
         import httpx2
         from google import genai
 
-        # With a transport of one's own it takes httpx2; else its asynchronous half takes aiohttp where that is installed.
-        own = {"transport": httpx2.AsyncHTTPTransport()}
-        options: dict[str, Any] = {
-            "base_url": self._url,
-            "timeout": int(self._timeout * 1000),
-            "async_client_args": own,
-        }
+        options: dict[str, Any] = {"base_url": self._url, "timeout": int(self._timeout * 1000)}
+        if not self.sdk.aiohttp:
+            # With a transport of one's own it takes httpx2; else its asynchronous half takes aiohttp where that is installed.
+            options["async_client_args"] = {"transport": httpx2.AsyncHTTPTransport()}
         if self._retries:
             options["retry_options"] = {
                 "attempts": self._retries + 1,

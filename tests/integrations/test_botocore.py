@@ -2,6 +2,7 @@
 
 import gc
 import json
+import time
 
 import pytest
 
@@ -253,3 +254,40 @@ def test_an_error_of_ours_never_reaches_the_call(server, log, sink, monkeypatch,
 def test_only_bedrock_clients():
     with pytest.raises(ConfigurationError, match="bedrock-runtime"):
         instrument_client(object())
+
+
+def test_a_malformed_body(server, log, sink):
+    server.play("/converse", Answer(b'{"output": {"mess'))
+    bare = make(server).converse(modelId=MODEL, messages=MESSAGES)
+    found = make(server, log).converse(modelId=MODEL, messages=MESSAGES)
+    assert without_metadata(found) == without_metadata(bare)
+    assert (sink.only().http_status, sink.only().usage) == (200, None)
+
+
+def test_a_stream_that_stalls(server, log, sink):
+    server.play("/converse-stream", Answer([CONVERSE[:400], 5.0], content_type=STREAM_TYPE))
+    with pytest.raises(Exception) as bare:
+        list(make(server, timeout=0.2).converse_stream(modelId=MODEL, messages=MESSAGES)["stream"])
+    stream = make(server, log, timeout=0.2).converse_stream(modelId=MODEL, messages=MESSAGES)["stream"]
+    with pytest.raises(type(bare.value)):
+        list(stream)
+    assert (sink.only().status, sink.only().error.code) == ("timeout", "timeout")
+
+
+def test_chunks_arrive_when_they_are_sent(server, log, sink):
+    # All but the last event, which has the usage.
+    half = CONVERSE.rindex(b"metadata") - 40
+    server.play("/converse-stream", Answer([CONVERSE[:half], 0.3, CONVERSE[half:]], content_type=STREAM_TYPE))
+    arrived = []
+    for _ in make(server, log).converse_stream(modelId=MODEL, messages=MESSAGES)["stream"]:
+        arrived.append(time.perf_counter())
+    assert arrived[-1] - arrived[0] > 0.15
+    timings = sink.only().timings
+    assert timings.latency_ms - timings.time_to_first_token_ms > 150
+
+
+def test_a_pending_line_where_it_is_asked_for(server, log, sink):
+    server.play("/converse", Answer(WHOLE))
+    make(server, log, pending=True).converse(modelId=MODEL, messages=MESSAGES)
+    assert [line.status for line in sink.entries] == ["pending", "success"]
+    assert len({line.id for line in sink.entries}) == 1

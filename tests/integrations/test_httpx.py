@@ -13,6 +13,7 @@ import pytest
 from llm_logging.context import scope, suppressing
 from llm_logging.errors import ConfigurationError
 from llm_logging.integrations import httpx as integration
+from llm_logging.integrations import watching
 from llm_logging.integrations.httpx import LoggedTransport, instrument, uninstrument
 from llm_logging.logger.adapter import get_logger
 from tests.loopback import CUT, Answer, sse
@@ -358,9 +359,13 @@ def test_an_error_of_ours_never_reaches_the_call(library, log, sink, server, mon
     def broken(*args, **kwargs):
         raise RuntimeError("ours")
 
-    for target in ("asked", "next_attempt", "route_of", "response_streams", "wants_content"):
+    targets = (
+        *((watching, name) for name in ("asked", "next_attempt", "route_of", "wants_content")),
+        *((integration, name) for name in ("_described", "telling_headers", "response_streams")),
+    )
+    for where, target in targets:
         with monkeypatch.context() as patch, client(library, log, server) as http:
-            patch.setattr(integration, target, broken)
+            patch.setattr(where, target, broken)
             assert http.post(PATH, json=ASKED).json() == WHOLE
     for target in ("feed", "close"):
         with monkeypatch.context() as patch, client(library, log, server) as http:

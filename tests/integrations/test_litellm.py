@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import os
+import re
 
 import pytest
 
 from llm_logging.integrations.httpx import instrument, uninstrument
 from tests.integrations.sdks import SDKS
-from tests.loopback import Answer
+from tests.loopback import CUT, Answer
 
 # Its list of prices is on the network otherwise.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -26,6 +27,15 @@ pytestmark = [
 PATH = "/chat/completions"
 OPENAI = SDKS["openai"]
 MESSAGES = [{"role": "user", "content": "Say hi"}]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_the_sdk_imports_is_left_to_itself():
+    """Frozen, its hundreds of thousands of objects make no collection below slow."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +164,137 @@ def test_with_httpx_instrumented_too_each_call_is_logged_once(server, log, sink,
         assert len(sink.wait(3)) == 3
     finally:
         uninstrument()
+
+
+def outcome(ask):
+    try:
+        answer = ask()
+    except Exception as error:
+        return type(error).__qualname__, re.sub(r"[0-9.]+ seconds", "so many seconds", str(error))
+    if isinstance(answer, list):
+        return "".join(part.choices[0].delta.content or "" for part in answer if part.choices)
+    return answer.choices[0].message.content
+
+
+def sync_plain(**options):
+    return litellm.completion(**options)
+
+
+def sync_stream(**options):
+    return list(litellm.completion(stream=True, stream_options={"include_usage": True}, **options))
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  LiteLLM's callbacks and the server are threads
+            await asyncio.sleep(0.005)
+
+
+async def callbacks_are_through(sink):
+    # LiteLLM runs them in a task of its own, which ends with the loop.
+    if litellm.callbacks:
+        await until(lambda: sink.final)
+
+
+def async_plain(sink, **options):
+    async def main():
+        try:
+            return await litellm.acompletion(**options)
+        finally:
+            await callbacks_are_through(sink)
+
+    return asyncio.run(main())
+
+
+def async_stream(sink, **options):
+    async def main():
+        try:
+            made = await litellm.acompletion(stream=True, stream_options={"include_usage": True}, **options)
+            return [part async for part in made]
+        finally:
+            await callbacks_are_through(sink)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("ask", [sync_plain, sync_stream, async_plain, async_stream])
+@pytest.mark.parametrize(
+    ("answer", "options", "expected"),
+    [
+        (None, {}, ("success", 200)),
+        (lambda: OPENAI.no(401), {}, ("error", 401)),
+        (lambda: OPENAI.no(429), {}, ("error", 429)),
+        (lambda: OPENAI.no(500), {}, ("error", 500)),
+        (lambda: Answer({}, delay=5), {"timeout": 0.3}, ("timeout", 408)),
+        (lambda: Answer(b'{"id": "c1", "choices": [{"ind'), {}, ("error", None)),
+        (lambda: OPENAI.streamed([*OPENAI.stream[:2], CUT]), {}, ("error", None)),
+        ("refused", {"api_base": "http://127.0.0.1:9/v1"}, ("error", None)),
+    ],
+    ids=["answered", "401", "429", "500", "timed out", "malformed", "cut", "refused"],
+)
+def test_the_same_with_and_without_us(server, sink, callback, monkeypatch, ask, answer, options, expected):
+    streams = ask in (sync_stream, async_stream)
+    if answer is None:
+        answer = OPENAI.streamed if streams else OPENAI.answer
+    elif answer == "refused":
+        answer = OPENAI.answer
+    server.play(PATH, answer())
+    given = {"model": "openai/m-1", "api_base": f"{server.url}/v1", "api_key": "k", "messages": MESSAGES,
+             "max_retries": 0, "timeout": 5, **options}  # fmt: skip
+    if ask in (async_plain, async_stream):
+        given["sink"] = sink
+    if streams and b"[{" in answer().body:
+        pytest.skip("LiteLLM takes a stream without an event for an answer, and says nothing of it")
+    logged, litellm.callbacks = litellm.callbacks, []
+    bare = outcome(lambda: ask(**given))
+    litellm.in_memory_llm_clients_cache.flush_cache()
+    litellm.callbacks = logged
+    assert outcome(lambda: ask(**given)) == bare
+    entry = sink.wait(1)[0]
+    assert (entry.status, entry.http_status) in {
+        expected,
+        (expected[0], 500 if expected[1] is None else expected[1]),
+    }
+    assert tokens(entry) == ((9, 2) if bare == "Hi" else tokens(entry))
+    assert len(sink.final) == 1
+
+
+def test_refused_then_answered(server, sink, callback):
+    refusal = OPENAI.no(429)
+    refusal.headers["retry-after-ms"] = "10"
+    server.play(PATH, refusal, OPENAI.answer())
+    answer = litellm.completion(model="openai/m-1", api_base=f"{server.url}/v1", api_key="k", messages=MESSAGES,
+                                max_retries=2, timeout=5)  # fmt: skip
+    assert answer.choices[0].message.content == "Hi"
+    assert tokens(sink.wait(1)[-1]) == (9, 2)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_cancelled(server, sink, callback, first):
+    body = [*OPENAI.stream[:3], 5.0, *OPENAI.stream[3:]]
+    server.play(PATH, OPENAI.streamed(body) if first else OPENAI.answer(delay=5))
+    arrived = []
+
+    async def run():
+        if not first:
+            await aask(server)
+        async for chunk in await aask(server, stream=True):
+            arrived.append(chunk.choices[0].delta.content)
+
+    async def main():
+        task = asyncio.create_task(run())
+        await until(lambda: arrived[-1:] == ["i"] if first else server.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    gc.collect()
+    entry = sink.wait(1)[0]
+    assert litellm.callbacks[0]._open == {}
+    if first:
+        assert (entry.status, entry.error, entry.stream) == ("success", None, True)
+        assert entry.attributes["stream_ended"] == "left"
+    else:
+        assert (entry.status, entry.error.code) == ("error", "cancelled")

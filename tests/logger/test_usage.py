@@ -218,6 +218,27 @@ def test_usage_objects(usage, expected):
          {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}),
         # The usage object itself
         ({"prompt_tokens": 1, "completion_tokens": 2}, {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}),
+        # Text Generation Inference
+        ({"generated_text": "ab", "details": {"finish_reason": "length", "generated_tokens": 2,
+                                              "prefill": [{"id": 1}, {"id": 2}, {"id": 3}]}},
+         {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}),
+        ([{"generated_text": "ab", "details": {"finish_reason": "length", "generated_tokens": 2, "prefill": []}}],
+         {"completion_tokens": 2, "total_tokens": 2}),
+        # watsonx.ai
+        ({"model_id": "x", "results": [{"generated_text": "a", "generated_token_count": 2, "input_token_count": 9}]},
+         {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}),
+        # Gemini: the total contradicts the cached part, which is never beside the prompt
+        ({"candidates": [], "usageMetadata": {"promptTokenCount": 10, "cachedContentTokenCount": 40,
+                                              "candidatesTokenCount": 3, "totalTokenCount": 13}},
+         {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}),
+        # Cohere counts a ranking in searches: no tokens
+        ({"id": "e", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}}, None),
+        # A transcription that is billed by its length
+        ({"text": "x", "usage": {"type": "duration", "seconds": 9}}, None),
+        # vLLM
+        ({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13,
+                                   "prompt_tokens_details": None, "completion_tokens_details": None}},
+         {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}),
         # Only one of the two is known
         ({"usage": {"completion_tokens": 2}}, {"completion_tokens": 2, "total_tokens": 2}),
     ],
@@ -443,3 +464,88 @@ def test_costs_that_gateways_state():
     assert cost({"cost": float("nan")}) is None
     assert cost({"cost": -1}) is None
     assert str(extract({}, headers={"X-LiteLLM-Response-Cost": "1e-06"}).cost.amount) == "0.000001"
+
+
+def bedrock_chunks(*events):
+    return [{"chunk": {"bytes": json.dumps(event).encode()}} for event in events]
+
+
+METRICS = {"inputTokenCount": 5, "outputTokenCount": 8, "invocationLatency": 500, "firstByteLatency": 100}
+CLAUDE_START = {"type": "message_start", "message": {"id": "msg", "model": "claude", "usage": {
+    "input_tokens": 3, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 1,
+    "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}}}}  # fmt: skip
+CLAUDE = {"prompt_tokens": 153, "completion_tokens": 9, "total_tokens": 162, "cache_read_tokens": 50,
+          "cache_write_tokens": 100, "cache_write_1h_tokens": 40}  # fmt: skip
+STOPPED = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+
+
+@pytest.mark.parametrize(
+    ("events", "expected", "reasons"),
+    [
+        # Llama: the prompt in the first event, null afterwards
+        (bedrock_chunks(
+            {"generation": "a", "prompt_token_count": 5, "generation_token_count": 1, "stop_reason": None},
+            {"generation": "", "prompt_token_count": None, "generation_token_count": 8, "stop_reason": "stop",
+             "amazon-bedrock-invocationMetrics": METRICS}),
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["stop"]),
+        # Titan
+        (bedrock_chunks(
+            {"outputText": "a", "inputTextTokenCount": 5, "totalOutputTextTokenCount": None, "completionReason": None},
+            {"outputText": "", "inputTextTokenCount": None, "totalOutputTextTokenCount": 8, "completionReason": "FINISH",
+             "amazon-bedrock-invocationMetrics": METRICS}),
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["FINISH"]),
+        # Mistral on Bedrock: Bedrock's own counts are all there is
+        (bedrock_chunks(
+            {"outputs": [{"text": "a", "stop_reason": None}]},
+            {"outputs": [{"text": "", "stop_reason": "stop"}], "amazon-bedrock-invocationMetrics": METRICS}),
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["stop"]),
+        # Claude on Bedrock: the model tells more, the one-hour cache among it
+        (bedrock_chunks(
+            CLAUDE_START, STOPPED,
+            {"type": "message_stop", "amazon-bedrock-invocationMetrics": {
+                "inputTokenCount": 3, "outputTokenCount": 9, "cacheReadInputTokenCount": 50,
+                "cacheWriteInputTokenCount": 100}}),
+         CLAUDE, ["end_turn"]),
+        # Anthropic: later counts are totals, null says nothing
+        ([CLAUDE_START, {**STOPPED, "usage": {"output_tokens": 4}},
+          {**STOPPED, "usage": {"input_tokens": None, "cache_read_input_tokens": None, "output_tokens": 9}},
+          {"type": "message_stop"}],
+         CLAUDE, ["end_turn"]),
+        # Converse
+        ([{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}},
+          {"metadata": {"usage": {"inputTokens": 5, "outputTokens": 8, "totalTokens": 13}, "metrics": {"latencyMs": 1}}}],
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["end_turn"]),
+        # Cohere's first version: the reason stands beside the response
+        ([{"event_type": "stream-start", "generation_id": "g", "is_finished": False},
+          {"event_type": "text-generation", "text": "a", "is_finished": False},
+          {"event_type": "stream-end", "is_finished": True, "finish_reason": "COMPLETE", "response": {
+              "text": "a", "meta": {"billed_units": {"input_tokens": 1, "output_tokens": 8},
+                                    "tokens": {"input_tokens": 5, "output_tokens": 8}}}}],
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["COMPLETE"]),
+        # Text Generation Inference
+        ([{"index": 1, "token": {"text": "a"}, "generated_text": None, "details": None},
+          {"index": 2, "token": {"text": "b"}, "generated_text": "ab",
+           "details": {"finish_reason": "eos_token", "generated_tokens": 8, "input_length": 5}}],
+         {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}, ["eos_token"]),
+        # xAI: running totals, reasoning beside the completion
+        ([{"choices": [{"index": 0, "delta": {"content": "a"}}], "object": "chat.completion.chunk", "usage": {
+            "prompt_tokens": 5, "completion_tokens": count, "total_tokens": 105 + count,
+            "completion_tokens_details": {"reasoning_tokens": 100}}} for count in (1, 8)],
+         {"prompt_tokens": 5, "completion_tokens": 108, "total_tokens": 113, "reasoning_tokens": 100}, None),
+    ],
+    ids=["llama", "titan", "mistral", "claude on bedrock", "anthropic", "converse", "cohere 1", "tgi", "xai"],
+)  # fmt: skip
+def test_streams_whose_counts_come_in_parts(events, expected, reasons):
+    found = extract(events)
+    told = {name: value for name, value in vars(found.usage).items() if value is not None}
+    assert {name: value for name, value in told.items() if name not in ("raw", "source")} == expected
+    assert found.finish_reasons == reasons
+
+
+def test_a_chat_stream_whose_usage_was_not_asked_for():
+    chunk = {"id": "c", "object": "chat.completion.chunk", "model": "m"}
+    events = [{**chunk, "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]},
+              {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]  # fmt: skip
+    found = extract(events)
+    assert (found.usage, found.finish_reasons, found.complete) == (None, ["stop"], True)
+    assert not extract(events[:1]).complete

@@ -1,0 +1,175 @@
+"""A timeout around a request is told from a cancellation, and neither is logged twice."""
+
+import asyncio
+import gc
+import sys
+
+import pytest
+
+from llm_logging.logger.deadlines import ask_whether_timed_out
+
+
+def outcome(entry):
+    return entry.status, entry.error.code
+
+
+async def ask(log, seconds=30.0):
+    async with log.request(model="m", pending=False):
+        await asyncio.sleep(seconds)
+
+
+def test_asyncio_timeout(log, sink):
+    async def main():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await ask(log)
+        await asyncio.sleep(0)
+        assert outcome(sink.only()) == ("timeout", "timeout")
+
+    asyncio.run(main())
+    assert sink.only().error.type == "TimeoutError"
+    assert 15 < sink.only().timings.latency_ms < 5_000
+
+
+def test_a_timeout_that_ends_the_program(log, sink):
+    async def main():
+        async with asyncio.timeout(0.02):
+            await ask(log)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="wait_for runs the code in a task of its own until Python 3.12"
+)
+def test_wait_for(log, sink):
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(ask(log), 0.02))
+    assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+def test_wait_for_inside_of_the_request(log, sink):
+    async def main():
+        async with log.request(model="m"):
+            await asyncio.wait_for(asyncio.sleep(30), 0.02)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+@pytest.mark.parametrize("message", [(), ("shutting down",)])
+def test_a_cancelled_task(log, sink, message):
+    async def main():
+        task = asyncio.create_task(ask(log))
+        await asyncio.sleep(0.01)
+        task.cancel(*message)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert outcome(sink.only()) == ("error", "cancelled")
+
+    asyncio.run(main())
+    assert len(sink.final) == 1
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_clean_up_on_the_way_out_may_take_its_time(log, sink, timed):
+    async def slow():
+        try:
+            await ask(log)
+        finally:
+            await asyncio.sleep(0.05)
+
+    async def main():
+        if timed:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await slow()
+        else:
+            task = asyncio.create_task(slow())
+            await asyncio.sleep(0.02)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert outcome(sink.only()) == (("timeout", "timeout") if timed else ("error", "cancelled"))
+
+
+def test_a_timeout_further_out_than_a_cancellation(log, sink):
+    async def main():
+        task = asyncio.create_task(ask(log))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        async with asyncio.timeout(5):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert outcome(sink.only()) == ("error", "cancelled")
+
+
+def test_a_task_that_swallows_its_cancellation(log, sink, monkeypatch):
+    monkeypatch.setattr("llm_logging.logger.deadlines._PAUSES", (0.01,))
+
+    async def main():
+        async def stubborn():
+            try:
+                await ask(log)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    asyncio.run(main())
+    assert outcome(sink.only()) == ("error", "cancelled")
+
+
+def test_an_event_loop_that_is_closed_before_it_looks(log, sink):
+    loop = asyncio.new_event_loop()
+
+    async def cleaning():
+        try:
+            await ask(log)
+        finally:
+            await asyncio.get_running_loop().create_future()
+
+    task = loop.create_task(cleaning())
+    loop.call_later(0.02, task.cancel)
+    loop.call_later(0.04, loop.stop)
+    loop.run_forever()
+    assert sink.final == []
+    loop.close()
+    task._log_destroy_pending = False
+    del task, loop
+    gc.collect()
+    assert outcome(sink.wait(1)[0]) == ("error", "cancelled")
+
+
+def test_a_request_inside_of_a_request_times_out_with_it(log, sink):
+    async def main():
+        async with asyncio.timeout(0.02):
+            async with log.request(model="outer", request_type="workflow"):
+                await ask(log)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert [outcome(entry) for entry in sink.final] == [("timeout", "timeout")] * 2
+
+
+def test_outside_of_any_task():
+    told = []
+    assert not ask_whether_timed_out(asyncio.CancelledError(), told.append)
+    assert not ask_whether_timed_out(KeyboardInterrupt(), told.append)
+
+    async def main():
+        # Nobody asked this task to stop: the exception is another's.
+        assert not ask_whether_timed_out(asyncio.CancelledError(), told.append)
+
+    asyncio.run(main())
+    assert told == []
