@@ -123,7 +123,7 @@ class Watch:
     def run(self, first: int, last: int, until: float) -> int:
         """Run the cases from one number to another, or until a time; return the next number."""
         number = first
-        while number < last and time.monotonic() < until:
+        while number < last and time.monotonic() < until and not (self.sabotage and self.failures):
             with tempfile.TemporaryDirectory(
                 prefix="llm-logging-fuzz-", ignore_cleanup_errors=True
             ) as folder:
