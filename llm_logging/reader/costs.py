@@ -23,7 +23,7 @@ from .rates import known_rates
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Costs", "Kind", "kinds_in", "price_asked"]
+__all__ = ["Costs", "Kind", "kinds_in", "price_asked", "price_keys", "same_rate"]
 
 # Provider, model, service tier and pattern of tokens; and whether their counts fit each other.
 Kind = tuple[str, str, str, int, bool]
@@ -94,7 +94,7 @@ def price_asked(
     scale = max([decimals_of(rates), *(_decimals(price) for *_, price in odd if price is not None)])
     _load_rates(db, rates, scale)
     _load_odd(db, odd, scale)
-    _join(db, odd=bool(odd))
+    _make_views(db, rates, odd=bool(odd))
     return Costs(scale=scale, rates=rates, odd=len(odd), refused=sum(1 for *_, price in odd if price is None))
 
 
@@ -159,30 +159,73 @@ def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def _join(db: DuckDBPyConnection, *, odd: bool) -> None:
-    terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
+# The time of day in microseconds, also before 1970.
+_TIME_OF_DAY: Final = "epoch_us(started) - epoch_us(date_trunc('day', started))"
+
+
+def price_keys(rates: Sequence[Rate]) -> dict[str, str]:
+    """Return what a price depends on, by name, as SQL over the requests: all with the same values have one rate.
+
+    Moments, times of day and lengths of prompts stand as the last of their values at which some rate changes.
+    """
+    moments = sorted({_naive(edge) for rate in rates for edge in (rate.since, rate.until)})
+    times = sorted({edge for rate in rates for edge in (rate.day_from, rate.day_until)})
+    prompts = sorted({rate.prompt_from for rate in rates})
+    return {
+        **{name: name for name in _PRODUCT[:3]},
+        "pattern": _PATTERN,
+        "regular": _REGULAR,
+        "rate_since": _last_edge("started", [f"TIMESTAMP '{edge.isoformat(' ')}'" for edge in moments]),
+        # Most rates are the same at all times and for all prompts.
+        "rate_time": _last_edge(_TIME_OF_DAY, [str(edge) for edge in times]) if len(times) > 2 else "0",
+        "rate_prompt": _last_edge("prompt_tokens", [str(edge) for edge in prompts])
+        if len(prompts) > 1
+        else "0",
+    }
+
+
+def _last_edge(value: str, edges: Sequence[str]) -> str:
+    cases = " ".join(f"WHEN {value} >= {edge} THEN {edge}" for edge in reversed(edges))
+    return f"CASE {cases} END" if edges else "NULL"
+
+
+def same_rate(row: str, rate: str) -> str:
+    """Return the condition under which a row with the columns of `price_keys` has a rate of the table `rates`."""
+    return (
+        f"{row}.has_usage AND NOT {row}.is_reported AND {row}.regular "
+        f"AND {rate}.price_provider = {row}.price_provider AND {rate}.price_model = {row}.price_model "
+        f"AND {rate}.price_tier = {row}.price_tier AND {rate}.pattern = {row}.pattern "
+        f"AND {row}.rate_since >= {rate}.since AND {row}.rate_since < {rate}.until "
+        f"AND {row}.rate_time >= {rate}.day_from AND {row}.rate_time < {rate}.day_until "
+        f"AND {row}.rate_prompt BETWEEN {rate}.prompt_from AND {rate}.prompt_until"
+    )
+
+
+def _make_views(db: DuckDBPyConnection, rates: Sequence[Rate], *, odd: bool) -> None:
+    """Make `asked_odd`, the requests with the prices found one by one, and `priced`."""
     same_kinds = " AND ".join(f"o.{kind} = a.{kind}" for kind in KINDS)
-    listed = f"{_LISTED.replace('has_usage', 'a.has_usage').replace('started', 'a.started')}"
     # Joining nothing costs time too.
     odd_prices = (
-        f"odd_prices AS o ON {listed} AND NOT a.regular AND o.price_provider = a.price_provider "
-        "AND o.price_model = a.price_model AND o.price_tier = a.price_tier AND o.started = a.started "
-        f"AND {same_kinds}"
-        if odd
-        else "(SELECT NULL::HUGEINT AS amount) AS o ON true"
+        f"odd_prices AS o ON a.has_usage AND a.reported IS NULL AND NOT ({_of('a', _REGULAR)}) "
+        "AND o.price_provider = a.price_provider AND o.price_model = a.price_model "
+        f"AND o.price_tier = a.price_tier AND o.started = a.started AND {same_kinds}"
     )
+    source = (
+        f"asked AS a LEFT JOIN {odd_prices}" if odd else "asked AS a, (SELECT NULL::HUGEINT AS amount) AS o"
+    )
+    db.execute(f"CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT a.*, o.amount AS odd_amount FROM {source}")
+    keys = ", ".join(f"{value} AS {name}" for name, value in price_keys(rates).items() if value != name)
+    terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW priced AS
-        SELECT a.*, r.rate_no, o.amount AS odd_amount, coalesce(r.r_request + {terms}, o.amount) AS estimated,
-            a.has_usage AND a.reported IS NULL AND r.rate_no IS NULL AND o.amount IS NULL AS unpriced
-        FROM (SELECT *, {_PATTERN} AS pattern, {_REGULAR} AS regular FROM asked) AS a
-        LEFT JOIN rates AS r ON {listed} AND a.regular
-            AND r.price_provider = a.price_provider AND r.price_model = a.price_model
-            AND r.price_tier = a.price_tier AND r.pattern = a.pattern
-            AND a.started >= r.since AND a.started < r.until
-            AND epoch_us(a.started) % 86400000000 >= r.day_from AND epoch_us(a.started) % 86400000000 < r.day_until
-            AND a.prompt_tokens BETWEEN r.prompt_from AND r.prompt_until
-        LEFT JOIN {odd_prices}
+        SELECT a.*, r.rate_no, coalesce(r.r_request + {terms}, a.odd_amount) AS estimated,
+            a.has_usage AND a.reported IS NULL AND r.rate_no IS NULL AND a.odd_amount IS NULL AS unpriced
+        FROM (SELECT *, reported IS NOT NULL AS is_reported, {keys} FROM asked_odd) AS a
+        LEFT JOIN rates AS r ON {same_rate("a", "r")}
         """
     )
+
+
+def _of(table: str, condition: str) -> str:
+    return re.sub(r"\b(\w+_tokens)\b", rf"{table}.\1", condition)

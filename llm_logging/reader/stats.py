@@ -12,17 +12,18 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode
 from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
-from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .aggregate import MEASURES, base_sql, figures_of, rollup_sql, shares_sql, spread_sql
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
+from .costs import price_keys, same_rate
 from .load import Progress
 from .period import bucket_label, buckets_between
 from .quality import judge
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
+
+# Percentiles of more requests than this are asked for one after another.
+_AT_ONCE: Final = 2_000_000
 
 
 def get_stats(
@@ -76,67 +80,62 @@ def get_stats(
         made = begin(scope, options, reading, stack)
         known = None
         if cache and made.root is not None:
-            known = Answers(
-                cache_folder(cache_dir),
-                scope,
-                options,
-                made.question.period,
-                made.files,
-                made.root,
-                made.overrides,
-                made.question.now,
-            )
-            found = known.find()
-            if found is not None:
-                return found
-        compute(made, reading, stack)
-        stats = _stats_of(made)
-        if known is not None:
-            known.keep(stats)
-        return stats
+            known = Answers(cache_folder(cache_dir), made.question, made.files, made.root, made.overrides)
+        whole = known.find_whole() if known is not None else None
+        rows = known.find_rows() if known is not None and whole is not None else None
+        if whole is None or rows is None:
+            compute(made, reading, stack)
+            whole, rows = _answered(made, whole)
+            if known is not None:
+                known.keep(whole, rows)
+        # A question with other groups, or the same one put otherwise, shares what is kept of the whole.
+        return whole.model_copy(
+            update={
+                "scope": scope,
+                "period": made.question.period,
+                "group_by": list(options.group_by),
+                "breakdown": rows,
+            }
+        )
 
 
-def _stats_of(made: Answer) -> Stats:
+def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]:
+    """Return the answer without its groups, unless it is known, and the groups."""
     question = made.question
     groups = tuple(group.sql for group in question.groups)
-    spread = spread_lists(question, "priced")
-    summary: dict[str, Any] = {}
-    models: dict[str, Figures] = {}
-    breakdown: list[StatsRow] = []
+    spread = spread_lists(question, "asked_odd")
     # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
-    together: list[tuple[str, ...]] = [(), ("model",), *([groups] if groups and spread == "priced" else [])]
-    answers = _aggregate(made, ("priced", "asked"), together)
-    if groups and spread != "priced":
-        answers += _aggregate(made, (spread, spread_lists(question, "asked")), [groups])
-    for by, key, fields in answers:
-        if by == ():
-            summary = fields
-        elif by == ("model",):
-            models[str(key[0] or "")] = Figures(**fields)
-        else:
-            breakdown.append(StatsRow(**fields, group=_labels(question, key)))
-    figures = Figures(**summary)
-    ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
-    return Stats(
-        scope=question.scope,
-        period=question.period,
-        group_by=list(question.options.group_by),
-        summary=figures,
-        breakdown=_ordered(question, breakdown, figures),
-        models=dict(ordered),
-        quality=_quality(made, figures),
-    )
+    apart = spread != "asked_odd"
+    together: list[tuple[str, ...]] = [] if whole is not None else [(), ("model",)]
+    if groups and not apart:
+        together.append(groups)
+    answers = _aggregate(made, "asked_odd", "base", together) if together else []
+    if whole is None:
+        summary = next(Figures(**fields) for by, _, fields in answers if by == ())
+        models = {str(key[0] or ""): Figures(**fields) for by, key, fields in answers if by == ("model",)}
+        ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
+        whole = Stats(summary=summary, models=dict(ordered), quality=_quality(made, summary))
+    if groups and apart:
+        answers = _aggregate(made, spread, "spread_base", [groups])
+    rows = [
+        StatsRow(**fields, group=_labels(question, key)) for by, key, fields in answers if by and by == groups
+    ]
+    return whole, _ordered(question, rows, whole.summary)
 
 
 def _aggregate(
-    made: Answer, sources: tuple[str, str], sets: list[tuple[str, ...]]
+    made: Answer, source: str, base: str, sets: list[tuple[str, ...]]
 ) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
     """Return every group of every grouping: what it is grouped by, its values, its figures.
 
-    The sources are the requests with their prices, and, for percentiles, without.
+    Args:
+        made: What is behind the answer.
+        source: The requests, as `asked_odd` has them.
+        base: The name of the table of sums that is made of them.
+        sets: The groupings.
     """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(sources[0], columns))
+    made.db.execute(base_sql(base, source, columns, price_keys(made.costs.rates)))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
@@ -146,7 +145,7 @@ def _aggregate(
             by = by_bits[row["grouping"]]
             yield by, tuple(row[name] for name in by), row
 
-    rows = {(by, key): row for by, key, row in keyed(rollup_sql(columns, sets))}
+    rows = {(by, key): row for by, key, row in keyed(rollup_sql(base, columns, sets, same_rate("a", "r")))}
     for name, value, amount in (
         ("error_codes", "error", "n"),
         ("http_statuses", "http", "n"),
@@ -154,14 +153,26 @@ def _aggregate(
     ):
         for row in rows.values():
             row[name] = {}
-        for by, key, row in keyed(shares_sql(columns, sets, value, amount)):
+        for by, key, row in keyed(shares_sql(base, columns, sets, value, amount)):
             rows[by, key][name][row[value]] = row["amount"]
-    for by in sets:
-        for row in _rows(made.db, spread_sql(sources[1], by)):
-            found = rows.get((by, tuple(row[name] for name in by)))
-            if found is not None:
-                found.update(row)
+    total = made.db.execute(f"SELECT coalesce(sum(n), 0) FROM {base}").fetchone()
+    for sql in _spreads(source, columns, sets, many=bool(total and total[0] > _AT_ONCE)):
+        for by, key, row in keyed(sql):
+            rows[by, key].update(row)
     return [(by, key, figures_of(row, scale=made.costs.scale)) for (by, key), row in rows.items()]
+
+
+def _spreads(source: str, columns: list[str], sets: list[tuple[str, ...]], *, many: bool) -> Iterator[str]:
+    """Yield the queries for the percentiles: one, or for many requests one a grouping and measure.
+
+    The database holds every value that a percentile is of, so several at once take several times the memory.
+    """
+    if not many:
+        yield spread_sql(source, columns, sets, MEASURES)
+        return
+    for one in sets:
+        for measure in MEASURES:
+            yield spread_sql(source, columns, [one], [measure])
 
 
 def _rows(db: DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
