@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .overrides import Override
-from .pricing import KINDS, OPTIONAL, Product, Rate, decimals_of, merged, odd_price
+from .pricing import EVER, KINDS, NEVER, OPTIONAL, Product, Rate, decimals_of, merged, odd_price
 from .rates import known_rates
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _LISTED: Final = "has_usage AND reported IS NULL AND started IS NOT NULL"
 _PATTERN: Final = " + ".join(
     f"CASE WHEN {kind} > 0 THEN {1 << bit} ELSE 0 END" for bit, kind in enumerate(OPTIONAL)
 )
+# Whether nobody counted the tokens, which are then 0.
+_UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "pattern")
 
 
@@ -48,12 +50,16 @@ class Costs:
     Attributes:
         scale: The decimals of the unit of `estimated`.
         rates: By their number in the column `rate_no`.
-        odd: Requests that were priced one by one, their counts contradicting each other.
+        tiers: Whether some request names a service tier.
+        irregular: Whether there are counts that contradict each other.
+        odd: Requests that were priced one by one for that.
         refused: Those among them for which the list has no answer.
     """
 
     scale: int
     rates: list[Rate] = field(default_factory=list)
+    tiers: bool = False
+    irregular: bool = False
     odd: int = 0
     refused: int = 0
 
@@ -90,12 +96,21 @@ def price_asked(
     known = sorted(set(kinds))
     wanted = [Product(*kind[:4]) for kind in known if kind[4]]
     rates = merged(known_rates(wanted, overrides, folder))
-    odd = _odd_prices(db, overrides) if any(not kind[4] for kind in known) else []
+    irregular = any(not kind[4] for kind in known)
+    odd = _odd_prices(db, overrides) if irregular else []
     scale = max([decimals_of(rates), *(_decimals(price) for *_, price in odd if price is not None)])
     _load_rates(db, rates, scale)
     _load_odd(db, odd, scale)
-    _make_views(db, rates, odd=bool(odd))
-    return Costs(scale=scale, rates=rates, odd=len(odd), refused=sum(1 for *_, price in odd if price is None))
+    costs = Costs(
+        scale=scale,
+        rates=rates,
+        tiers=any(kind[2] for kind in known),
+        irregular=irregular,
+        odd=len(odd),
+        refused=sum(1 for *_, price in odd if price is None),
+    )
+    _make_views(db, costs)
+    return costs
 
 
 def _decimals(price: Decimal) -> int:
@@ -104,10 +119,9 @@ def _decimals(price: Decimal) -> int:
 
 
 def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[tuple[Any, ...]]:
-    known = ("nullif(no_prompt, false)", "nullif(no_completion, false)")
     rows = db.execute(
         f"""
-        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}, {", ".join(known)}
+        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}, {", ".join(_UNKNOWN)}
         FROM asked WHERE {_LISTED} AND NOT ({_REGULAR})
         """
     ).fetchall()
@@ -118,7 +132,7 @@ def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[t
         for kind, unknown in zip(KINDS, row[-2:], strict=False):
             counts[kind] = None if unknown else counts[kind]
         product = Product(row[0], row[1], row[2], 0)
-        priced.append((*row[:-2], odd_price(product, row[3].replace(tzinfo=UTC), counts, overrides)))
+        priced.append((*row, odd_price(product, row[3].replace(tzinfo=UTC), counts, overrides)))
     return priced
 
 
@@ -137,14 +151,16 @@ def _load_rates(db: DuckDBPyConnection, rates: Sequence[Rate], scale: int) -> No
         for number, rate in enumerate(rates)
     ]  # fmt: skip
     if rows:
-        db.executemany(f"INSERT INTO rates VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        # One statement for all: a hundred small ones take as long as reading a million requests.
+        one = f"({', '.join('?' * len(rows[0]))})"
+        db.execute(f"INSERT INTO rates VALUES {', '.join([one] * len(rows))}", [x for row in rows for x in row])
 
 
 def _load_odd(db: DuckDBPyConnection, odd: Sequence[tuple[Any, ...]], scale: int) -> None:
     kinds = ", ".join(f"{kind} BIGINT" for kind in KINDS)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE odd_prices (price_provider VARCHAR, price_model VARCHAR, price_tier VARCHAR, "
-        f"started TIMESTAMP, {kinds}, amount HUGEINT)"
+        f"started TIMESTAMP, {kinds}, no_prompt BOOLEAN, no_completion BOOLEAN, amount HUGEINT)"
     )
     rows = [[*row[:-1], _whole(row[-1], scale)] for row in odd if row[-1] is not None]
     if rows:
@@ -163,30 +179,40 @@ def _naive(moment: datetime) -> datetime:
 _TIME_OF_DAY: Final = "epoch_us(started) - epoch_us(date_trunc('day', started))"
 
 
-def price_keys(rates: Sequence[Rate]) -> dict[str, str]:
+def price_keys(costs: Costs) -> dict[str, str]:
     """Return what a price depends on, by name, as SQL over the requests: all with the same values have one rate.
 
-    Moments, times of day and lengths of prompts stand as the last of their values at which some rate changes.
+    Moments, times of day and lengths of prompts stand as the last of their values at which some rate changes. What is
+    the same for all requests is a constant, for every value that is computed and grouped by costs time.
     """
-    moments = sorted({_naive(edge) for rate in rates for edge in (rate.since, rate.until)})
+    rates = costs.rates
+    moments = sorted(
+        {_naive(edge) for rate in rates for edge in (rate.since, rate.until) if EVER < edge < NEVER}
+    )
     times = sorted({edge for rate in rates for edge in (rate.day_from, rate.day_until)})
     prompts = sorted({rate.prompt_from for rate in rates})
-    return {
-        **{name: name for name in _PRODUCT[:3]},
+    keys = {
+        "price_provider": "price_provider",
+        "price_model": "price_model",
+        "price_tier": "price_tier" if costs.tiers else "''",
         "pattern": _PATTERN,
-        "regular": _REGULAR,
-        "rate_since": _last_edge("started", [f"TIMESTAMP '{edge.isoformat(' ')}'" for edge in moments]),
-        # Most rates are the same at all times and for all prompts.
-        "rate_time": _last_edge(_TIME_OF_DAY, [str(edge) for edge in times]) if len(times) > 2 else "0",
-        "rate_prompt": _last_edge("prompt_tokens", [str(edge) for edge in prompts])
-        if len(prompts) > 1
-        else "0",
+        "regular": _REGULAR if costs.irregular else "true",
+        "rate_since": f"CASE {_edges('started', [_literal(edge) for edge in moments])} "
+        f"WHEN started IS NOT NULL THEN {_literal(_naive(EVER))} END",
     }
+    # Most rates are the same at all times and for all prompts.
+    day, prompt = [str(edge) for edge in times], [str(edge) for edge in prompts]
+    keys["rate_time"] = f"CASE {_edges(_TIME_OF_DAY, day)} END" if len(day) > 2 else "0"
+    keys["rate_prompt"] = f"CASE {_edges('prompt_tokens', prompt)} END" if len(prompt) > 1 else "0"
+    return keys
 
 
-def _last_edge(value: str, edges: Sequence[str]) -> str:
-    cases = " ".join(f"WHEN {value} >= {edge} THEN {edge}" for edge in reversed(edges))
-    return f"CASE {cases} END" if edges else "NULL"
+def _edges(value: str, edges: Sequence[str]) -> str:
+    return " ".join(f"WHEN {value} >= {edge} THEN {edge}" for edge in reversed(edges))
+
+
+def _literal(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment.isoformat(' ')}'"
 
 
 def same_rate(row: str, rate: str) -> str:
@@ -201,20 +227,20 @@ def same_rate(row: str, rate: str) -> str:
     )
 
 
-def _make_views(db: DuckDBPyConnection, rates: Sequence[Rate], *, odd: bool) -> None:
+def _make_views(db: DuckDBPyConnection, costs: Costs) -> None:
     """Make `asked_odd`, the requests with the prices found one by one, and `priced`."""
-    same_kinds = " AND ".join(f"o.{kind} = a.{kind}" for kind in KINDS)
-    # Joining nothing costs time too.
-    odd_prices = (
-        f"odd_prices AS o ON a.has_usage AND a.reported IS NULL AND NOT ({_of('a', _REGULAR)}) "
-        "AND o.price_provider = a.price_provider AND o.price_model = a.price_model "
-        f"AND o.price_tier = a.price_tier AND o.started = a.started AND {same_kinds}"
+    same = " AND ".join(f"o.{name} = a.{name}" for name in (*_PRODUCT[:3], "started", *KINDS, *_UNKNOWN))
+    irregular = re.sub(r"\b(\w+_tokens)\b", r"a.\1", _REGULAR)
+    db.execute(
+        "CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT a.*, o.amount AS odd_amount FROM asked AS a "
+        f"LEFT JOIN odd_prices AS o ON a.has_usage AND a.reported IS NULL AND NOT ({irregular}) AND {same}"
+        if costs.odd
+        # Joining nothing costs time too.
+        else "CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT *, NULL::HUGEINT AS odd_amount FROM asked"
     )
-    source = (
-        f"asked AS a LEFT JOIN {odd_prices}" if odd else "asked AS a, (SELECT NULL::HUGEINT AS amount) AS o"
+    keys = ", ".join(
+        f"{value} AS {name}" for name, value in price_keys(costs).items() if name not in _PRODUCT[:3]
     )
-    db.execute(f"CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT a.*, o.amount AS odd_amount FROM {source}")
-    keys = ", ".join(f"{value} AS {name}" for name, value in price_keys(rates).items() if value != name)
     terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
     db.execute(
         f"""
@@ -225,7 +251,3 @@ def _make_views(db: DuckDBPyConnection, rates: Sequence[Rate], *, odd: bool) -> 
         LEFT JOIN rates AS r ON {same_rate("a", "r")}
         """
     )
-
-
-def _of(table: str, condition: str) -> str:
-    return re.sub(r"\b(\w+_tokens)\b", rf"{table}.\1", condition)

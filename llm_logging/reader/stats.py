@@ -135,7 +135,7 @@ def _aggregate(
         sets: The groupings.
     """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(base, source, columns, price_keys(made.costs.rates)))
+    made.db.execute(base_sql(base, source, columns, price_keys(made.costs)))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
