@@ -196,10 +196,17 @@ def spread_sql(
 ) -> str:
     """Return the query for the percentiles of some measures in several groupings."""
     parts = [*columns, _grouping(columns)]
+    grouped = f"GROUP BY {_sets(sets)}"
+    if len(sets) == 1:
+        by = sets[0]
+        missing = sum(1 << place for place, name in enumerate(reversed(columns)) if name not in by)
+        parts = [name if name in by else f"NULL AS {name}" for name in columns]
+        parts.append(f"{missing} AS grouping")
+        grouped = f"GROUP BY {', '.join(by)}" if by else ""
     for one in measures:
         of = "" if one.of == _COUNTED else f" FILTER (WHERE {one.of})"
         parts.append(f"quantile_cont({one.value}, {_FRACTIONS}){of} AS {one.name}_q")
-    return f"SELECT {', '.join(parts)} FROM {source} WHERE {_COUNTED} GROUP BY {_sets(sets)}"
+    return f"SELECT {', '.join(parts)} FROM {source} WHERE {_COUNTED} {grouped}"
 
 
 def _sets(sets: Sequence[Sequence[str]]) -> str:

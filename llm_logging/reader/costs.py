@@ -153,7 +153,9 @@ def _load_rates(db: DuckDBPyConnection, rates: Sequence[Rate], scale: int) -> No
     if rows:
         # One statement for all: a hundred small ones take as long as reading a million requests.
         one = f"({', '.join('?' * len(rows[0]))})"
-        db.execute(f"INSERT INTO rates VALUES {', '.join([one] * len(rows))}", [x for row in rows for x in row])
+        db.execute(
+            f"INSERT INTO rates VALUES {', '.join([one] * len(rows))}", [x for row in rows for x in row]
+        )
 
 
 def _load_odd(db: DuckDBPyConnection, odd: Sequence[tuple[Any, ...]], scale: int) -> None:
