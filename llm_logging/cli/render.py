@@ -362,7 +362,8 @@ def notes(figures: Figures, quality: Quality) -> list[str]:
         others = f" and {several(more, 'more model', 'more models')}" if more > 0 else ""
         named = f": {models}{others}" if models else ""
         unpriced = several(figures.unpriced_requests, "request", "requests")
-        out.append(f"≥ at least: no price is known for {unpriced}{named}.")
+        known = "≥ at least" if figures.total_cost is not None else f"{DASH} unknown"
+        out.append(f"{known}: no price is known for {unpriced}{named}.")
     for value, noun, rest in (
         (figures.requests_without_usage, "finished request", "no token counts"),
         (figures.estimated_usage_requests, "request", "estimated token counts"),
