@@ -58,13 +58,21 @@ def write(root: Path, note: Path, name: str, rate: float, *, sabotage: bool) -> 
             usage = {"prompt_tokens": number, "completion_tokens": 1}
             log.info("answered", extra={**entry, "status": "success", "usage": usage})
         if number % 20 == 0:
-            handler.flush()
-            assert handler.stats()["buffered_bytes"] == 0
+            written(handler)
             flushed = number
             os.pwrite(descriptor, NOTE.pack(number, flushed), 0)
         time.sleep(1 / rate)
     handler.close()
     os.pwrite(descriptor, NOTE.pack(number, number), 0)
+
+
+def written(handler: LLMFileHandler) -> None:
+    """Return when every line is in its file; one flush gives up after a while, on a machine that is busy."""
+    deadline = time.monotonic() + 120
+    handler.flush()
+    while handler.stats()["buffered_bytes"]:
+        assert time.monotonic() < deadline, "lines wait for two minutes"
+        handler.flush()
 
 
 def notes(folder: Path) -> dict[str, tuple[int, int]]:

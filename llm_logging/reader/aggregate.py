@@ -4,7 +4,7 @@ One pass over the requests makes `base`, a table of sums by everything that some
 request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
 sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
 numbers of a small unit, exact. Durations are summed as whole numbers too, so the order of rows shows in no digit.
-Percentiles cannot be summed: they are asked of the requests, interpolated linearly between the two nearest values.
+Percentiles cannot be summed: they are asked of the requests, see `spread`.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -21,11 +21,11 @@ from ..figures import Percentiles
 from .query import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 __all__ = [
-    "MEASURES", "Measure", "amount_of", "base_sql", "figures_of", "money_text", "rollup_sql", "shares_sql", "spread_sql",
+    "COUNTED", "MEASURES", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text", "rollup_sql",
+    "sets_sql", "shares_sql",
 ]  # fmt: skip
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
-_FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
 
 TOKENS: Final = (
     "prompt_tokens",
@@ -38,7 +38,7 @@ TOKENS: Final = (
     "audio_completion_tokens",
 )
 
-_COUNTED: Final = f"outcome IN ({SUCCESS}, {FAILURE})"
+COUNTED: Final = f"outcome IN ({SUCCESS}, {FAILURE})"
 _SUCCEEDED: Final = f"outcome = {SUCCESS}"
 _FAILED: Final = f"outcome = {FAILURE}"
 
@@ -59,11 +59,11 @@ class Measure:
 
 
 MEASURES: Final = (
-    Measure("latency_ms", "latency", _COUNTED),
+    Measure("latency_ms", "latency", COUNTED),
     Measure("success_latency_ms", "latency", _SUCCEEDED),
     Measure("failure_latency_ms", "latency", _FAILED),
-    Measure("time_to_first_token_ms", "first_token", _COUNTED),
-    Measure("tokens_per_second", "speed", _COUNTED),
+    Measure("time_to_first_token_ms", "first_token", COUNTED),
+    Measure("tokens_per_second", "speed", COUNTED),
 )
 _VALUES: Final = tuple(dict.fromkeys(measure.value for measure in MEASURES))
 # Durations are summed in millionths of a microsecond; the few that are too long for that are summed as they are.
@@ -72,7 +72,7 @@ _LONG: Final = "9e9"
 
 # Which rows of `base` each count is the sum of.
 COUNTS: Final = {
-    "total_requests": _COUNTED,
+    "total_requests": COUNTED,
     "successful_requests": _SUCCEEDED,
     "failed_requests": _FAILED,
     "pending_requests": f"outcome = {PENDING}",
@@ -80,9 +80,9 @@ COUNTS: Final = {
     "cancelled_requests": f"outcome = {CANCELLED_OUTCOME}",
     "total_calls": "last_of_call",
     "failed_calls": f"last_of_call AND {_FAILED}",
-    "retried_requests": f"{_COUNTED} AND retried",
+    "retried_requests": f"{COUNTED} AND retried",
     "requests_with_usage": "has_usage",
-    "requests_without_usage": f"{_COUNTED} AND NOT has_usage",
+    "requests_without_usage": f"{COUNTED} AND NOT has_usage",
     "estimated_usage_requests": "has_usage AND usage_source = 'estimated'",
     "partial_usage_requests": "has_usage AND usage_source = 'partial'",
     "reported_requests": "is_reported",
@@ -133,7 +133,8 @@ def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mappin
     return f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {', '.join(parts)} FROM {source} GROUP BY ALL"
 
 
-def _grouping(columns: Sequence[str]) -> str:
+def grouping_sql(columns: Sequence[str]) -> str:
+    """Return SQL that says which of the columns a row is not grouped by, a bit each."""
     return f"grouping_id({', '.join(columns)}) AS grouping" if columns else "0 AS grouping"
 
 
@@ -146,7 +147,7 @@ def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]],
         sets: Which of them each answer groups by; the summary's is empty.
         same_rate: The condition that joins the table `rates`; see `costs.same_rate`.
     """
-    parts = [*columns, _grouping(columns)]
+    parts = [*columns, grouping_sql(columns)]
     parts += [
         f"coalesce(sum(n) FILTER (WHERE {condition}), 0)::HUGEINT AS {name}"
         for name, condition in COUNTS.items()
@@ -177,7 +178,7 @@ def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]],
         "max(last_request) AS last_request",
     ]
     joined = f"{base} AS a LEFT JOIN rates AS r ON {same_rate}"
-    return f"SELECT {', '.join(parts)} FROM {joined} GROUP BY {_sets(sets)}"
+    return f"SELECT {', '.join(parts)} FROM {joined} GROUP BY {sets_sql(sets)}"
 
 
 def shares_sql(
@@ -186,30 +187,13 @@ def shares_sql(
     """Return the query that sums `base` by several groupings and one value that it keeps apart."""
     with_value = [[*one, value] for one in sets]
     return (
-        f"SELECT {', '.join([*columns, _grouping(columns), value])}, sum({amount}) AS amount FROM {base} "
-        f"WHERE {value} IS NOT NULL GROUP BY {_sets(with_value)} ORDER BY amount DESC, {value}"
+        f"SELECT {', '.join([*columns, grouping_sql(columns), value])}, sum({amount}) AS amount FROM {base} "
+        f"WHERE {value} IS NOT NULL GROUP BY {sets_sql(with_value)} ORDER BY amount DESC, {value}"
     )
 
 
-def spread_sql(
-    source: str, columns: Sequence[str], sets: Sequence[Sequence[str]], measures: Sequence[Measure]
-) -> str:
-    """Return the query for the percentiles of some measures in several groupings."""
-    parts = [*columns, _grouping(columns)]
-    grouped = f"GROUP BY {_sets(sets)}"
-    if len(sets) == 1:
-        by = sets[0]
-        missing = sum(1 << place for place, name in enumerate(reversed(columns)) if name not in by)
-        parts = [name if name in by else f"NULL AS {name}" for name in columns]
-        parts.append(f"{missing} AS grouping")
-        grouped = f"GROUP BY {', '.join(by)}" if by else ""
-    for one in measures:
-        of = "" if one.of == _COUNTED else f" FILTER (WHERE {one.of})"
-        parts.append(f"quantile_cont({one.value}, {_FRACTIONS}){of} AS {one.name}_q")
-    return f"SELECT {', '.join(parts)} FROM {source} WHERE {_COUNTED} {grouped}"
-
-
-def _sets(sets: Sequence[Sequence[str]]) -> str:
+def sets_sql(sets: Sequence[Sequence[str]]) -> str:
+    """Return SQL that groups by several groupings at once."""
     return "GROUPING SETS (" + ", ".join(f"({', '.join(one)})" for one in sets) + ")"
 
 

@@ -12,14 +12,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode
 from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
-from .aggregate import MEASURES, base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .aggregate import base_sql, figures_of, rollup_sql, shares_sql
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
@@ -29,14 +29,12 @@ from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
 from .source import Files, Log, open_logs
+from .spread import spreads
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
-
-# Percentiles of more requests than this are asked for one after another.
-_AT_ONCE: Final = 2_000_000
 
 
 def get_stats(
@@ -155,24 +153,12 @@ def _aggregate(
             row[name] = {}
         for by, key, row in keyed(shares_sql(base, columns, sets, value, amount)):
             rows[by, key][name][row[value]] = row["amount"]
-    total = made.db.execute(f"SELECT coalesce(sum(n), 0) FROM {base}").fetchone()
-    for sql in _spreads(source, columns, sets, many=bool(total and total[0] > _AT_ONCE)):
-        for by, key, row in keyed(sql):
-            rows[by, key].update(row)
+    groups = {one: sum(by == one for by, _ in rows) for one in sets}
+    total = int(sum(row["total_requests"] for (by, _), row in rows.items() if by == sets[0]))
+    for row in spreads(made.db, source, columns, groups, total):
+        by = by_bits[row["grouping"]]
+        rows[by, tuple(row[name] for name in by)].update(row)
     return [(by, key, figures_of(row, scale=made.costs.scale)) for (by, key), row in rows.items()]
-
-
-def _spreads(source: str, columns: list[str], sets: list[tuple[str, ...]], *, many: bool) -> Iterator[str]:
-    """Yield the queries for the percentiles: one, or for many requests one a grouping and measure.
-
-    The database holds every value that a percentile is of, so several at once take several times the memory.
-    """
-    if not many:
-        yield spread_sql(source, columns, sets, MEASURES)
-        return
-    for one in sets:
-        for measure in MEASURES:
-            yield spread_sql(source, columns, [one], [measure])
 
 
 def _rows(db: DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_logging.figures import StatsOptions, StatsScope
-from llm_logging.reader import stats as stats_module
+from llm_logging.reader import spread
 from llm_logging.reader.stats import get_stats
 
 from . import oracle
@@ -133,10 +133,10 @@ def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
         (root / "projects" / "shop" / "logs").mkdir(parents=True)
         oracle.write_log(root, lines, segments)
         options = StatsOptions(from_date=start, to_date=end, group_by=list(group_by), time_zone=zone)
-        # Percentiles are asked for all at once, or, of many requests, one by one.
-        at_once = data.draw(st.sampled_from([0, 2_000_000]))
+        # Percentiles are asked for all at once, or, of many requests, one by one, or by size first.
+        held, few = data.draw(st.sampled_from([(10**6, 0), (0, 0), (0, 200), (0, 2)]))
         for _ in range(2 if cache else 1):
-            with mock.patch.object(stats_module, "_AT_ONCE", at_once):
+            with mock.patch.multiple(spread, _HELD=held, _FEW=few):
                 stats = get_stats(
                     StatsScope(type="project", project_id="shop"), options, root=root, now=NOW, cache=cache,
                     cache_dir=Path(folder) / "cache",
