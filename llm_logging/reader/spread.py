@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["spreads"]
 
 _FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
-# Up to so many groups are looked at by size first.
+# Up to so many groups are looked at by size first, where there are more requests than so many.
+_MANY: Final = 3_000_000
 _FEW: Final = 200
 # How many values one query may hold; with many more the database begins to write them to disk, which takes far longer.
 _HELD: Final = 12_000_000
@@ -45,14 +46,15 @@ def spreads(
     Yields:
         Rows with the columns, `grouping` and some of the measures, each a list named `<measure>_q`.
     """
-    if total * len(groups) * len(_VALUES) <= _HELD:
-        yield from _rows(db, _direct(source, columns, list(groups), MEASURES))
-        return
-    few = [by for by, count in groups.items() if count <= _FEW]
+    few = [by for by, count in groups.items() if count <= _FEW] if total > _MANY else []
     for value in _VALUES if few else ():
         yield from _narrowed(db, source, columns, few, value)
-    step = max(1, _HELD // total)
-    for by in groups.keys() - set(few):
+    rest = [by for by in groups if by not in few]
+    if rest and total * len(rest) * len(_VALUES) <= _HELD:
+        yield from _rows(db, _direct(source, columns, rest, MEASURES))
+        return
+    step = max(1, _HELD // max(total, 1))
+    for by in rest:
         for first in range(0, len(MEASURES), step):
             yield from _rows(db, _direct(source, columns, [by], MEASURES[first : first + step]))
 
