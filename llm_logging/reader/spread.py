@@ -18,7 +18,7 @@ from .aggregate import COUNTED, MEASURES, Measure, grouping_sql, sets_sql
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["spreads"]
+__all__ = ["named_rows", "spreads"]
 
 _FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
 # Up to so many groups are looked at by size first, where there are more requests than so many.
@@ -27,6 +27,7 @@ _FEW: Final = 200
 # How many values one query may hold; with many more the database begins to write them to disk, which takes far longer.
 _HELD: Final = 12_000_000
 
+_BLOCK: Final = 10_000
 _VALUES: Final = tuple(dict.fromkeys(measure.value for measure in MEASURES))
 _By = tuple[str, ...]
 
@@ -51,19 +52,21 @@ def spreads(
         yield from _narrowed(db, source, columns, few, value)
     rest = [by for by in groups if by not in few]
     if rest and total * len(rest) * len(_VALUES) <= _HELD:
-        yield from _rows(db, _direct(source, columns, rest, MEASURES))
+        yield from named_rows(db, _direct(source, columns, rest, MEASURES))
         return
     step = max(1, _HELD // max(total, 1))
     for by in rest:
         for first in range(0, len(MEASURES), step):
-            yield from _rows(db, _direct(source, columns, [by], MEASURES[first : first + step]))
+            yield from named_rows(db, _direct(source, columns, [by], MEASURES[first : first + step]))
 
 
-def _rows(db: DuckDBPyConnection, sql: str) -> Iterator[dict[str, Any]]:
+def named_rows(db: DuckDBPyConnection, sql: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a query by the names of its columns."""
     cursor = db.execute(sql)
     names = [column[0] for column in cursor.description or ()]
-    for values in cursor.fetchall():
-        yield dict(zip(names, values, strict=True))
+    while block := cursor.fetchmany(_BLOCK):
+        for values in block:
+            yield dict(zip(names, values, strict=True))
 
 
 def _named(columns: Sequence[str], by: _By) -> str:
@@ -113,7 +116,7 @@ def _narrowed(
         f"SEMI JOIN ({near}) AS c ON a.size = c.size {_same('a', 'c', cells)}"
     )
     for number, (by, measure) in enumerate(asked):
-        yield from _rows(db, _picked(columns, by, measure, f"wanted_{number}"))
+        yield from named_rows(db, _picked(columns, by, measure, f"wanted_{number}"))
 
 
 def _same(left: str, right: str, names: Sequence[str]) -> str:

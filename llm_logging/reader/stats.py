@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode
@@ -29,12 +29,11 @@ from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
 from .source import Files, Log, open_logs
-from .spread import spreads
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from .spread import named_rows, spreads
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
+
+_BASE: Final = "base"
 
 
 def get_stats(
@@ -107,43 +106,45 @@ def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]
     together: list[tuple[str, ...]] = [] if whole is not None else [(), ("model",)]
     if groups and not apart:
         together.append(groups)
-    answers = _aggregate(made, "asked_odd", "base", together) if together else []
+    passes = [("asked_odd", together)] if together else []
+    passes += [(spread, [groups])] if groups and apart else []
+    summary, models, rows = Figures(), {}, []
+    for source, sets in passes:
+        for by, key, fields in _aggregate(made, source, sets):
+            if by == groups and by:
+                rows.append(StatsRow(**fields, group=_labels(question, key)))
+            elif by:
+                models[str(key[0] or "")] = Figures(**fields)
+            else:
+                summary = Figures(**fields)
     if whole is None:
-        summary = next(Figures(**fields) for by, _, fields in answers if by == ())
-        models = {str(key[0] or ""): Figures(**fields) for by, key, fields in answers if by == ("model",)}
         ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
         whole = Stats(summary=summary, models=dict(ordered), quality=_quality(made, summary))
-    if groups and apart:
-        answers = _aggregate(made, spread, "spread_base", [groups])
-    rows = [
-        StatsRow(**fields, group=_labels(question, key)) for by, key, fields in answers if by and by == groups
-    ]
     return whole, _ordered(question, rows, whole.summary)
 
 
 def _aggregate(
-    made: Answer, source: str, base: str, sets: list[tuple[str, ...]]
-) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-    """Return every group of every grouping: what it is grouped by, its values, its figures.
+    made: Answer, source: str, sets: list[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+    """Yield every group of every grouping: what it is grouped by, its values, its figures.
 
     Args:
         made: What is behind the answer.
         source: The requests, as `asked_odd` has them.
-        base: The name of the table of sums that is made of them.
         sets: The groupings.
     """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(base, source, columns, price_keys(made.costs)))
+    made.db.execute(base_sql(_BASE, source, columns, price_keys(made.costs)))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
 
     def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-        for row in _rows(made.db, sql):
+        for row in named_rows(made.db, sql):
             by = by_bits[row["grouping"]]
             yield by, tuple(row[name] for name in by), row
 
-    rows = {(by, key): row for by, key, row in keyed(rollup_sql(base, columns, sets, same_rate("a", "r")))}
+    rows = {(by, key): row for by, key, row in keyed(rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
     for name, value, amount in (
         ("error_codes", "error", "n"),
         ("http_statuses", "http", "n"),
@@ -151,20 +152,18 @@ def _aggregate(
     ):
         for row in rows.values():
             row[name] = {}
-        for by, key, row in keyed(shares_sql(base, columns, sets, value, amount)):
+        for by, key, row in keyed(shares_sql(_BASE, columns, sets, value, amount)):
             rows[by, key][name][row[value]] = row["amount"]
+    # Of many groups it is large, and what follows needs the memory.
+    made.db.execute(f"DROP TABLE {_BASE}")
     groups = {one: sum(by == one for by, _ in rows) for one in sets}
     total = int(sum(row["total_requests"] for (by, _), row in rows.items() if by == sets[0]))
     for row in spreads(made.db, source, columns, groups, total):
         by = by_bits[row["grouping"]]
         rows[by, tuple(row[name] for name in by)].update(row)
-    return [(by, key, figures_of(row, scale=made.costs.scale)) for (by, key), row in rows.items()]
-
-
-def _rows(db: DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    cursor = db.execute(sql)
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    for by, key in list(rows):
+        # Of many groups not all are held twice.
+        yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
