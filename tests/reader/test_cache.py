@@ -18,6 +18,7 @@ from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments, segment_name
 from llm_logging.reader import cache as cache_module
 from llm_logging.reader import load
+from llm_logging.reader import stats as stats_module
 from llm_logging.reader.stats import get_stats
 
 START = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -291,6 +292,33 @@ def test_an_answer_is_given_again_only_for_the_same_bytes(log, monkeypatch):
     monkeypatch.undo()
     log.write(1)
     assert log.stats().summary.total_requests == 41
+
+
+def test_questions_with_the_same_filters_share_what_they_ask_of_all_requests(log, monkeypatch):
+    log.write(40, timings={"latency_ms": 5.5})
+    whole = log.stats(group_by="hour")
+    sets = []
+    rollup = stats_module.rollup_sql
+    monkeypatch.setattr(stats_module, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
+    found = log.stats(group_by="provider", time_zone="Asia/Tokyo")
+    assert sets == [[("g0",)]]
+    assert (found.summary, found.models, found.quality) == (whole.summary, whole.models, whole.quality)
+    assert [(row.group, row.latency_ms) for row in found.breakdown] == [
+        ({"provider": "openai"}, whole.summary.latency_ms)
+    ]
+    assert (found.group_by, found.period.time_zone) == (["provider"], "Asia/Tokyo")
+    assert log.stats(group_by="provider", where=["user=nobody"]).summary.total_requests == 0
+
+
+def test_a_filter_by_age_counts_from_each_asking(log):
+    log.write(40)
+    options = StatsOptions(where=["timestamp_start>=1h"])
+    ask = {"root": log.root, "cache_dir": log.cache}
+    for hours, expected in ((0.5, 40), (3, 0)):
+        assert (
+            get_stats(None, options, now=START + timedelta(hours=hours), **ask).summary.total_requests
+            == expected
+        )
 
 
 def test_lines_of_a_request_in_two_segments_fold(log):
