@@ -76,17 +76,25 @@ def format_time(value: datetime) -> str:
 
 
 _seconds: dict[int, str] = {}
+# What was asked for last, and what the answer was: a record's time is written twice, in its envelope and as its end.
+_latest: tuple[int, str] = (0, "1970-01-01T00:00:00.000000Z")
 
 
 def format_micros(micros: int) -> str:
     """Write whole microseconds since 1970 as `format_time` would; the text of recent seconds is kept."""
+    global _latest  # noqa: PLW0603  one tuple, replaced as a whole: any thread may
+    last, text = _latest
+    if micros == last:
+        return text
     second, fraction = divmod(micros, 1_000_000)
-    text = _seconds.get(second)
-    if text is None:
+    known = _seconds.get(second)
+    if known is None:
         if len(_seconds) > 512:
             _seconds.clear()
-        text = _seconds[second] = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}."
-    return f"{text}{fraction:06d}Z"
+        known = _seconds[second] = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}."
+    text = f"{known}{fraction:06d}Z"
+    _latest = (micros, text)
+    return text
 
 
 def _after_fork() -> None:

@@ -49,6 +49,9 @@ MIN_CAPACITY = 1 << 16
 PENDING, DONE = 0, 1
 _LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
 _PATHS_SHARE = 32
+_FIRST_SHARE = (
+    0.25  # of what is taken at once, when lines of many files are mixed: lines of the files met first
+)
 
 _FIXED = struct.Struct("<8sQQQQQQ")  # magic, capacity, entries, bytes for paths, pid, head, tail
 _U64 = struct.Struct("<Q")
@@ -328,7 +331,7 @@ class Ring:
         skipped: dict[int, bool] = {}
         unpack, buffer, entries, index_at = _ENTRY.unpack_from, self.map, self._entries, self._index_at
         capacity, data_at = self.capacity, self._data_at
-        alone = False
+        alone, taken = False, 0
         for number in range(tail, head):
             start, size, _, place, state, _ = unpack(buffer, index_at + number % entries * _ENTRY.size)
             if state == DONE:
@@ -343,12 +346,15 @@ class Ring:
                 if alone and found:
                     # Its file's lines before it are written first, those after it later: order within a file.
                     break
+                if taken > limit * _FIRST_SHARE:
+                    # The rest is for more lines of the same files: opening one costs more than a line.
+                    continue
                 found[place] = group = ([], [])
             at = data_at + start % capacity
             group[0].append(number)
             group[1].append(buffer[at : at + size])
-            limit -= size
-            if limit <= 0 or alone:
+            taken += size
+            if taken >= limit or alone:
                 break
         return [
             Batch(self._path_at(place), numbers, b"".join(lines)) for place, (numbers, lines) in found.items()
@@ -362,6 +368,39 @@ class Ring:
         """Note that a line is in its file, or is given up."""
         self._last_done = max(self._last_done, number)
         _STATE.pack_into(self.map, self._index_at + number % self._entries * _ENTRY.size + 20, DONE)
+
+    def repack(self) -> dict[int, int]:
+        """Store what is pending once more, behind the newest line, so that all the room before it can be given back.
+
+        One line that stays holds the room of all that were written after it. Callers and the writer must be kept away
+        meanwhile. Killed in the middle, a ring holds some lines twice, byte for byte; who recovers it knows.
+
+        Returns:
+            The new number of each line by its old one; empty where there is nothing to win, or no room to do it.
+        """
+        pending = [
+            (number, entry)
+            for number in range(self.tail, self.head)
+            if (entry := self._entry(number))[4] != DONE
+        ]
+        sizes = [entry[1] for _, entry in pending]
+        need = sum(sizes) + max(sizes, default=0)
+        too_many = self.head - self.tail + len(pending) > self._entries
+        if not pending or need * 2 > self.used or need > self.capacity - self.used or too_many:
+            return {}
+        moved: dict[int, int] = {}
+        for number, (start, size, _, place, _) in pending:
+            head = self.store(self._path_at(place), self._line(start, size))
+            if not head:
+                for copy in moved.values():
+                    self.mark_done(copy)
+                return {}
+            moved[number] = head - 1
+        # From the last to the first: whoever finds this half done takes the older of two, and so keeps them in order.
+        for number in reversed(moved):
+            self.mark_done(number)
+        self.release()
+        return moved
 
     def release(self) -> None:
         """Give back the room of the lines that are done, up to the first that is not."""

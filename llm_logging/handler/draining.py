@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..files.rings import BIG, Batch
+from ..files.rings import BIG, Batch, Ring
 from ..files.spools import big_path
 from .openfiles import OpenFiles
 from .options import WriterStats
+from .recovery import settle
 from .spool import Spool, is_big
 
 __all__ = ["Drain"]
 
 _BATCH_BYTES = 1 << 20
 _LONGEST_DRAIN = 1.0
+_REPACK_AT = 0.5
 
 
 class Drain:
@@ -80,12 +82,22 @@ class Drain:
         finally:
             self._lock.release()
 
-    def write_all(self, spool: Spool, *, final: bool) -> None:
-        """Write until nothing is left but what the disk refuses; files that pause are tried where somebody waits for a line."""
+    def write_all(self, spool: Spool, *, final: bool, insist: bool = False) -> None:
+        """Write until nothing is left but what the disk refuses.
+
+        Args:
+            spool: Where the lines are.
+            final: Go on for as long as it takes.
+            insist: Try files that pause as well; done in any case where somebody waits for a line.
+        """
         skip: set[bytes] = set()
-        if not final and not spool.acks:
+        if spool.ring.intent is not None:
+            self._settle_interrupted(spool)
+        if not final and not insist and not spool.acks:
             for name in self._files.refused():
                 skip |= {os.fsencode(name), BIG + os.fsencode(name)}
+        if self._files.refused() and spool.full > _REPACK_AT:
+            spool.repack()
         until = time.monotonic() + _LONGEST_DRAIN
         while self._write_some(spool, skip) and (final or time.monotonic() < until):
             pass
@@ -123,6 +135,14 @@ class Drain:
         stats.longest_flush_seconds = max(stats.longest_flush_seconds, took)
         self._moved()
         return True
+
+    def _settle_interrupted(self, spool: Spool) -> None:
+        """Find out how far a write came that ended in neither success nor refusal, by an interrupt or for lack of memory."""
+        assert isinstance(spool.ring, Ring)
+        for number in settle(spool.ring):
+            waiting = spool.acks.pop(number, None)
+            if waiting is not None:
+                waiting.written()
 
     def _write_batch(self, spool: Spool, batch: Batch) -> tuple[int, set[bytes]]:
         """Append one batch; return how many of its lines are in the file, and which paths refused the rest."""

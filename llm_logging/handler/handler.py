@@ -123,7 +123,7 @@ class LLMFileHandler(logging.Handler):
         on_rotate: Callable[[Path], object] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
-        flush_bytes: int = 256 << 10,
+        flush_bytes: int = 1 << 20,
         flush_interval: float = 0.05,
         spool: Literal["auto", "shm", "root", "off"] = "auto",
         overflow: Literal["drop_new", "drop_old"] = "drop_new",
@@ -155,8 +155,7 @@ class LLMFileHandler(logging.Handler):
             raise ConfigurationError(f"defaults: expected a mapping of fields, got {type(defaults).__name__}")
         if max_open_files < 1:
             raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
-        if root is not None and filename is not None:
-            raise ConfigurationError("expected root= or filename=, got both")
+        _check_place(root, filename)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = sync
         self.redactor = redactor_from(redact)
@@ -241,7 +240,7 @@ class LLMFileHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and emit it; without the handler's lock, which the buffer does not need."""
-        outcome: Any = self.filter(record)
+        outcome: Any = self.filter(record) if self.filters else True
         if isinstance(outcome, logging.LogRecord):
             record = outcome
         if outcome:
@@ -415,3 +414,14 @@ def _static_folder(template: str) -> str:
     """Return the folder of a file name up to its first placeholder."""
     head = _PLACEHOLDER.split(template, maxsplit=1)[0]
     return os.path.dirname(head) or os.sep
+
+
+def _check_place(root: str | os.PathLike[str] | None, filename: str | os.PathLike[str] | None) -> None:
+    if root is not None and filename is not None:
+        raise ConfigurationError("expected root= or filename=, got both")
+    if filename is not None:
+        path = Path(filename).expanduser()
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(
+                f"filename: expected a regular file, got {str(path)!r}; LLMStreamHandler writes to streams"
+            )

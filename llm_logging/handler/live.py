@@ -144,8 +144,8 @@ class LiveTotals:
 
     Args:
         limit: How many chats to keep apart at most; those not touched for longest are joined to their project's rest, and
-            of the rests of projects to everybody's. Ten times as many requests are known by id: a request counts once,
-            however many handlers log it.
+            of the rests of projects to everybody's. Twice as many finished requests are known by id, and ten times as
+            many pending ones: a request counts once, however many handlers log it.
     """
 
     def __init__(self, limit: int = 2000) -> None:
@@ -213,7 +213,7 @@ class LiveTotals:
         if pending:
             pending.pop(request, None)
         final[request] = None
-        if len(final) > self._limit * 10:
+        if len(final) > self._limit * 2:
             final.popitem(last=False)
         return True
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -49,6 +49,7 @@ RESERVED: Final = frozenset(
 )
 # The record's own attributes, and `event_type`, which is not the entry's either.
 _OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
+_REQUESTS: Final = LogKind.REQUESTS
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _IDS: Final = ("project_id", "chat_id", "user_id")
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
@@ -166,18 +167,20 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     except Exception:  # noqa: BLE001
         body = None
     if body is not None:
-        built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+        built = Built(_REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
     else:
         try:
             built = _recognised(record, defaults)
         except Exception as error:  # noqa: BLE001
             built = _unreadable(record, error)
-    if built.kind is LogKind.REQUESTS:
+    if built.kind is _REQUESTS:
         # Several handlers build the same record one after the other: it is one request, so it has one id.
-        if _latest.record() is record:
-            built.body["id"] = _latest.id
+        latest = _latest.__dict__
+        known = latest.get("record")
+        if known is not None and known() is record:
+            built.body["id"] = latest["id"]
         else:
-            _latest.record, _latest.id = weakref.ref(record), built.body["id"]
+            latest["record"], latest["id"] = weakref.ref(record), built.body["id"]
     built.micros = micros
     if (
         "opentelemetry.trace" in sys.modules
@@ -188,14 +191,8 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     return built
 
 
-class _Latest(threading.local):
-    """The record that this thread built last, and the id of its request."""
-
-    record: Callable[[], logging.LogRecord | None] = staticmethod(lambda: None)
-    id: str = ""
-
-
-_latest = _Latest()
+# The record that this thread built last, as a weak reference, and the id of its request.
+_latest = threading.local()
 
 
 def _unreadable(record: logging.LogRecord, error: Exception) -> Built:

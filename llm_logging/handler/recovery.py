@@ -20,7 +20,7 @@ from ..files.spools import big_path, dead_rings, resolve_big
 from .rotation import AppendFile, FileOptions
 from .spool import forget_big, is_big
 
-__all__ = ["RecoveryReport", "recover", "recover_root"]
+__all__ = ["RecoveryReport", "recover", "recover_root", "settle"]
 
 Before = Callable[[int, int, int, int], None]
 Append = Callable[[str, bytes, Before], tuple[int, OSError | None]]
@@ -79,6 +79,24 @@ def recover_root(root: Path) -> RecoveryReport:
     return recover(root, append)
 
 
+def settle(ring: Ring) -> list[int]:
+    """Mark what stands in its file already of the append that a ring's owner noted last, and forget the note.
+
+    Returns:
+        The numbers of these lines.
+    """
+    intent = ring.intent
+    present: list[int] = []
+    if intent is not None:
+        for found in _present(intent, [_Found(ring, record) for record in ring.records()]):
+            if not found.done:
+                found.settle()
+                present.append(found.number)
+    ring.release()
+    ring.clear_intent()
+    return present
+
+
 def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
     lines = [_Found(ring, record) for record in ring.records()]
     intent = ring.intent
@@ -88,9 +106,16 @@ def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
             found.settle()
     ring.clear_intent()
     groups: dict[str, list[_Found]] = {}
+    seen: set[tuple[str, bytes]] = set()
     for found in lines:
-        if not found.done:
-            groups.setdefault(found.path, []).append(found)
+        if found.done:
+            continue
+        # Its owner was killed while it moved lines within the ring: no two lines of a process are the same.
+        if (found.path, found.line) in seen:
+            ring.mark_done(found.number)
+            continue
+        seen.add((found.path, found.line))
+        groups.setdefault(found.path, []).append(found)
     complete = True
     for path, group in groups.items():
         note = _Progress(ring, group)

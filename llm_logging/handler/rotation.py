@@ -144,13 +144,16 @@ class AppendFile(ConcurrentRotatingFileHandler):
                 if error.errno not in {errno.ELOOP, errno.EMLINK} or not _own_link(path):
                     raise
                 fd = os.open(path, flags, mode)
-            self._adjust(fd, mode)
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                os.close(fd)
+                raise OSError(errno.EINVAL, "expected a regular file, it is none", path)
+            self._adjust(fd, mode, info)
             return fd
         raise FileNotFoundError(errno.ENOENT, "the folder vanishes as fast as it is made", path)
 
-    def _adjust(self, fd: int, mode: int) -> None:
+    def _adjust(self, fd: int, mode: int, info: os.stat_result) -> None:
         """Give a file that was just made its owner, and the mode that the process's umask may have narrowed."""
-        info = os.fstat(fd)
         if info.st_size or info.st_uid != os.geteuid():
             return
         if stat.S_IMODE(info.st_mode) != mode:

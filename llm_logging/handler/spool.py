@@ -14,17 +14,18 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from ..errors import ConfigurationError
+from ..files.memory import MemoryRing
 from ..files.rings import BIG, Batch, Ring
 from ..files.spools import resolve_big, ring_folders, ring_prefix, trusted
 from ..schema import Acknowledgement
 
-__all__ = ["CLOSED", "MemoryRing", "Process", "Spool", "open_ring", "process"]
+__all__ = ["CLOSED", "Process", "Spool", "open_ring", "process"]
 
 
 class Process:
@@ -49,8 +50,6 @@ class Process:
             self.last[path] = self.last.get(path, 0) + 1
 
 
-_Line = tuple[str, bytes, bytes, bytes, Acknowledgement | None]
-
 _process = Process()
 
 
@@ -69,100 +68,8 @@ if hasattr(os, "register_at_fork"):
 
 
 CLOSED: Final = -2
-
-
-class MemoryRing:
-    """A buffer with the face of `Ring` that dies with its process.
-
-    Args:
-        capacity: Bytes of lines it takes; one line of any size is taken when it is empty.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.head = 0
-        self.tail = 0
-        self.used = 0
-        self._lines: deque[tuple[int, bytes, bytes]] = deque()
-        self._done: set[int] = set()
-
-    @property
-    def empty(self) -> bool:
-        """Say whether every line was taken."""
-        return self.head == self.tail
-
-    def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
-        """Keep one line; return the head after it, or 0 where there is no room."""
-        if self.used and self.used + len(line) > self.capacity:
-            return 0
-        self._lines.append((self.head, path, line))
-        self.used += len(line)
-        if publish:
-            self.head += 1
-            return self.head
-        return self.head + 1
-
-    def publish(self, head: int) -> None:
-        """Move the head over a line that was stored without."""
-        self.head = head
-
-    def fits(self, path: bytes, line: bytes) -> bool:  # noqa: ARG002  the face of Ring
-        """Say that an empty buffer takes any line."""
-        return True
-
-    def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
-        """Return what is to be written; see `Ring.take`."""
-        found: dict[bytes, tuple[list[int], list[bytes]]] = {}
-        head = self.head
-        # Callers append meanwhile; a copy of the deque is taken in one step.
-        for number, path, line in self._lines.copy():
-            if number >= head or limit <= 0:
-                break
-            if number in self._done or path in skip:
-                continue
-            numbers, lines = found.setdefault(path, ([], []))
-            numbers.append(number)
-            lines.append(line)
-            limit -= len(line)
-        return [Batch(path, numbers, b"".join(lines)) for path, (numbers, lines) in found.items()]
-
-    def sizes(self, numbers: Sequence[int]) -> list[int]:
-        """Return the lengths of lines."""
-        wanted = set(numbers)
-        return [len(line) for number, _, line in self._lines.copy() if number in wanted]
-
-    def mark_done(self, number: int) -> None:
-        """Note that a line is in its file, or is given up."""
-        self._done.add(number)
-
-    def release(self) -> None:
-        """Give back the room of the lines that are done, up to the first that is not."""
-        number = self.tail
-        while number in self._done:
-            number += 1
-        self.release_to(number)
-
-    def release_to(self, number: int) -> None:
-        """Give back the room of all lines before `number`."""
-        while self._lines and self._lines[0][0] < number:
-            gone, _, line = self._lines.popleft()
-            self.used -= len(line)
-            self._done.discard(gone)
-        self.tail = number
-
-    def note_intent(self, device: int, inode: int, offset: int, first: int) -> None:
-        """Note nothing: nobody finds this after a crash."""
-
-    def clear_intent(self) -> None:
-        """Note nothing."""
-
-    def close(self, *, remove: bool) -> None:  # noqa: ARG002  the face of Ring
-        """Let go of the lines."""
-        self._lines.clear()
-
-    def abandon(self) -> None:
-        """Let go in a forked child."""
-        self._lines.clear()
+# Lines that no ring would take lie beside it: one always may, and more up to so many times its size.
+_BIG_SHARE: Final = 8
 
 
 def open_ring(root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> Ring | MemoryRing:
@@ -229,7 +136,10 @@ class Spool:
         self._identity = process()
         self._big = count(1)
         self._big_lines: dict[bytes, bytes] = {}
+        self._big_sizes: dict[bytes, int] = {}
         self.acks: dict[int, Acknowledgement] = {}
+        # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
+        self.moved_to = 0
         self._closed = False
 
     def store(
@@ -264,18 +174,30 @@ class Spool:
                         identity.last[path] = number
                 if ack is not None or not position:
                     position = self._commit(path, encoded, before, after, ack)
-                while identity.nested:
-                    spool, *nested = identity.nested.popleft()
-                    spool._commit_nested(*cast("_Line", tuple(nested)))  # noqa: SLF001  the same class
+                if identity.nested:
+                    _commit_nested(identity)
             finally:
                 identity.busy = False
         return position
 
-    def _commit_nested(
-        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None
-    ) -> None:
-        if not self._commit(path, encoded, before, after, ack):
-            self._unstored(path, ack)
+    def repack(self) -> None:
+        """Move lines that stay, so that the room of those written after them can be given back; only the writer may."""
+        identity = self._identity
+        with identity.lock:
+            if identity.busy:
+                return
+            identity.busy = True
+            try:
+                moved = self.ring.repack()
+                if moved:
+                    for old, new in moved.items():
+                        waiting = self.acks.pop(old, None)
+                        if waiting is not None:
+                            self.acks[new] = waiting
+                    self.moved_to = self.ring.head
+                _commit_nested(identity)
+            finally:
+                identity.busy = False
 
     def disown(self, ack: Acknowledgement) -> None:
         """Answer somebody who could only wait for himself: his line is stored, and will be written."""
@@ -323,6 +245,8 @@ class Spool:
     def _store_big(self, encoded: bytes, line: bytes, *, publish: bool = True) -> int:
         """Keep a line that no ring would take in a file of its own beside the ring, and a pointer in the ring."""
         assert isinstance(self.ring, Ring)
+        if self._big_sizes and sum(self._big_sizes.values()) + len(line) > _BIG_SHARE * self.ring.capacity:
+            return 0
         name = f"{self.ring.path.name}.{next(self._big)}.big"
         pointer = os.fsencode(name) + b"\n"
         target = self.ring.path.with_name(name)
@@ -339,8 +263,12 @@ class Spool:
                 target.unlink()
             # No room beside the ring either: memory has to do, until it is written.
             self._big_lines[pointer] = line
+        self._big_sizes[pointer] = len(line)
         # A pointer is taken alone: `take` puts the lines of one file together, and it is not a line.
-        return self.ring.store(BIG + encoded, pointer, publish=publish)
+        position = self.ring.store(BIG + encoded, pointer, publish=publish)
+        if not position:
+            self._let_go_of_big(pointer)
+        return position
 
     def resolve(self, batch: Batch) -> tuple[bytes, list[bytes]]:
         """Return the path and the lines of a batch of pointers to lines that no ring would take."""
@@ -357,13 +285,24 @@ class Spool:
         """Remove what the first `count` pointers of a batch stand for, once it is written or given up."""
         if batch.path.startswith(BIG):
             for pointer in split_pointers(batch.data)[:count]:
-                if self._big_lines.pop(pointer, None) is None:
-                    forget_big(self.ring, pointer)
+                self._let_go_of_big(pointer)
+
+    def _let_go_of_big(self, pointer: bytes) -> None:
+        self._big_sizes.pop(pointer, None)
+        if self._big_lines.pop(pointer, None) is None:
+            forget_big(self.ring, pointer)
 
     @property
     def full(self) -> float:
         """How full it is, 0 to 1."""
         return self.ring.used / self.ring.capacity
+
+
+def _commit_nested(identity: Process) -> None:
+    while identity.nested:
+        spool, path, encoded, before, after, ack = identity.nested.popleft()
+        if not spool._commit(path, encoded, before, after, ack):  # noqa: SLF001
+            spool._unstored(path, ack)  # noqa: SLF001
 
 
 def is_big(path: bytes) -> bool:

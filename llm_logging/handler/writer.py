@@ -35,6 +35,8 @@ from .spool import CLOSED, Spool, process
 __all__ = ["Writer", "on_event_loop"]
 
 _IDLE_SECONDS = 5.0
+_WRITE_SECONDS = 0.05
+_INSIST_SECONDS = 0.5  # how often somebody who waits for all files has those tried that were refused
 _CONTENT_SHARE = 0.75
 
 Notice = Callable[[str, str, dict[str, Any]], None]
@@ -87,6 +89,7 @@ class Writer:
             self._files, self.stats, notice=self._notice, tell=self.tell, moved=self._room.set
         )
         self._urgent = False
+        self._insist = False
         self._parked = False
         self._closing = False
         self._spool: Spool | None = None
@@ -95,6 +98,7 @@ class Writer:
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
         self._looked_for_dead = 0.0
+        self._waited_in_vain_at = -1
 
     # -- callers --------------------------------------------------------------------------------------------------------
 
@@ -162,7 +166,11 @@ class Writer:
         ack: Acknowledgement | None,
     ) -> bool:
         patient = (
-            threading.current_thread() is not self._thread and not self._drain.here and not on_event_loop()
+            # Where somebody has waited in vain, and no line was written since, the next one need not.
+            self._waited_in_vain_at != spool.ring.tail
+            and threading.current_thread() is not self._thread
+            and not self._drain.here
+            and not on_event_loop()
         )
         deadline = time.monotonic() + (self._options.overflow_wait if patient else 0.0)
         while True:
@@ -183,9 +191,11 @@ class Writer:
             if thread is None or not thread.is_alive():
                 self._write(seconds=left)
             room.wait(min(left, 0.02))
+        if patient:
+            self._waited_in_vain_at = spool.ring.tail
         if not content and self._options.overflow == "drop_old":
             need = len(before) + len(after) + len(encoded) + 128
-            self._drop_old(spool, need)
+            self._drop_old(spool, need, min(self._options.overflow_wait, _WRITE_SECONDS) if patient else 0)
             if spool.store(path, encoded, before, after, ack) > 0:
                 return True
         self._count_drop(path, content)
@@ -193,8 +203,9 @@ class Writer:
             ack.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped", path))
         return False
 
-    def _drop_old(self, spool: Spool, need: int) -> None:
-        with self._drain.alone(0) as alone:
+    def _drop_old(self, spool: Spool, need: int, seconds: float) -> None:
+        # What is being written cannot be given up; most writes are over soon.
+        with self._drain.alone(seconds) as alone:
             if not alone:
                 return
             for batch in spool.ring.take(max(need, 1)):
@@ -231,12 +242,16 @@ class Writer:
             return True
         goal = spool.ring.head
         deadline = time.monotonic() + seconds
-        while spool.ring.tail < goal and self._spool is spool:
+        insisted = -_INSIST_SECONDS
+        while spool.ring.tail < (goal := max(goal, spool.moved_to)) and self._spool is spool:
             thread = self._thread
             if thread is None or not thread.is_alive() or thread is threading.current_thread():
                 self._write(final=True, seconds=deadline - time.monotonic())
                 return spool.ring.tail >= goal
             room = self._room.hang()
+            if time.monotonic() - insisted >= _INSIST_SECONDS:
+                insisted = time.monotonic()
+                self._insist = True
             self._urgent = True
             self._wake.set()
             if spool.ring.tail >= goal:
@@ -257,21 +272,25 @@ class Writer:
 
     def _start(self) -> Spool:
         with self._start_lock:
-            if self._spool is None:
+            spool = self._spool
+            if spool is None:
                 hook_exit()
                 say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
-                self._begin(Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored))
-            spool = self._spool
-        assert spool is not None
+                # Not read again: another thread may close at any moment, and the spool then says so.
+                spool = self._begin(
+                    Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored)
+                )
         if self._thread is None:
             self._recover()
         return spool
 
-    def _begin(self, spool: Spool) -> None:
-        if self._spool is not None:
+    def _begin(self, spool: Spool) -> Spool:
+        """Put a spool in its place; return the one that is there."""
+        begun = self._spool
+        if begun is not None:
             # A signal handler or a finaliser that logs came in between, in this very thread.
             spool.ring.close(remove=True)
-            return
+            return begun
         self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
         self._closing = False
         # In its place before the thread runs: what the thread has to say goes through it.
@@ -282,6 +301,7 @@ class Writer:
                 # Refused while the interpreter goes down: then callers write by themselves.
                 thread.start()
                 self._thread = thread
+        return spool
 
     def recover_soon(self) -> None:
         """Begin to write what killed processes left, if there is any."""
@@ -389,8 +409,9 @@ class Writer:
             if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
                 self._wake.wait(self._options.flush_interval)
             self._urgent = False
+            insist, self._insist = self._insist, False
             try:
-                self._write()
+                self._write(insist=insist)
             except Exception as error:  # noqa: BLE001  the thread must outlive anything
                 self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
                 time.sleep(0.1)
@@ -401,13 +422,13 @@ class Writer:
             self._left = None
             self._finish(spool)
 
-    def _write(self, *, final: bool = False, seconds: float = -1) -> None:
-        """Write what is stored, also to files that pause if it is `final`; wait for another that drains at most `seconds`."""
+    def _write(self, *, final: bool = False, insist: bool = False, seconds: float = -1) -> None:
+        """Write what is stored, also to files that pause if told; wait for another that drains at most `seconds`."""
         with self._drain.alone(seconds) as alone:
             spool = self._spool
             if not alone or spool is None:
                 return
-            self._drain.write_all(spool, final=final)
+            self._drain.write_all(spool, final=final, insist=insist)
         self._say_dropped()
         self._drained()
 

@@ -48,7 +48,7 @@ def test_a_whole_root_has_nothing_to_report(root):
 
 def test_torn_and_foreign_lines_are_named_with_their_place(root):
     with active_of(root).open("ab") as file:
-        file.write(b'{"torn": \nplain text\n\0\0\0\n[1]\n\n' + b'{"a":' * 5000 + b'\n{"cut')
+        file.write(b'{"torn": \nplain text\n\0\0\0\n[1]\n\n' + b'{"a":' * 100_000 + b'\n{"cut')
     (finding,) = problems(doctor.check_lines(root))
     assert finding.check == "lines"
     assert finding.state == "problem"

@@ -141,3 +141,48 @@ def test_what_is_no_ring_is_refused(tmp_path, content):
     with pytest.raises(OSError, match="expected a ring"):
         Ring(path)
     assert path.exists()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([b"/a", b"/b", b"/c"]), st.integers(1, 6000)), max_size=60),
+    st.sampled_from([b"/a", b"/b"]),
+)
+def test_lines_that_stay_can_be_moved_so_that_the_room_behind_them_is_free(tmp_path_factory, stores, stays):
+    ring = Ring(tmp_path_factory.mktemp("r") / "x.ring", 1 << 16)
+    waiting: dict[bytes, list[bytes]] = {b"/a": [], b"/b": [], b"/c": []}
+    try:
+        for count, (path, size) in enumerate(stores):
+            line = b"%d:" % count + b"x" * size + b"\n"
+            if ring.store(path, line):
+                waiting[path].append(line)
+            for batch in ring.take(1 << 20, {stays}):
+                for number in batch.numbers:
+                    ring.mark_done(number)
+                waiting[batch.path].clear()
+            ring.release()
+            used, left = ring.used, {n for n in range(ring.tail, ring.head) if ring._entry(n)[4] == 0}
+            moved = ring.repack()
+            if moved:
+                assert set(moved) == left
+                assert ring.used < used
+                assert ring.tail == min(moved.values())
+        assert b"".join(line for _, line in drained(ring)) == b"".join(waiting[stays])
+        assert ring.empty
+    finally:
+        ring.close(remove=True)
+
+
+def test_moving_is_not_begun_where_nothing_is_won(ring):
+    for n in range(40):
+        ring.store(b"/a", b"%d" % n + b"x" * 1000 + b"\n")
+    assert ring.repack() == {}
+    assert len(drained(ring)) == 40
+
+
+def test_more_lines_of_the_files_met_first_are_taken_before_other_files(ring):
+    for n in range(100):
+        ring.store(b"/%d" % (n % 50), b"%d" % n + b"x" * 100 + b"\n")
+    batches = ring.take(4000)
+    assert 8 <= len(batches) <= 12
+    assert all(len(batch.numbers) == 2 for batch in batches[:-1])
+    assert sum(len(batch.data) for batch in batches) < 4200

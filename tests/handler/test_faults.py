@@ -87,6 +87,105 @@ def test_other_files_go_on_while_one_is_refused(root, made, monkeypatch):
     assert_once(root, [f"{c}{n}" for n in range(50) for c in "bg"])
 
 
+@pytest.mark.parametrize("spool", ["auto", "off"])
+def test_a_file_that_stays_refused_takes_no_room_from_others(root, made, monkeypatch, spool):
+    on = refuse(monkeypatch, "open", errno.EACCES, "projects/bad")
+    handler, log = made(flush_interval=0.01, flush_timeout=0.05, buffer_bytes=1 << 17, spool=spool)
+    for n in range(20):
+        log.info("b%d", n, extra={"project_id": "bad"})
+    for n in range(4000):
+        log.info("g%d", n, extra={"project_id": "good"})
+        if n % 100 == 0:
+            handler.flush()
+    assert handler.stats()["dropped"] == 0
+    assert len(messages(root)) >= 3900
+    on.clear()
+    handler.close()
+    assert_once(root, [*(f"b{n}" for n in range(20)), *(f"g{n}" for n in range(4000))])
+
+
+@pytest.mark.parametrize("turn", [1, 15, 25])
+def test_a_kill_while_lines_are_moved_within_the_ring_loses_none_and_doubles_none(root, turn):
+    code = f"""
+from llm_logging.files import rings
+real_open, real_store, real_done, turns = os.open, rings.Ring.store, rings.Ring.mark_done, 0
+def refuse(name, *rest, **options):
+    if "projects/bad" in str(name):
+        raise PermissionError(13, "no", name)
+    return real_open(name, *rest, **options)
+os.open = refuse
+def repack(ring, real=rings.Ring.repack):
+    def step(call):
+        def counted(*args, **options):
+            global turns
+            turns += 1
+            if turns == {turn}:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **options)
+        return counted
+    rings.Ring.store, rings.Ring.mark_done = step(real_store), step(real_done)
+    try:
+        moved = real(ring)
+    finally:
+        rings.Ring.store, rings.Ring.mark_done = real_store, real_done
+    return moved
+rings.Ring.repack = repack
+h = attach(flush_interval=0.01, flush_timeout=0.05, buffer_bytes=1 << 17)
+for n in range(20):
+    log.info("b%d", n, extra={{"project_id": "bad"}})
+for n in range(400):
+    log.info("g%d", n, extra={{"project_id": "good", "pad": "x" * 1000}})
+    print(n, flush=True)
+    if n % 10 == 0:
+        h.flush()
+"""
+    done = run(code, root, check=False, timeout=120)
+    assert done.returncode == -9, done.stderr
+    last = int(done.stdout.split()[-1])
+    handler = LLMFileHandler(root)
+    deadline = time.monotonic() + 10
+    while len(rings(root)) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    handler.close()
+    # The line that was being logged may be there or not.
+    there = f"g{last + 1}" in messages(root)
+    assert_once(root, [*(f"b{n}" for n in range(20)), *(f"g{n}" for n in range(last + 1 + there))])
+
+
+def test_a_flush_tries_what_pauses_at_once(root, made, monkeypatch):
+    monkeypatch.setattr("llm_logging.handler.openfiles._FIRST_PAUSE", 600.0)
+    monkeypatch.setattr("llm_logging.handler.openfiles._MAX_PAUSE", 600.0)
+    on = refuse(monkeypatch, "write", errno.ENOSPC, "/system.jsonl")
+    handler, log = made(flush_interval=0.0)
+    log.info("m0")
+    deadline = time.monotonic() + 10
+    while not handler.stats()["retried"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    on.clear()
+    handler.flush()
+    assert messages(root) == ["m0"]
+
+
+def test_an_interrupt_in_the_middle_of_a_write_doubles_no_line(root, made, monkeypatch):
+    from llm_logging.handler.rotation import AppendFile
+
+    real, interrupted = AppendFile._write, threading.Event()
+
+    def write(self, fd, size, data):
+        real(self, fd, size, data)
+        if not interrupted.is_set():
+            interrupted.set()
+            raise MemoryError
+
+    monkeypatch.setattr(AppendFile, "_write", write)
+    handler, log = made(flush_interval=0.0)
+    for n in range(50):
+        log.info("m%d", n)
+    handler.flush()
+    assert interrupted.is_set()
+    assert_once(root, [f"m{n}" for n in range(50)])
+
+
 def test_a_close_writes_what_lies_behind_more_than_a_batch_of_a_refused_file(root, made, monkeypatch):
     refuse(monkeypatch, "open", errno.EACCES, "projects/bad")
     handler, log = made(flush_interval=30, flush_timeout=0.5)

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from llm_logging import LLMFileHandler
+from llm_logging.files.rings import BIG, Ring
 
-from ..processes import lines, messages
+from ..processes import lines, messages, rings
 
 
 @pytest.fixture
@@ -95,6 +96,43 @@ def test_a_caller_waits_a_tenth_of_a_second_at_most(stuck):
         log.info("x" * 1000)
         longest = max(longest, time.perf_counter() - began)
     assert 0.09 < longest < 0.3
+
+
+def test_only_the_first_caller_waits_while_nothing_is_written(stuck):
+    handler, log, _ = stuck()
+    while not handler.stats()["dropped"]:
+        log.info("x" * 1000)
+    began = time.monotonic()
+    for _ in range(200):
+        log.info("x" * 1000)
+    # Each for itself, they would wait 20 seconds.
+    assert time.monotonic() - began < 5
+    assert handler.stats()["dropped"] == 201
+
+
+def test_a_dropped_line_that_is_larger_than_the_buffer_leaves_no_file(root, stuck, monkeypatch):
+    real = Ring.store
+    monkeypatch.setattr(
+        Ring, "store", lambda ring, path, *a, **o: 0 if path.startswith(BIG) else real(ring, path, *a, **o)
+    )
+    handler, log, gate = stuck(overflow_wait=0.05)
+    log.info("y" * 100_000)
+    assert handler.stats()["dropped"] == 1
+    assert not [path for path in rings(root) if path.suffix == ".big"]
+    gate.set()
+
+
+def test_lines_larger_than_the_buffer_take_so_much_beside_it_and_no_more(root, stuck):
+    handler, log, gate = stuck(overflow_wait=0.0)
+    for n in range(20):
+        log.info("m%d", n, extra={"pad": "y" * 100_000})
+    (ring,) = [path for path in rings(root) if path.suffix == ".ring"]
+    beside = [path.stat().st_size for path in ring.parent.glob(f"{ring.name}.*.big")]
+    assert 3 <= len(beside) == 20 - handler.stats()["dropped"]
+    assert sum(beside) <= 8 << 16
+    gate.set()
+    handler.flush()
+    assert messages(root) == [f"m{n}" for n in range(len(beside))]
 
 
 def test_a_running_loop_never_waits(stuck):

@@ -6,11 +6,13 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import threading
 import time
 
 import pytest
 
+from llm_logging import ConfigurationError, LLMFileHandler
 from llm_logging.files.segments import list_segments
 from llm_logging.handler.intervals import Interval
 from llm_logging.handler.rotation import AppendFile, FileOptions
@@ -261,6 +263,18 @@ def test_a_removed_and_made_again_folder_is_written_to(tmp_path, make):
     file.append(line(1))
     assert (tmp_path / "logs/a.jsonl").read_bytes() == line(1)
     assert (tmp_path / "old/a.jsonl").read_bytes() == line(0)
+
+
+def test_what_is_no_regular_file_is_refused_and_left_as_it_is(tmp_path, make):
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe, 0o644)
+    written, error = make(pipe).append(b"{}\n")
+    assert written == 0
+    assert "expected a regular file" in str(error)
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
+    for name in (os.devnull, pipe, tmp_path):
+        with pytest.raises(ConfigurationError, match="expected a regular file"):
+            LLMFileHandler(filename=name)
 
 
 def test_a_link_of_our_own_is_followed(tmp_path, make):

@@ -76,8 +76,13 @@ print(made)
 
 
 def test_filters_formatters_and_callbacks_that_log(root, isolated):
+    over = threading.Event()
+    # Until the files are looked at: each such line may cause the next rotation, and a line after closing starts it all again.
     handler = LLMFileHandler(
-        root, max_bytes=2000, flush_interval=0.0, on_rotate=lambda _: log.info("rotated")
+        root,
+        max_bytes=2000,
+        flush_interval=0.0,
+        on_rotate=lambda _: None if over.is_set() else log.info("rotated"),
     )
     log = isolated(handler)
     depth = threading.local()
@@ -93,6 +98,7 @@ def test_filters_formatters_and_callbacks_that_log(root, isolated):
     for n in range(100):
         log.info("m%d", n)
     handler.flush()
+    over.set()
     handler.close()
     assert messages(root) == [f"m{n}" for n in range(100)]
     assert len(messages(root, "from the filter")) >= 100
@@ -137,6 +143,28 @@ def test_a_caller_who_could_only_wait_for_himself_is_answered_at_once(root, isol
     handler.close()
     assert outcome[0] < 1
     assert messages(root, "m success|m0|start")
+
+
+def test_a_close_in_the_moment_of_starting_loses_no_line(root, isolated, monkeypatch):
+    from llm_logging.handler.writer import Writer
+
+    real, closed = Writer._begin, []
+
+    def begin(self, spool):
+        begun = real(self, spool)
+        if not closed:
+            closed.append(threading.Thread(target=handler.close))
+            closed[0].start()
+            closed[0].join()
+        return begun
+
+    monkeypatch.setattr(Writer, "_begin", begin)
+    handler = LLMFileHandler(root)
+    log = isolated(handler)
+    log.info("a0")
+    handler.close()
+    assert closed
+    assert_once(root, ["a0"])
 
 
 def test_what_is_stored_while_a_handler_is_closed_is_never_lost(root, isolated):
