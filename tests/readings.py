@@ -155,7 +155,7 @@ def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[
         last: dict[str, tuple[int, int]] = {}
         done = 0
         with writers(root, folder, processes, rate, sabotage=sabotage):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while len(notes(folder)) < processes or not active.exists():
                 assert time.monotonic() < deadline, "the processes do not begin to write"
                 time.sleep(0.01)
@@ -169,6 +169,11 @@ def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[
                 ]
                 last = seen
                 done += 1
+                if not done % 100:
+                    print(
+                        f"{done} readings, {len(list_segments(active))} segments: {len(wrong)} wrong so far",
+                        flush=True,
+                    )
         ended = notes(folder)
         for cached in (True, False):
             seen, found = read(root, cache, cached=cached)
