@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-import typer
-
 from ..errors import ErrorCode, ValidationError
 from ..figures import Figures, Stats, StatsRow
 from ..question import TIME_UNITS
@@ -132,9 +130,7 @@ def show(question: Question, shown: Shown) -> None:
     stats = question.ask()
     opt.write(text_of(stats, shown))
     if not stats.quality.lines and question.files is None:
-        where = opt.existing_root(question.root)
-        opt.note(f"nothing is logged under {where} yet.\n\n{opt.BEGIN}")
-        raise typer.Exit(1)
+        raise opt.nothing_logged(opt.existing_root(question.root))
 
 
 def watch(question: Question, shown: Shown, *, interval: float) -> None:

@@ -67,8 +67,12 @@ def requests(
     ] = False,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """List requests, the newest first, each once, with all its lines folded."""
+    """List requests, the newest first, each once, with all its lines folded.
+
+    Where none fits the status is 0; where nothing is logged yet it is 1, as that of `stats`.
+    """
     from ..reader.entries import get_llm_request_logs
+    from ..reader.source import anything_logged
     from .question import Question
 
     question = Question(
@@ -89,6 +93,8 @@ def requests(
         left -= len(page.entries)
         if cursor is None or (limit and left <= 0):
             break
+    if not printed and question.files is None and not anything_logged(question.scope(), source["root"]):
+        raise opt.nothing_logged(source["root"])
     if form is not opt.TableFormat.TABLE:
         return
     if not printed:

@@ -228,7 +228,10 @@ def tail(
     as_json: opt.AsJson = False,
     colour: Colour = None,
 ) -> None:
-    """Show the newest lines, and with -f those that come, across rotation, truncation and new projects."""
+    """Show the newest lines, and with -f those that come, across rotation, truncation and new projects.
+
+    Where nothing is logged yet the status is 1, as that of `stats`; with -f it waits.
+    """
     printer = _printer(
         level, colour, ignore=_keys(ignore), include=_keys(include), template=template, time_format=time_format,
         tz=zone(tz), compact=not fields,
@@ -250,8 +253,11 @@ def tail(
         shown = [text for text in texts if text is not None]
         for text in shown[-count:] if count else []:
             opt.write(text or "\n")
-        if not followers and not following:
+        if count and not newest and not following and not files:
+            if kind is Kind.ALL and project is None:
+                raise opt.nothing_logged(opt.existing_root(root))
             opt.note(f"no logs of kind {kind.value} yet")
+            raise typer.Exit(1)
         if following:
             _go_on(find, followers, text_of)
     finally:

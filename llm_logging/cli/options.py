@@ -203,6 +203,12 @@ def existing_root(root: str | None) -> Path:
     return path
 
 
+def nothing_logged(root: Path) -> typer.Exit:
+    """Say that nothing is logged under a root; return the exit, with status 1, of a command that has no answer then."""
+    note(f"nothing is logged under {root} yet.\n\n{BEGIN}")
+    return typer.Exit(1)
+
+
 def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
     """Read `--since` or `--until`; None stays None."""
     if text is None:

@@ -19,7 +19,7 @@ from ..question import TIME_UNITS, StatsScope
 from . import numbers
 from .columns import Column, draw, markdown, paint
 from .numbers import DASH, count, duration, several, share
-from .terminal import csv_cell, dumps, safe
+from .terminal import csv_cell, json_safe, safe
 
 __all__ = [
     "Look",
@@ -58,7 +58,7 @@ class Look:
 
 def as_json(stats: Any, *, camel: bool = False, indent: int | None = 2) -> str:
     """Write an answer as JSON: the whole model, names in snake_case or camelCase."""
-    return dumps(stats.model_dump(mode="json", by_alias=camel), indent=indent) + "\n"
+    return json_safe(stats.model_dump_json(by_alias=camel, indent=indent)) + "\n"
 
 
 def flat(figures: Figures) -> dict[str, Any]:
@@ -362,7 +362,8 @@ def notes(figures: Figures, quality: Quality) -> list[str]:
         others = f" and {several(more, 'more model', 'more models')}" if more > 0 else ""
         named = f": {models}{others}" if models else ""
         unpriced = several(figures.unpriced_requests, "request", "requests")
-        out.append(f"≥ at least: no price is known for {unpriced}{named}.")
+        known = "≥ at least" if figures.total_cost is not None else f"{DASH} unknown"
+        out.append(f"{known}: no price is known for {unpriced}{named}.")
     for value, noun, rest in (
         (figures.requests_without_usage, "finished request", "no token counts"),
         (figures.estimated_usage_requests, "request", "estimated token counts"),

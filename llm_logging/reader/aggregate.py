@@ -1,9 +1,10 @@
 """Steps 4 and 5, bucket and aggregate: requests become groups, groups become figures.
 
-One pass over the requests makes `base`, a table of sums by everything that some answer groups by; the summary, the
-figures by model and the breakdown are sums of its rows. Within a row of it all listed requests have one rate, so their
-cost is the rate times their tokens: whole numbers of a small unit, exact. Percentiles cannot be summed: each grouping
-asks the requests for its own, interpolated linearly between the two nearest values.
+One pass over the requests makes `base`, a table of sums by everything that some answer groups by or counts apart: how a
+request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
+sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
+numbers of a small unit, exact. Durations are summed as whole numbers too, so the order of rows shows in no digit.
+Percentiles cannot be summed: they are asked of the requests, see `spread`.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -17,13 +18,14 @@ from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from ..figures import Percentiles
+from .query import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 __all__ = [
-    "MEASURES", "Measure", "amount_of", "base_sql", "figures_of", "money_text", "rollup_sql", "shares_sql", "spread_sql",
+    "COUNTED", "MEASURES", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text", "rollup_sql",
+    "sets_sql", "shares_sql",
 ]  # fmt: skip
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
-_FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
 
 TOKENS: Final = (
     "prompt_tokens",
@@ -36,6 +38,10 @@ TOKENS: Final = (
     "audio_completion_tokens",
 )
 
+COUNTED: Final = f"outcome IN ({SUCCESS}, {FAILURE})"
+_SUCCEEDED: Final = f"outcome = {SUCCESS}"
+_FAILED: Final = f"outcome = {FAILURE}"
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -43,131 +49,151 @@ class Measure:
 
     Attributes:
         name: Its name in `Figures`.
-        value: SQL; NULL where a request does not have it.
+        value: The column that it is of; NULL where a request does not have it.
+        of: SQL; which requests count.
     """
 
     name: str
     value: str
+    of: str
 
 
 MEASURES: Final = (
-    Measure("latency_ms", "CASE WHEN counted THEN latency END"),
-    Measure("success_latency_ms", "CASE WHEN succeeded THEN latency END"),
-    Measure("failure_latency_ms", "CASE WHEN failed THEN latency END"),
-    Measure("time_to_first_token_ms", "CASE WHEN counted THEN first_token END"),
-    Measure("tokens_per_second", "CASE WHEN counted THEN speed END"),
+    Measure("latency_ms", "latency", COUNTED),
+    Measure("success_latency_ms", "latency", _SUCCEEDED),
+    Measure("failure_latency_ms", "latency", _FAILED),
+    Measure("time_to_first_token_ms", "first_token", COUNTED),
+    Measure("tokens_per_second", "speed", COUNTED),
 )
+_VALUES: Final = tuple(dict.fromkeys(measure.value for measure in MEASURES))
+# Durations are summed in millionths of a microsecond; the few that are too long for that are summed as they are.
+_UNIT: Final = "1e9"
+_LONG: Final = "9e9"
 
+# Which rows of `base` each count is the sum of.
 COUNTS: Final = {
-    "total_requests": "counted",
-    "successful_requests": "succeeded",
-    "failed_requests": "failed",
-    "pending_requests": "pending",
-    "running_requests": "pending AND coalesce(started >= orphan_limit, false)",
-    "cancelled_requests": "cancelled",
+    "total_requests": COUNTED,
+    "successful_requests": _SUCCEEDED,
+    "failed_requests": _FAILED,
+    "pending_requests": f"outcome = {PENDING}",
+    "running_requests": f"outcome = {PENDING} AND recent",
+    "cancelled_requests": f"outcome = {CANCELLED_OUTCOME}",
     "total_calls": "last_of_call",
-    "failed_calls": "last_of_call AND failed",
-    "retried_requests": "counted AND attempt > 1",
+    "failed_calls": f"last_of_call AND {_FAILED}",
+    "retried_requests": f"{COUNTED} AND retried",
     "requests_with_usage": "has_usage",
-    "requests_without_usage": "counted AND NOT has_usage",
+    "requests_without_usage": f"{COUNTED} AND NOT has_usage",
     "estimated_usage_requests": "has_usage AND usage_source = 'estimated'",
     "partial_usage_requests": "has_usage AND usage_source = 'partial'",
-    "reported_requests": "reported IS NOT NULL",
-    "priced_requests": "rate_no IS NOT NULL OR odd_amount IS NOT NULL",
-    "unpriced_requests": "unpriced",
+    "reported_requests": "is_reported",
 }
+_MONEY_COUNTS: Final = ("priced_requests", "unpriced_requests")
 
-
-# What `base` also keeps apart: why requests failed, their HTTP status, rate and foreign currency.
+# What `base` keeps apart beside the groups.
 _APART: Final = {
-    "error": "CASE WHEN failed OR cancelled THEN error_kind END",
-    "http": "CASE WHEN NOT pending THEN http_status END",
-    "rate_no": "rate_no",
+    "outcome": "outcome",
+    "error": f"CASE WHEN outcome IN ({FAILURE}, {CANCELLED_OUTCOME}) THEN error_kind END",
+    "http": f"CASE WHEN outcome <> {PENDING} THEN http_status END",
+    "last_of_call": "last_of_call",
+    "retried": "attempt > 1",
+    "recent": f"outcome = {PENDING} AND coalesce(started >= orphan_limit, false)",
+    "has_usage": "has_usage",
+    "usage_source": "usage_source",
+    "is_reported": "reported IS NOT NULL",
     "foreign_currency": "CASE WHEN reported IS NOT NULL AND currency <> 'USD' THEN currency END",
 }
 
 
-def base_sql(source: str, columns: Sequence[str]) -> str:
-    """Return the query that makes `base` from the requests.
+def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mapping[str, str]) -> str:
+    """Return the query that makes a table of sums from the requests.
 
     Args:
-        source: A table, view or query with the columns named in this module.
+        table: Its name.
+        source: A table, view or query with the columns of `asked`, `odd_amount` and what groups are named.
         columns: Every column that some answer groups by.
+        price_keys: What a price depends on, by name; see `costs.PRICE_KEYS`.
     """
-    parts = [*columns, *(f"{value} AS {name}" for name, value in _APART.items()), "count(*) AS n"]
-    parts += [f"count(*) FILTER (WHERE {condition}) AS {name}" for name, condition in COUNTS.items()]
-    parts += [f"sum({name}) AS {name}" for name in TOKENS]
-    for measure in MEASURES:
-        value = measure.value
+    parts = [*columns, *(f"{value} AS {name}" for name, value in (_APART | dict(price_keys)).items())]
+    parts += ["count(*) AS n", *(f"sum({name}) AS {name}" for name in TOKENS)]
+    for name in _VALUES:
         parts += [
-            f"count({value}) AS {measure.name}_n",
-            f"sum({value}) AS {measure.name}_sum",
-            f"min({value}) AS {measure.name}_min",
-            f"max({value}) AS {measure.name}_max",
+            f"count({name}) AS {name}_n",
+            f"sum((CASE WHEN {name} < {_LONG} THEN {name} * {_UNIT} END)::BIGINT) AS {name}_sum",
+            f"sum({name}) FILTER (WHERE {name} >= {_LONG}) AS {name}_long",
+            f"min({name}) AS {name}_min",
+            f"max({name}) AS {name}_max",
         ]
     parts += [
         "sum(reported) AS reported",
         "sum(odd_amount) AS odd_amount",
+        "count(odd_amount) AS odd_n",
         "min(started) AS first_request",
         "max(started) AS last_request",
     ]
-    return f"CREATE OR REPLACE TEMP TABLE base AS SELECT {', '.join(parts)} FROM {source} GROUP BY ALL"
+    return f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {', '.join(parts)} FROM {source} GROUP BY ALL"
 
 
-def rollup_sql(columns: Sequence[str], sets: Sequence[Sequence[str]]) -> str:
+def grouping_sql(columns: Sequence[str]) -> str:
+    """Return SQL that says which of the columns a row is not grouped by, a bit each."""
+    return f"grouping_id({', '.join(columns)}) AS grouping" if columns else "0 AS grouping"
+
+
+def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], same_rate: str) -> str:
     """Return the query that sums `base` by several groupings at once.
 
     Args:
+        base: The table.
         columns: Every column that some answer groups by.
         sets: Which of them each answer groups by; the summary's is empty.
+        same_rate: The condition that joins the table `rates`; see `costs.same_rate`.
     """
-    parts = [*columns, f"grouping_id({', '.join(columns)}) AS grouping" if columns else "0 AS grouping"]
-    parts += [f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in (*COUNTS, *TOKENS)]
+    parts = [*columns, grouping_sql(columns)]
+    parts += [
+        f"coalesce(sum(n) FILTER (WHERE {condition}), 0)::HUGEINT AS {name}"
+        for name, condition in COUNTS.items()
+    ]
+    parts += [f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in TOKENS]
     for measure in MEASURES:
-        name = measure.name
+        name, value, of = measure.name, measure.value, f"FILTER (WHERE {measure.of})"
         parts += [
-            f"coalesce(sum({name}_n), 0)::BIGINT AS {name}_n",
-            f"sum({name}_sum) / nullif(sum({name}_n), 0) AS {name}_mean",
-            f"min({name}_min) AS {name}_min",
-            f"max({name}_max) AS {name}_max",
+            f"coalesce(sum({value}_n) {of}, 0)::BIGINT AS {name}_n",
+            f"(sum({value}_sum) {of})::DOUBLE / {_UNIT} AS {name}_sum",
+            f"fsum({value}_long) {of} AS {name}_long",
+            f"min({value}_min) {of} AS {name}_min",
+            f"max({value}_max) {of} AS {name}_max",
         ]
     tokens = " + ".join(f"r_{name} * {name}::HUGEINT" for name in TOKENS)
     cached = " + ".join(
         f"r_{name} * {name}::HUGEINT"
         for name in ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
     )
+    unpriced = "has_usage AND NOT is_reported AND rate_no IS NULL"
     parts += [
+        "coalesce(sum(CASE WHEN rate_no IS NULL THEN odd_n ELSE n END), 0)::HUGEINT AS priced_requests",
+        f"coalesce(sum(n - odd_n) FILTER (WHERE {unpriced}), 0)::HUGEINT AS unpriced_requests",
         "sum(reported) FILTER (WHERE foreign_currency IS NULL) AS reported_cost",
         f"sum(coalesce(r_request * n + {tokens}, 0) + coalesce(odd_amount, 0)) AS estimated_cost",
         f"sum(coalesce(-({cached}), 0)) AS cache_savings",
         "min(first_request) AS first_request",
         "max(last_request) AS last_request",
     ]
-    return f"SELECT {', '.join(parts)} FROM base LEFT JOIN rates USING (rate_no) GROUP BY {_sets(sets)}"
+    joined = f"{base} AS a LEFT JOIN rates AS r ON {same_rate}"
+    return f"SELECT {', '.join(parts)} FROM {joined} GROUP BY {sets_sql(sets)}"
 
 
-def shares_sql(columns: Sequence[str], sets: Sequence[Sequence[str]], value: str, amount: str) -> str:
+def shares_sql(
+    base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], value: str, amount: str
+) -> str:
     """Return the query that sums `base` by several groupings and one value that it keeps apart."""
-    parts = [
-        *columns,
-        f"grouping_id({', '.join(columns)}) AS grouping" if columns else "0 AS grouping",
-        value,
-    ]
     with_value = [[*one, value] for one in sets]
     return (
-        f"SELECT {', '.join(parts)}, sum({amount}) AS amount FROM base WHERE {value} IS NOT NULL "
-        f"GROUP BY {_sets(with_value)} ORDER BY amount DESC, {value}"
+        f"SELECT {', '.join([*columns, grouping_sql(columns), value])}, sum({amount}) AS amount FROM {base} "
+        f"WHERE {value} IS NOT NULL GROUP BY {sets_sql(with_value)} ORDER BY amount DESC, {value}"
     )
 
 
-def spread_sql(source: str, by: Sequence[str]) -> str:
-    """Return the query for the percentiles of every measure in one grouping."""
-    parts = [*by, *(f"quantile_cont({one.value}, {_FRACTIONS}) AS {one.name}_q" for one in MEASURES)]
-    grouped = f"GROUP BY {', '.join(by)}" if by else ""
-    return f"SELECT {', '.join(parts)} FROM {source} {grouped}"
-
-
-def _sets(sets: Sequence[Sequence[str]]) -> str:
+def sets_sql(sets: Sequence[Sequence[str]]) -> str:
+    """Return SQL that groups by several groupings at once."""
     return "GROUPING SETS (" + ", ".join(f"({', '.join(one)})" for one in sets) + ")"
 
 
@@ -202,9 +228,8 @@ def _spread(row: Mapping[str, Any], name: str) -> Percentiles:
     if not count:
         return Percentiles()
     quantiles = dict(zip(PERCENTILES, row[f"{name}_q"], strict=True))
-    return Percentiles(
-        n=count, mean=row[f"{name}_mean"], min=row[f"{name}_min"], max=row[f"{name}_max"], **quantiles
-    )
+    mean = ((row[f"{name}_sum"] or 0.0) + (row[f"{name}_long"] or 0.0)) / count
+    return Percentiles(n=count, mean=mean, min=row[f"{name}_min"], max=row[f"{name}_max"], **quantiles)
 
 
 def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
@@ -214,7 +239,7 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
         row: By column name; with `error_codes`, `http_statuses` and `other_costs`.
         scale: How many decimals the whole numbers of estimated money have.
     """
-    values: dict[str, Any] = {name: int(row[name]) for name in (*COUNTS, *TOKENS)}
+    values: dict[str, Any] = {name: int(row[name]) for name in (*COUNTS, *_MONEY_COUNTS, *TOKENS)}
     values["total_tokens"] = values["prompt_tokens"] + values["completion_tokens"]
     values["orphaned_requests"] = values["pending_requests"] - values["running_requests"]
     total = values["total_requests"]
@@ -222,7 +247,7 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
     values["retry_share"] = values["retried_requests"] / total if total else 0.0
     for measure in MEASURES:
         values[measure.name] = _spread(row, measure.name)
-    values["average_latency_ms"] = row["latency_ms_mean"] or 0.0
+    values["average_latency_ms"] = values["latency_ms"].mean or 0.0
     values["error_codes"] = {key: int(count) for key, count in row["error_codes"].items()}
     values["http_statuses"] = {str(key): int(count) for key, count in row["http_statuses"].items()}
     nothing = None if values["unpriced_requests"] else Decimal(0)

@@ -2,7 +2,8 @@
 
 An answer is kept under a hash of everything it depends on: the question with its moments resolved, each file's path,
 inode, size and time of change, the manifests and notes of the writers beside them, the version of the price list and
-the user's own rates. One that depends on the time of asking as well (requests still pending) is not kept.
+the user's own rates. The groups of an answer are kept apart from its whole, which every question with the same filters
+shares. One that depends on the time of asking as well (requests still pending) is not kept.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ..figures import Period, Stats
-from ..question import StatsOptions, StatsScope
+from ..figures import Stats, StatsRow
 from .cache import make_private, read_file, schema_tag, write_file
 from .pricing import list_version
+from .query import Question
 from .source import LogFile
 
 __all__ = ["Answers"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _KEPT: Final = 256
+# Reading more groups from a file takes longer than finding them again.
+_MOST_ROWS: Final = 5000
 
 
 def _state(path: Path) -> list[Any]:
@@ -35,62 +37,72 @@ def _state(path: Path) -> list[Any]:
 
 
 class Answers:
-    """The answer to one question about files as they are, if it was given before.
+    """The answer to one question about files as they are, if it was given before: the whole, and its groups.
 
     Args:
         folder: The cache's folder.
-        scope: Whose figures.
-        options: How they are asked for.
-        period: With its moments resolved.
+        question: What is asked.
         files: Open.
         root: Where the logs lie.
         overrides: The file of the user's own rates.
-        now: When it is asked; up to its hour gaps are filled.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        scope: StatsScope,
-        options: StatsOptions,
-        period: Period,
-        files: Sequence[LogFile],
-        root: Path,
-        overrides: Path | None,
-        now: datetime,
+        self, folder: Path, question: Question, files: Sequence[LogFile], root: Path, overrides: Path | None
     ) -> None:
         self.folder = folder / schema_tag() / "answers"
+        options, period = question.options, question.period
         beside = {(root / file.log.name).with_suffix(".manifest") for file in files}
-        identity = [
+        whole = [
             _FORMAT,
-            scope.model_dump(mode="json"),
-            options.model_dump(mode="json"),
-            period.model_dump(mode="json"),
+            question.scope.model_dump(mode="json"),
+            [period.start, period.end, options.orphaned_after, options.strict],
+            [[one.column.path, one.sql, one.parameters] for one in question.conditions],
             [[file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns] for file in files],
             [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
-            f"{now:%Y-%m-%dT%H}" if options.fill_gaps else None,
             [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
         ]
-        name = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()
-        self._path = self.folder / f"{name[:32]}.json"
+        rows = [
+            options.group_by,
+            options.time_zone,
+            f"{question.now:%Y-%m-%dT%H}" if options.fill_gaps else None,
+        ]
+        self._grouped = bool(options.group_by)
+        self._whole = self.folder / f"{_hash(whole)}.json"
+        self._rows = self.folder / f"{_hash([whole, rows])}.rows.json"
 
-    def find(self) -> Stats | None:
-        """Return the answer; None where it is not known."""
+    def find_whole(self) -> Stats | None:
+        """Return the answer without its groups; None where it is not known."""
         try:
-            return Stats.model_validate_json(read_file(self._path))
+            return Stats.model_validate_json(read_file(self._whole))
         except (OSError, ValueError):
             return None
 
-    def keep(self, stats: Stats) -> None:
+    def find_rows(self) -> list[StatsRow] | None:
+        """Return the groups; None where they are not known."""
+        if not self._grouped:
+            return []
+        try:
+            return Stats.model_validate_json(read_file(self._rows)).breakdown
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, whole: Stats, rows: list[StatsRow]) -> None:
         """Keep an answer, unless it also depends on when it was asked for."""
-        if stats.summary.pending_requests or stats.quality.unreadable_files:
+        if whole.summary.pending_requests or whole.quality.unreadable_files:
             return
         try:
             make_private(self.folder)
-            write_file(self._path, stats.model_dump_json(by_alias=True).encode())
+            write_file(self._whole, whole.model_dump_json(by_alias=True).encode())
+            if self._grouped and len(rows) <= _MOST_ROWS:
+                write_file(self._rows, Stats(breakdown=rows).model_dump_json(by_alias=True).encode())
             _bound(self.folder.iterdir())
         except OSError:
             return
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]
 
 
 def _bound(files: Iterable[Path]) -> None:

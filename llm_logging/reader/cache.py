@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from ..files.unpacking import open_gzip
 from .columns import columns, held_columns
-from .engine import duckdb_module
+from .engine import duckdb_version
 from .parse import Parsed
 from .source import LogFile
 
@@ -44,7 +44,7 @@ def schema_tag() -> str:
     """Name what a piece holds; another tag means other pieces."""
     shape = [
         _FORMAT,
-        duckdb_module().__version__,
+        duckdb_version(),
         *((c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()),
     ]
     return hashlib.sha256(json.dumps([shape, list(columns())]).encode()).hexdigest()[:12]

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .overrides import Override
-from .pricing import KINDS, OPTIONAL, Product, Rate, decimals_of, merged, odd_price
+from .pricing import EVER, KINDS, NEVER, OPTIONAL, Product, Rate, decimals_of, merged, odd_price
 from .rates import known_rates
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Costs", "Kind", "kinds_in", "price_asked"]
+__all__ = ["Costs", "Kind", "kinds_in", "price_asked", "price_keys", "same_rate"]
 
 # Provider, model, service tier and pattern of tokens; and whether their counts fit each other.
 Kind = tuple[str, str, str, int, bool]
@@ -38,6 +38,8 @@ _LISTED: Final = "has_usage AND reported IS NULL AND started IS NOT NULL"
 _PATTERN: Final = " + ".join(
     f"CASE WHEN {kind} > 0 THEN {1 << bit} ELSE 0 END" for bit, kind in enumerate(OPTIONAL)
 )
+# Whether nobody counted the tokens, which are then 0.
+_UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "pattern")
 
 
@@ -48,12 +50,16 @@ class Costs:
     Attributes:
         scale: The decimals of the unit of `estimated`.
         rates: By their number in the column `rate_no`.
-        odd: Requests that were priced one by one, their counts contradicting each other.
+        tiers: Whether some request names a service tier.
+        irregular: Whether there are counts that contradict each other.
+        odd: Requests that were priced one by one for that.
         refused: Those among them for which the list has no answer.
     """
 
     scale: int
     rates: list[Rate] = field(default_factory=list)
+    tiers: bool = False
+    irregular: bool = False
     odd: int = 0
     refused: int = 0
 
@@ -90,12 +96,21 @@ def price_asked(
     known = sorted(set(kinds))
     wanted = [Product(*kind[:4]) for kind in known if kind[4]]
     rates = merged(known_rates(wanted, overrides, folder))
-    odd = _odd_prices(db, overrides) if any(not kind[4] for kind in known) else []
+    irregular = any(not kind[4] for kind in known)
+    odd = _odd_prices(db, overrides) if irregular else []
     scale = max([decimals_of(rates), *(_decimals(price) for *_, price in odd if price is not None)])
     _load_rates(db, rates, scale)
     _load_odd(db, odd, scale)
-    _join(db, odd=bool(odd))
-    return Costs(scale=scale, rates=rates, odd=len(odd), refused=sum(1 for *_, price in odd if price is None))
+    costs = Costs(
+        scale=scale,
+        rates=rates,
+        tiers=any(kind[2] for kind in known),
+        irregular=irregular,
+        odd=len(odd),
+        refused=sum(1 for *_, price in odd if price is None),
+    )
+    _make_views(db, costs)
+    return costs
 
 
 def _decimals(price: Decimal) -> int:
@@ -104,10 +119,9 @@ def _decimals(price: Decimal) -> int:
 
 
 def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[tuple[Any, ...]]:
-    known = ("nullif(no_prompt, false)", "nullif(no_completion, false)")
     rows = db.execute(
         f"""
-        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}, {", ".join(known)}
+        SELECT DISTINCT {", ".join(_PRODUCT[:3])}, started, {", ".join(KINDS)}, {", ".join(_UNKNOWN)}
         FROM asked WHERE {_LISTED} AND NOT ({_REGULAR})
         """
     ).fetchall()
@@ -118,7 +132,7 @@ def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[t
         for kind, unknown in zip(KINDS, row[-2:], strict=False):
             counts[kind] = None if unknown else counts[kind]
         product = Product(row[0], row[1], row[2], 0)
-        priced.append((*row[:-2], odd_price(product, row[3].replace(tzinfo=UTC), counts, overrides)))
+        priced.append((*row, odd_price(product, row[3].replace(tzinfo=UTC), counts, overrides)))
     return priced
 
 
@@ -137,14 +151,18 @@ def _load_rates(db: DuckDBPyConnection, rates: Sequence[Rate], scale: int) -> No
         for number, rate in enumerate(rates)
     ]  # fmt: skip
     if rows:
-        db.executemany(f"INSERT INTO rates VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        # One statement for all: a hundred small ones take as long as reading a million requests.
+        one = f"({', '.join('?' * len(rows[0]))})"
+        db.execute(
+            f"INSERT INTO rates VALUES {', '.join([one] * len(rows))}", [x for row in rows for x in row]
+        )
 
 
 def _load_odd(db: DuckDBPyConnection, odd: Sequence[tuple[Any, ...]], scale: int) -> None:
     kinds = ", ".join(f"{kind} BIGINT" for kind in KINDS)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE odd_prices (price_provider VARCHAR, price_model VARCHAR, price_tier VARCHAR, "
-        f"started TIMESTAMP, {kinds}, amount HUGEINT)"
+        f"started TIMESTAMP, {kinds}, no_prompt BOOLEAN, no_completion BOOLEAN, amount HUGEINT)"
     )
     rows = [[*row[:-1], _whole(row[-1], scale)] for row in odd if row[-1] is not None]
     if rows:
@@ -159,30 +177,79 @@ def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def _join(db: DuckDBPyConnection, *, odd: bool) -> None:
-    terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
-    same_kinds = " AND ".join(f"o.{kind} = a.{kind}" for kind in KINDS)
-    listed = f"{_LISTED.replace('has_usage', 'a.has_usage').replace('started', 'a.started')}"
-    # Joining nothing costs time too.
-    odd_prices = (
-        f"odd_prices AS o ON {listed} AND NOT a.regular AND o.price_provider = a.price_provider "
-        "AND o.price_model = a.price_model AND o.price_tier = a.price_tier AND o.started = a.started "
-        f"AND {same_kinds}"
-        if odd
-        else "(SELECT NULL::HUGEINT AS amount) AS o ON true"
+# The time of day in microseconds, also before 1970.
+_TIME_OF_DAY: Final = "epoch_us(started) - epoch_us(date_trunc('day', started))"
+
+
+def price_keys(costs: Costs) -> dict[str, str]:
+    """Return what a price depends on, by name, as SQL over the requests: all with the same values have one rate.
+
+    Moments, times of day and lengths of prompts stand as the last of their values at which some rate changes. What is
+    the same for all requests is a constant, for every value that is computed and grouped by costs time.
+    """
+    rates = costs.rates
+    moments = sorted(
+        {_naive(edge) for rate in rates for edge in (rate.since, rate.until) if EVER < edge < NEVER}
     )
+    times = sorted({edge for rate in rates for edge in (rate.day_from, rate.day_until)})
+    prompts = sorted({rate.prompt_from for rate in rates})
+    keys = {
+        "price_provider": "price_provider",
+        "price_model": "price_model",
+        "price_tier": "price_tier" if costs.tiers else "''",
+        "pattern": _PATTERN,
+        "regular": _REGULAR if costs.irregular else "true",
+        "rate_since": f"CASE {_edges('started', [_literal(edge) for edge in moments])} "
+        f"WHEN started IS NOT NULL THEN {_literal(_naive(EVER))} END",
+    }
+    # Most rates are the same at all times and for all prompts.
+    day, prompt = [str(edge) for edge in times], [str(edge) for edge in prompts]
+    keys["rate_time"] = f"CASE {_edges(_TIME_OF_DAY, day)} END" if len(day) > 2 else "0"
+    keys["rate_prompt"] = f"CASE {_edges('prompt_tokens', prompt)} END" if len(prompt) > 1 else "0"
+    return keys
+
+
+def _edges(value: str, edges: Sequence[str]) -> str:
+    return " ".join(f"WHEN {value} >= {edge} THEN {edge}" for edge in reversed(edges))
+
+
+def _literal(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment.isoformat(' ')}'"
+
+
+def same_rate(row: str, rate: str) -> str:
+    """Return the condition under which a row with the columns of `price_keys` has a rate of the table `rates`."""
+    return (
+        f"{row}.has_usage AND NOT {row}.is_reported AND {row}.regular "
+        f"AND {rate}.price_provider = {row}.price_provider AND {rate}.price_model = {row}.price_model "
+        f"AND {rate}.price_tier = {row}.price_tier AND {rate}.pattern = {row}.pattern "
+        f"AND {row}.rate_since >= {rate}.since AND {row}.rate_since < {rate}.until "
+        f"AND {row}.rate_time >= {rate}.day_from AND {row}.rate_time < {rate}.day_until "
+        f"AND {row}.rate_prompt BETWEEN {rate}.prompt_from AND {rate}.prompt_until"
+    )
+
+
+def _make_views(db: DuckDBPyConnection, costs: Costs) -> None:
+    """Make `asked_odd`, the requests with the prices found one by one, and `priced`."""
+    same = " AND ".join(f"o.{name} = a.{name}" for name in (*_PRODUCT[:3], "started", *KINDS, *_UNKNOWN))
+    irregular = re.sub(r"\b(\w+_tokens)\b", r"a.\1", _REGULAR)
+    db.execute(
+        "CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT a.*, o.amount AS odd_amount FROM asked AS a "
+        f"LEFT JOIN odd_prices AS o ON a.has_usage AND a.reported IS NULL AND NOT ({irregular}) AND {same}"
+        if costs.odd
+        # Joining nothing costs time too.
+        else "CREATE OR REPLACE TEMP VIEW asked_odd AS SELECT *, NULL::HUGEINT AS odd_amount FROM asked"
+    )
+    keys = ", ".join(
+        f"{value} AS {name}" for name, value in price_keys(costs).items() if name not in _PRODUCT[:3]
+    )
+    terms = " + ".join(f"r_{kind} * a.{kind}" for kind in KINDS)
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW priced AS
-        SELECT a.*, r.rate_no, o.amount AS odd_amount, coalesce(r.r_request + {terms}, o.amount) AS estimated,
-            a.has_usage AND a.reported IS NULL AND r.rate_no IS NULL AND o.amount IS NULL AS unpriced
-        FROM (SELECT *, {_PATTERN} AS pattern, {_REGULAR} AS regular FROM asked) AS a
-        LEFT JOIN rates AS r ON {listed} AND a.regular
-            AND r.price_provider = a.price_provider AND r.price_model = a.price_model
-            AND r.price_tier = a.price_tier AND r.pattern = a.pattern
-            AND a.started >= r.since AND a.started < r.until
-            AND epoch_us(a.started) % 86400000000 >= r.day_from AND epoch_us(a.started) % 86400000000 < r.day_until
-            AND a.prompt_tokens BETWEEN r.prompt_from AND r.prompt_until
-        LEFT JOIN {odd_prices}
+        SELECT a.*, r.rate_no, coalesce(r.r_request + {terms}, a.odd_amount) AS estimated,
+            a.has_usage AND a.reported IS NULL AND r.rate_no IS NULL AND a.odd_amount IS NULL AS unpriced
+        FROM (SELECT *, reported IS NOT NULL AS is_reported, {keys} FROM asked_odd) AS a
+        LEFT JOIN rates AS r ON {same_rate("a", "r")}
         """
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 
-__all__ = ["duckdb_module"]
+__all__ = ["duckdb_module", "duckdb_version"]
 
 
 def duckdb_module() -> Any:
@@ -22,3 +22,17 @@ def duckdb_module() -> Any:
         raise ConfigurationError(
             "statistics need duckdb: pip install 'llm-logging[stats]'", code=ErrorCode.MISSING_DEPENDENCY
         ) from None
+
+
+def duckdb_version() -> str:
+    """Return the version of the database without loading it: an answer that is known does not need it.
+
+    Raises:
+        ConfigurationError: `MISSING_DEPENDENCY`, where it is not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("duckdb")
+    except PackageNotFoundError:
+        return str(duckdb_module().__version__)

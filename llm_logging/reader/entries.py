@@ -180,6 +180,12 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
+    # A clock may have been set back: a line may be older than the start that it tells of.
+    logged = db.execute(
+        "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
+        [[str(key) for key in keys]],
+    ).fetchone()
+    starts += logged if logged is not None else (None,)
     oldest = None if None in starts else min(s.replace(tzinfo=UTC) for s in starts if s is not None)
     near = [file for file in files if may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)

@@ -24,13 +24,21 @@ from ..figures import Period
 from ..question import TIME_UNITS, StatsOptions, StatsScope
 from .columns import Column, find_column, held_columns, readable
 from .filters import Condition, parse_filters, unknown_field
-from .fold import CANCELLED, FINISHED
+from .fold import CANCELLED
 from .period import Offset, bucket_sql, zone_offsets
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Group", "Question", "ask", "make_question", "spread_lists"]
+__all__ = [
+    "CANCELLED_OUTCOME", "FAILURE", "PENDING", "SUCCESS", "Group", "Question", "ask", "make_question", "spread_lists",
+]  # fmt: skip
+
+# How a request ended, as `asked` says it.
+PENDING: Final = 0
+SUCCESS: Final = 1
+FAILURE: Final = 2
+CANCELLED_OUTCOME: Final = 3
 
 _WIDE: Final = timedelta(days=366 * 200)
 
@@ -192,8 +200,8 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
         CREATE OR REPLACE TEMP VIEW asked AS
         SELECT key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
             coalesce(service_tier, '') AS price_tier, timestamp_start AS started, TIMESTAMP '{limit}' AS orphan_limit,
-            {FINISHED} AS counted, {FINISHED} AND status = 'success' AS succeeded,
-            {FINISHED} AND status <> 'success' AS failed, status = 'pending' AS pending, {CANCELLED} AS cancelled,
+            CASE WHEN status = 'success' THEN {SUCCESS} WHEN status = 'pending' THEN {PENDING}
+                WHEN {CANCELLED} THEN {CANCELLED_OUTCOME} ELSE {FAILURE} END AS outcome,
             last_of_call, coalesce(attempt, 1) AS attempt, http_status,
             coalesce(error_code, error_type, CASE status WHEN 'timeout' THEN 'timeout' ELSE 'unknown' END) AS error_kind,
             {prompt} IS NOT NULL OR {completion} IS NOT NULL AS has_usage, usage_source, {tokens},

@@ -24,7 +24,7 @@ from ..files.spools import dead_lines
 from ..question import StatsScope
 from .parse import RawFile
 
-__all__ = ["Files", "Log", "LogFile", "open_logs", "scope_logs", "waiting_lines"]
+__all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
 
 Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
@@ -94,6 +94,16 @@ def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
         folders = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
     logs = [folder / "logs" / f"{LogKind.REQUESTS.value}.jsonl" for folder in folders]
     return [Log(active.relative_to(layout.root).as_posix(), active) for active in logs]
+
+
+def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> bool:
+    """Say whether the request logs of a scope hold anything at all.
+
+    Raises:
+        NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
+    """
+    with ExitStack() as stack:
+        return any(file.size for file in open_logs(scope_logs(scope, Layout(root)), stack))
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:

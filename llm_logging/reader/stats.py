@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
@@ -19,11 +19,12 @@ from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetric
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
-from .aggregate import base_sql, figures_of, rollup_sql, shares_sql, spread_sql
+from .aggregate import base_sql, figures_of, rollup_sql, shares_sql
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
 from .columns import readable
+from .costs import price_keys, same_rate
 from .events import object_of
 from .load import Progress
 from .newest import suffix_of
@@ -31,14 +32,13 @@ from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
 from .source import Files, Log, LogFile, open_logs
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from .spread import named_rows, spreads
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
 # A century of days; a clock that was set to the year 1 would otherwise fill the memory with hours.
 _MOST_FILLED: Final = 50_000
+_BASE: Final = "base"
 
 
 def get_stats(
@@ -82,77 +82,74 @@ def get_stats(
         made = begin(scope, options, reading, stack)
         known = None
         if cache and made.root is not None:
-            known = Answers(
-                cache_folder(cache_dir),
-                scope,
-                options,
-                made.question.period,
-                made.files,
-                made.root,
-                made.overrides,
-                made.question.now,
-            )
-            found = known.find()
-            if found is not None:
-                return found
-        compute(made, reading, stack)
-        stats = _stats_of(made)
-        if known is not None:
-            known.keep(stats)
-        return stats
+            known = Answers(cache_folder(cache_dir), made.question, made.files, made.root, made.overrides)
+        whole = known.find_whole() if known is not None else None
+        rows = known.find_rows() if known is not None and whole is not None else None
+        if whole is None or rows is None:
+            compute(made, reading, stack)
+            whole, rows = _answered(made, whole)
+            if known is not None:
+                known.keep(whole, rows)
+        # A question with other groups, or the same one put otherwise, shares what is kept of the whole.
+        return whole.model_copy(
+            update={
+                "scope": scope,
+                "period": made.question.period,
+                "group_by": list(options.group_by),
+                "breakdown": rows,
+            }
+        )
 
 
-def _stats_of(made: Answer) -> Stats:
+def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]:
+    """Return the answer without its groups, unless it is known, and the groups."""
     question = made.question
     groups = tuple(group.sql for group in question.groups)
-    spread = spread_lists(question, "priced")
-    summary: dict[str, Any] = {}
-    models: dict[str, Figures] = {}
-    breakdown: list[StatsRow] = []
+    spread = spread_lists(question, "asked_odd")
     # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
-    together: list[tuple[str, ...]] = [(), ("model",), *([groups] if groups and spread == "priced" else [])]
-    answers = _aggregate(made, ("priced", "asked"), together)
-    if groups and spread != "priced":
-        answers += _aggregate(made, (spread, spread_lists(question, "asked")), [groups])
-    for by, key, fields in answers:
-        if by == ():
-            summary = fields
-        elif by == ("model",):
-            models[str(key[0] or "")] = Figures(**fields)
-        else:
-            breakdown.append(StatsRow(**fields, group=_labels(question, key)))
-    figures = Figures(**summary)
-    ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
-    return Stats(
-        scope=question.scope,
-        period=question.period,
-        group_by=list(question.options.group_by),
-        summary=figures,
-        breakdown=_ordered(question, breakdown, figures),
-        models=dict(ordered),
-        quality=_quality(made, figures),
-    )
+    apart = spread != "asked_odd"
+    together: list[tuple[str, ...]] = [] if whole is not None else [(), ("model",)]
+    if groups and not apart:
+        together.append(groups)
+    passes = [("asked_odd", together)] if together else []
+    passes += [(spread, [groups])] if groups and apart else []
+    summary, models, rows = Figures(), {}, []
+    for source, sets in passes:
+        for by, key, fields in _aggregate(made, source, sets):
+            if by == groups and by:
+                rows.append(StatsRow(**fields, group=_labels(question, key)))
+            elif by:
+                models[str(key[0] or "")] = Figures(**fields)
+            else:
+                summary = Figures(**fields)
+    if whole is None:
+        ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
+        whole = Stats(summary=summary, models=dict(ordered), quality=_quality(made, summary))
+    return whole, _ordered(question, rows, whole.summary)
 
 
 def _aggregate(
-    made: Answer, sources: tuple[str, str], sets: list[tuple[str, ...]]
-) -> list[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-    """Return every group of every grouping: what it is grouped by, its values, its figures.
+    made: Answer, source: str, sets: list[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+    """Yield every group of every grouping: what it is grouped by, its values, its figures.
 
-    The sources are the requests with their prices, and, for percentiles, without.
+    Args:
+        made: What is behind the answer.
+        source: The requests, as `asked_odd` has them.
+        sets: The groupings.
     """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(sources[0], columns))
+    made.db.execute(base_sql(_BASE, source, columns, price_keys(made.costs)))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
 
     def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-        for row in _rows(made.db, sql):
+        for row in named_rows(made.db, sql):
             by = by_bits[row["grouping"]]
             yield by, tuple(row[name] for name in by), row
 
-    rows = {(by, key): row for by, key, row in keyed(rollup_sql(columns, sets))}
+    rows = {(by, key): row for by, key, row in keyed(rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
     for name, value, amount in (
         ("error_codes", "error", "n"),
         ("http_statuses", "http", "n"),
@@ -160,20 +157,18 @@ def _aggregate(
     ):
         for row in rows.values():
             row[name] = {}
-        for by, key, row in keyed(shares_sql(columns, sets, value, amount)):
+        for by, key, row in keyed(shares_sql(_BASE, columns, sets, value, amount)):
             rows[by, key][name][row[value]] = row["amount"]
-    for by in sets:
-        for row in _rows(made.db, spread_sql(sources[1], by)):
-            found = rows.get((by, tuple(row[name] for name in by)))
-            if found is not None:
-                found.update(row)
-    return [(by, key, figures_of(row, scale=made.costs.scale)) for (by, key), row in rows.items()]
-
-
-def _rows(db: DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    cursor = db.execute(sql)
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    # Of many groups it is large, and what follows needs the memory.
+    made.db.execute(f"DROP TABLE {_BASE}")
+    groups = {one: sum(by == one for by, _ in rows) for one in sets}
+    total = int(sum(row["total_requests"] for (by, _), row in rows.items() if by == sets[0]))
+    for row in spreads(made.db, source, columns, groups, total):
+        by = by_bits[row["grouping"]]
+        rows[by, tuple(row[name] for name in by)].update(row)
+    for by, key in list(rows):
+        # Of many groups not all are held twice.
+        yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:

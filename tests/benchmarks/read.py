@@ -4,8 +4,8 @@
 
 Makes requests over projects, chats, models and rotated segments, then times whole processes, one after another in one
 run: a minimal hand-written DuckDB query (the floor), a plain parse to Parquet (the control), jq, a Python json loop,
-ccusage where npm has it (the same requests in the shape it reads), and the reader by day and model: cold, warm and after
-10,000 new lines. Every result is checked against what was written before a time is reported; times are medians.
+ccusage where npm has it (the same requests in the shape it reads), and the reader by day and model: cold, warm, with other
+questions and after 10,000 new lines. Every result is checked against what was written before a time is reported; times are medians.
 """
 
 from __future__ import annotations
@@ -182,14 +182,14 @@ for path in glob.glob(sys.argv[1]):
             by.setdefault(entry['model'], []).append((entry.get('timings') or {}).get('latency_ms', 0))
 print(json.dumps([n, p, c]))
 """
-READER = """
-import json, sys
-from llm_logging.question import StatsOptions
-from llm_logging.reader.stats import get_stats
-stats = get_stats(None, StatsOptions(group_by='day,model'), root=sys.argv[1])
-print(json.dumps({'summary': json.loads(stats.summary.model_dump_json()), 'rows': len(stats.breakdown),
-    'complete': stats.quality.complete}))
-"""
+# Questions that the cold reading did not answer: with other groups only, and with other filters too.
+OTHER_GROUPS = (
+    ("--by", "provider,status"), ("--by", "week,project", "--tz", "Europe/Berlin"), ("--by", "hour"), ("--by", "model"),
+)  # fmt: skip
+OTHER_FILTERS = (
+    ("--where", "model!=none", "--by", "day"), ("--where", "chat!=none", "--by", "project,model"),
+    ("--since", "2026-01-01", "--by", "week,model"),
+)  # fmt: skip
 
 
 def run(command: list[str], cache: Path) -> tuple[float, float, str]:
@@ -204,24 +204,10 @@ def run(command: list[str], cache: Path) -> tuple[float, float, str]:
     return seconds, peak, out
 
 
-def reader_command(root: Path) -> list[str]:
-    """The command line where it is installed, else the function that it calls."""
-    try:
-        import llm_logging.cli.app  # noqa: F401
-    except ImportError:
-        return [sys.executable, "-c", READER, str(root)]
-    return [
-        sys.executable,
-        "-m",
-        "llm_logging",
-        "stats",
-        "--root",
-        str(root),
-        "--by",
-        "day,model",
-        "--format",
-        "json",
-    ]
+def reader_command(root: Path, *options: str) -> list[str]:
+    """The command line, by day and model unless other options are given."""
+    asked = options or ("--by", "day,model")
+    return [sys.executable, "-m", "llm_logging", "stats", "--root", str(root), *asked, "--format", "json"]
 
 
 def check_reader(out: str, truth: Truth) -> None:
@@ -308,6 +294,13 @@ def measure(work: Path, rows: int, shape: str, runs: int) -> None:
         check_reader(out, maker.truth)
         warm.append((seconds, peak))
     table.add("reader, warm", warm)
+    for name, questions in (("other groups", OTHER_GROUPS), ("other filters", OTHER_FILTERS)):
+        others = []
+        for question in questions:
+            seconds, peak, out = run(reader_command(root, *question), cache)
+            check_reader(out, maker.truth)
+            others.append((seconds, peak))
+        table.add(f"reader, warm, {name}", others)
     maker.write(10_000)
     seconds, peak, out = run(command, cache)
     check_reader(out, maker.truth)

@@ -52,6 +52,13 @@ def test_requests_take_the_filters_of_stats(cli, logged):
     assert json.loads(with_content.out)["response"] == {"text": "answer 29"}
 
 
+@pytest.mark.parametrize("command", [("stats",), ("requests",), ("requests", "--format", "json"), ("tail",)])
+def test_commands_agree_on_what_an_empty_root_is(command, cli, tmp_path):
+    result = cli(*command, "--root", tmp_path)
+    assert result.status == 1
+    assert "nothing is logged under" in result.err
+
+
 def test_standard_input_cannot_be_paged(cli, logged):
     data = (logged / "projects/shop/logs/llm_requests.jsonl").read_bytes()
     assert len(cli("requests", "--files", "-", "--format", "json", stdin=data).out.splitlines()) == 8

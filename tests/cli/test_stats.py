@@ -144,6 +144,11 @@ def test_a_file_where_the_folder_should_be_is_named(cli, tmp_path):
     assert "expected the folder of the logs, got the file" in result.err
 
 
+def test_a_cost_that_is_unknown_is_not_called_at_least_anything():
+    figures = Figures(unpriced_requests=2, estimated_cost=None, total_cost=None)
+    assert notes(figures, Quality()) == ["– unknown: no price is known for 2 requests."]  # noqa: RUF001
+
+
 def test_one_is_not_written_as_many():
     figures = Figures(
         requests_without_usage=1, estimated_usage_requests=1, partial_usage_requests=2, unpriced_requests=1

@@ -88,13 +88,17 @@ def test_tail_merges_all_logs_by_time(cli, root):
         (["--kind", "system"], ["system"]),
         (["--level", "error"], ["new"]),
         (["--project", "shop", "--chat", "c-1"], ["old"]),
-        (["--project", "none"], []),
     ],
 )
 def test_tail_filters(cli, root, arguments, messages):
     result = cli("tail", "--root", root, "--json", *arguments)
     assert result.status == 0
     assert [json.loads(text)["message"] for text in result.out.splitlines()] == messages
+
+
+def test_tail_of_a_project_that_logged_nothing_has_no_answer(cli, root):
+    result = cli("tail", "--root", root, "--project", "none")
+    assert (result.status, result.out, result.err) == (1, "", "no logs of kind all yet\n")
 
 
 def test_a_hostile_project_id_leads_nowhere(cli, root):

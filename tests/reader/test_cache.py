@@ -18,6 +18,7 @@ from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments, segment_name
 from llm_logging.reader import cache as cache_module
 from llm_logging.reader import load
+from llm_logging.reader import stats as stats_module
 from llm_logging.reader.stats import get_stats
 
 START = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -57,7 +58,7 @@ class Log:
         return sealed
 
     def stats(self, **options):
-        # Another zone a question: none is answered from what was answered before.
+        # Tests ask with another filter each time: what was answered before does not answer it.
         return get_stats(
             StatsScope(type="project", project_id="shop"),
             StatsOptions(**options),
@@ -109,7 +110,7 @@ def test_also_when_it_is_compressed_later(log, parsed):
     sealed.unlink()
     parsed.clear()
     for zone in ("Asia/Tokyo", "Europe/Paris"):
-        assert log.stats(time_zone=zone).summary.total_requests == 100
+        assert log.stats(where=[f"model!={zone}"]).summary.total_requests == 100
         assert parsed == []
 
 
@@ -120,7 +121,7 @@ def test_a_segment_first_met_compressed_is_parsed_once(log, parsed):
         packed.write(sealed.read_bytes())
     sealed.unlink()
     for zone in ("UTC", "Europe/Paris"):
-        assert log.stats(time_zone=zone).summary.total_requests == 50
+        assert log.stats(where=[f"model!={zone}"]).summary.total_requests == 50
     assert parsed == [f"{sealed.name}.gz"]
 
 
@@ -223,7 +224,7 @@ def test_a_damaged_cache_is_made_again(log, damage):
         ):
             path.write_bytes(b"{nonsense")
     for zone in ("Europe/Paris", "Asia/Tokyo"):
-        stats = log.stats(time_zone=zone)
+        stats = log.stats(where=[f"model!={zone}"])
         assert stats.summary.total_requests == 120
         assert stats.summary.priced_requests == 120
     assert stats.quality.complete
@@ -235,7 +236,7 @@ def test_another_shape_of_pieces_is_another_cache(log, monkeypatch, parsed):
     log.stats()
     parsed.clear()
     monkeypatch.setattr(cache_module, "schema_tag", lambda: "another")
-    assert log.stats(time_zone="Europe/Paris").summary.total_requests == 40
+    assert log.stats(where=["model!=another"]).summary.total_requests == 40
     assert len(parsed) == 1
 
 
@@ -293,6 +294,33 @@ def test_an_answer_is_given_again_only_for_the_same_bytes(log, monkeypatch):
     assert log.stats().summary.total_requests == 41
 
 
+def test_questions_with_the_same_filters_share_what_they_ask_of_all_requests(log, monkeypatch):
+    log.write(40, timings={"latency_ms": 5.5})
+    whole = log.stats(group_by="hour")
+    sets = []
+    rollup = stats_module.rollup_sql
+    monkeypatch.setattr(stats_module, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
+    found = log.stats(group_by="provider", time_zone="Asia/Tokyo")
+    assert sets == [[("g0",)]]
+    assert (found.summary, found.models, found.quality) == (whole.summary, whole.models, whole.quality)
+    assert [(row.group, row.latency_ms) for row in found.breakdown] == [
+        ({"provider": "openai"}, whole.summary.latency_ms)
+    ]
+    assert (found.group_by, found.period.time_zone) == (["provider"], "Asia/Tokyo")
+    assert log.stats(group_by="provider", where=["user=nobody"]).summary.total_requests == 0
+
+
+def test_a_filter_by_age_counts_from_each_asking(log):
+    log.write(40)
+    options = StatsOptions(where=["timestamp_start>=1h"])
+    ask = {"root": log.root, "cache_dir": log.cache}
+    for hours, expected in ((0.5, 40), (3, 0)):
+        assert (
+            get_stats(None, options, now=START + timedelta(hours=hours), **ask).summary.total_requests
+            == expected
+        )
+
+
 def test_lines_of_a_request_in_two_segments_fold(log):
     log.write(1, status="pending", request=7, usage=None)
     log.write(5)
@@ -300,7 +328,7 @@ def test_lines_of_a_request_in_two_segments_fold(log):
     log.write(1, request=7, usage={"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101})
     log.rotate()
     for zone in ("UTC", "Europe/Paris"):
-        stats = log.stats(time_zone=zone)
+        stats = log.stats(where=[f"model!={zone}"])
         assert stats.summary.pending_requests == 0
         assert stats.summary.total_requests == 6
         assert stats.summary.prompt_tokens == 150

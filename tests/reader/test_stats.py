@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -456,3 +457,14 @@ def test_reading_while_a_log_is_written_and_rotated_is_exact(tmp_path):
         last = total
     writer.join()
     assert get_stats(root=tmp_path / "logs", cache_dir=tmp_path / "cache").summary.total_requests == 1500
+
+
+@pytest.mark.parametrize(
+    "latencies", [[0.1] * 10, [0.1, 0.2, 0.3, 1e16], [1e10, 0.1], [5e-324, 1e300], [0.0]]
+)
+def test_means_are_exact_in_any_order_and_at_any_length(latencies, tmp_path):
+    for order, folder in ((latencies, "one"), (latencies[::-1], "other")):
+        put(tmp_path / folder, [entry(n, timings={"latency_ms": ms}) for n, ms in enumerate(order)])
+    means = {ask(tmp_path / folder).summary.latency_ms.mean for folder in ("one", "other")}
+    assert len(means) == 1
+    assert means.pop() == pytest.approx(math.fsum(latencies) / len(latencies), rel=1e-12, abs=1e-9)

@@ -1,0 +1,164 @@
+"""Percentiles: exact, also of more requests than fit into memory at once, interpolated between the two nearest values.
+
+The database finds a percentile by holding every value of its group. For few requests, and for groups that are small,
+that is the fastest way. For a few groups of many requests values are first counted by rough size; that tells between
+which two sizes a percentile lies, and only the values there are held and put in order. Sizes are told by square roots,
+which IEEE 754 rounds correctly: a larger value never has a smaller size, so both ways give the same answer.
+"""
+
+# ruff: noqa: S608  names come from our own columns
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from .aggregate import COUNTED, MEASURES, Measure, grouping_sql, sets_sql
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["named_rows", "spreads"]
+
+_FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
+# Up to so many groups are looked at by size first, where there are more requests than so many.
+_MANY: Final = 3_000_000
+_FEW: Final = 200
+# How many values one query may hold; with many more the database begins to write them to disk, which takes far longer.
+_HELD: Final = 12_000_000
+
+_BLOCK: Final = 10_000
+_VALUES: Final = tuple(dict.fromkeys(measure.value for measure in MEASURES))
+_By = tuple[str, ...]
+
+
+def spreads(
+    db: DuckDBPyConnection, source: str, columns: Sequence[str], groups: Mapping[_By, int], total: int
+) -> Iterator[dict[str, Any]]:
+    """Find the percentiles of every measure in every group.
+
+    Args:
+        db: Where the source is.
+        source: The requests, as `asked` has them.
+        columns: Every column that some answer groups by.
+        groups: How many groups each grouping has.
+        total: How many requests there are.
+
+    Yields:
+        Rows with the columns, `grouping` and some of the measures, each a list named `<measure>_q`.
+    """
+    few = [by for by, count in groups.items() if count <= _FEW] if total > _MANY else []
+    for value in _VALUES if few else ():
+        yield from _narrowed(db, source, columns, few, value)
+    rest = [by for by in groups if by not in few]
+    if rest and total * len(rest) * len(_VALUES) <= _HELD:
+        yield from named_rows(db, _direct(source, columns, rest, MEASURES))
+        return
+    step = max(1, _HELD // max(total, 1))
+    for by in rest:
+        for first in range(0, len(MEASURES), step):
+            yield from named_rows(db, _direct(source, columns, [by], MEASURES[first : first + step]))
+
+
+def named_rows(db: DuckDBPyConnection, sql: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a query by the names of its columns."""
+    cursor = db.execute(sql)
+    names = [column[0] for column in cursor.description or ()]
+    while block := cursor.fetchmany(_BLOCK):
+        for values in block:
+            yield dict(zip(names, values, strict=True))
+
+
+def _named(columns: Sequence[str], by: _By) -> str:
+    """Return the columns, those that are not grouped by as NULL, and `grouping`."""
+    missing = sum(1 << place for place, name in enumerate(reversed(columns)) if name not in by)
+    named = [name if name in by else f"NULL AS {name}" for name in columns]
+    return ", ".join([*named, f"{missing} AS grouping"])
+
+
+def _direct(source: str, columns: Sequence[str], sets: Sequence[_By], measures: Sequence[Measure]) -> str:
+    if len(sets) == 1:
+        head = _named(columns, sets[0])
+        grouped = f"GROUP BY {', '.join(sets[0])}" if sets[0] else ""
+    else:
+        head = ", ".join([*columns, grouping_sql(columns)])
+        grouped = f"GROUP BY {sets_sql(sets)}"
+    parts = [head]
+    for one in measures:
+        of = "" if one.of == COUNTED else f" FILTER (WHERE {one.of})"
+        parts.append(f"quantile_cont({one.value}, {_FRACTIONS}){of} AS {one.name}_q")
+    return f"SELECT {', '.join(parts)} FROM {source} WHERE {COUNTED} {grouped}"
+
+
+def _narrowed(
+    db: DuckDBPyConnection, source: str, columns: Sequence[str], sets: Sequence[_By], value: str
+) -> Iterator[dict[str, Any]]:
+    """Find the percentiles of one value in several groupings; see the module."""
+    cells = list(dict.fromkeys(name for by in sets for name in by))
+    listed = "".join(f"{name}, " for name in cells)
+    sized = (
+        f"SELECT {listed}outcome, (sqrt(sqrt(least({value}, 1e15))) * 64)::INTEGER AS size, {value} AS value "
+        f"FROM {source} WHERE {COUNTED} AND {value} IS NOT NULL"
+    )
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE sizes AS SELECT {listed}outcome, size, count(*) AS n FROM ({sized}) GROUP BY ALL"
+    )
+    asked = [(by, measure) for by in sets for measure in MEASURES if measure.value == value]
+    for number, (by, measure) in enumerate(asked):
+        db.execute(f"CREATE OR REPLACE TEMP TABLE wanted_{number} AS {_wanted(by, measure)}")
+    near = " UNION ".join(
+        f"SELECT {', '.join(f's.{name}' for name in (*cells, 'size'))} FROM sizes AS s "
+        f"SEMI JOIN wanted_{number} AS w ON s.size = w.size {_same('s', 'w', by)}"
+        for number, (by, _) in enumerate(asked)
+    )
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE near AS SELECT a.* FROM ({sized}) AS a "
+        f"SEMI JOIN ({near}) AS c ON a.size = c.size {_same('a', 'c', cells)}"
+    )
+    for number, (by, measure) in enumerate(asked):
+        yield from named_rows(db, _picked(columns, by, measure, f"wanted_{number}"))
+
+
+def _same(left: str, right: str, names: Sequence[str]) -> str:
+    return "".join(f" AND {left}.{name} IS NOT DISTINCT FROM {right}.{name}" for name in names)
+
+
+def _wanted(by: _By, measure: Measure) -> str:
+    """Return the query for the sizes between which the percentiles lie, and how many values are smaller."""
+    listed = "".join(f"{name}, " for name in by)
+    parts = f"PARTITION BY {', '.join(by)}" if by else ""
+    return f"""
+        WITH summed AS (
+            SELECT {listed}size, sum(n)::BIGINT AS n FROM sizes WHERE {measure.of} GROUP BY ALL
+        ), placed AS (
+            SELECT *, (sum(n) OVER ({parts} ORDER BY size))::BIGINT - n AS smaller,
+                (sum(n) OVER ({parts}))::BIGINT AS total FROM summed
+        ), ranked AS (
+            SELECT {listed}size, n, smaller, fraction, fraction * (total - 1) AS rank
+            FROM placed, (SELECT unnest({_FRACTIONS})::DOUBLE AS fraction)
+        )
+        SELECT {listed}size, smaller, fraction, floor(rank)::BIGINT AS low, ceil(rank)::BIGINT AS high,
+            rank - floor(rank) AS between_them
+        FROM ranked WHERE smaller <= ceil(rank) AND smaller + n > floor(rank)
+    """
+
+
+def _picked(columns: Sequence[str], by: _By, measure: Measure, wanted: str) -> str:
+    """Return the query that puts the values near the percentiles in order, and picks them."""
+    listed = "".join(f"{name}, " for name in by)
+    return f"""
+        WITH ordered AS (
+            SELECT {listed}size, value, row_number() OVER (PARTITION BY {listed}size ORDER BY value) - 1 AS place
+            FROM near WHERE {measure.of}
+        ), chosen AS (
+            SELECT {"".join(f"w.{name}, " for name in by)}w.fraction, any_value(w.between_them) AS between_them,
+                min(o.value) FILTER (WHERE w.smaller + o.place = w.low) AS low,
+                min(o.value) FILTER (WHERE w.smaller + o.place = w.high) AS high
+            FROM {wanted} AS w JOIN ordered AS o
+                ON o.size = w.size {_same("o", "w", by)} AND w.smaller + o.place IN (w.low, w.high)
+            GROUP BY ALL
+        )
+        SELECT {_named(columns, by)},
+            list(low + (high - low) * between_them ORDER BY fraction) AS {measure.name}_q
+        FROM chosen GROUP BY ALL
+    """
