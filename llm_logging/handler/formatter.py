@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ..clock import format_micros
 from ..errors import ConfigurationError
+from ..files.layout import LogKind
 from ..otel_names import otel_attributes
 from ..schema import SCHEMA_VERSION, LLMRequestLogEntry
 from .jsonable import jsonable, to_bytes
@@ -135,7 +136,11 @@ class LLMJsonFormatter(JsonFormatter):
         names = (record.levelname, record.name, built.event_type, writer)
         if redactor is None or redactor.scan_sufficient:
             before, after = self._assemble(record, built, message, body, names)
-            if redactor is None or redactor.clean(before + after):
+            if redactor is None:
+                return before, after
+            if built.kind is LogKind.REQUESTS and redactor.harmless((message, *names[1:3]), body):
+                return before, after
+            if redactor.clean(before + after):
                 return before, after
         message, body = redacted(redactor, message, jsonable(body))
         names = (record.levelname, redactor.redact_text(names[1]), redactor.redact_text(names[2]), writer)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import ConfigurationError
+from ..schema import LLMRequestLogEntry, Timings, Usage
 from .credentials import KINDS
 from .examining import PATTERN_SETS, Examiner
 from .keynames import NAME_KINDS, compact
@@ -31,6 +32,15 @@ _LONGEST_JSON: Final = 1 << 20
 _LONGEST_KEY: Final = 64
 _LONGEST_NAME: Final = 32
 _MOST_KEYS: Final = 4096
+_TOGETHER: Final = 256
+_FIELDS: Final = frozenset(LLMRequestLogEntry.model_fields)
+# What is checked to be an id or a time, and the parts of a request that hold nothing but numbers and a word of ours.
+_MADE: Final = frozenset({"id", "timestamp_start", "timestamp_end"})
+_COUNTS: Final[Mapping[str, frozenset[str]]] = {
+    "usage": frozenset(Usage.model_fields) - {"raw"},
+    "timings": frozenset(Timings.model_fields),
+}
+_NUMBERS: Final = frozenset({int, float, bool})
 _OTHER_KINDS: Final = frozenset(
     {
         "path",
@@ -97,6 +107,8 @@ class Redactor:
         self._harmless: set[str] = set()
         self.open_keys: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
+        # With added names or sets, no field is beyond suspicion and no text is looked at in company.
+        self._quick = self.scan_sufficient and not self.names and sets == ("credentials",)
 
     def clean(self, line: str | bytes) -> bool:
         """Say whether a serialised line certainly holds nothing that would be redacted by key or pattern.
@@ -108,6 +120,52 @@ class Redactor:
             True only when nothing is there; False where something may be, and always when `scan_sufficient` is False.
         """
         return self.scan_sufficient and self._clean(line)
+
+    def harmless(self, texts: Iterable[str], request: Mapping[str, Any]) -> bool:
+        """Say whether a request's line certainly holds nothing that would be redacted, mostly from memory.
+
+        Names of models, projects and states come again and again. What is new is looked at, all of it at once.
+
+        Args:
+            texts: What the line's envelope holds.
+            request: The checked fields of a request.
+
+        Returns:
+            True only when nothing is there; False where `clean` has to say.
+        """
+        if not self._quick:
+            return False
+        fresh = self._unmet(texts, request)
+        if fresh:
+            together = "\n".join(fresh)
+            if len(together) > _TOGETHER or self._examiner.spans(together)[1]:
+                return False
+            for text in fresh:
+                if len(text) <= _LONGEST_NAME:
+                    self._remember(text)
+        return fresh is not None
+
+    def _unmet(self, texts: Iterable[str], request: Mapping[str, Any]) -> list[str] | None:
+        """Return the texts that are not known to be harmless; None where there is more in a request than texts and numbers."""
+        if not request.keys() <= _FIELDS:
+            return None
+        known = self._harmless
+        fresh = [text for text in texts if text not in known and len(text) >= _SHORTEST]
+        for name, value in request.items():
+            kind = type(value)
+            if kind is str:
+                if value not in known and len(value) >= _SHORTEST and name not in _MADE:
+                    fresh.append(value)
+            elif kind is dict:
+                if name not in _COUNTS or not value.keys() <= _COUNTS[name]:
+                    return None
+            elif kind is list:
+                if not all(type(item) is str for item in value):
+                    return None
+                fresh += [item for item in value if item not in known and len(item) >= _SHORTEST]
+            elif kind not in _NUMBERS:
+                return None
+        return fresh
 
     def redact(self, value: Any) -> Any:
         """Return the value without its secrets; the same object when it held none.

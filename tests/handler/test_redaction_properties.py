@@ -129,6 +129,48 @@ def test_what_redact_would_change_is_not_clean(value):
                 assert not redactor.clean(line), line
 
 
+REQUESTS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("project_id", "chat_id", "user_id", "model", "prompt_name", "provider"), TEXTS),
+        "finish_reasons": st.lists(TEXTS, max_size=3),
+        "messages_included": st.lists(TEXTS | st.lists(TEXTS, max_size=2), max_size=3),
+        "usage": st.fixed_dictionaries({"prompt_tokens": st.integers(0, 2**53)}, optional={"raw": VALUES}),
+        "attributes": VALUES,
+        "http_status": st.integers(100, 599),
+        "password": TEXTS,
+    },
+)
+
+
+@settings(max_examples=600 * FUZZ, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS, REQUESTS), min_size=1, max_size=4))
+def test_what_redact_would_change_is_not_harmless_whatever_was_met_before(records):
+    redactor = Redactor()
+    for message, name, request in records:
+        if redactor.harmless((message, name), request):
+            assert REDACTOR.redact(request) is request
+            assert REDACTOR.redact_text(message) is message
+            assert REDACTOR.redact_text(name) is name
+
+
+def test_harmless_requests_are_known_as_such():
+    redactor = Redactor()
+    request = {"project_id": "shop-of-somebody", "model": "gpt-4o-2024-08-06", "finish_reasons": ["stop"]}
+    assert redactor.harmless(("answered a question",), request)
+    assert redactor.harmless(("answered a question",), {**request, "usage": {"prompt_tokens": 3}})
+    for spoilt in ({"model": SECRETS[0]}, {"finish_reasons": [SECRETS[0]]}, {"user_id": f"x {SECRETS[0]}"}):
+        assert not redactor.harmless(("answered a question",), {**request, **spoilt})
+        assert not redactor.harmless((SECRETS[0],), request)
+    for options in (
+        {"keys": ["model"]},
+        {"paths": ["model"]},
+        {"patterns": ["credentials", "email"]},
+        {"patterns": ["card"]},
+    ):
+        assert not Redactor(**options).harmless(("answered a question",), request)
+
+
 @settings(max_examples=600 * FUZZ, deadline=None)
 @given(st.lists(SPACED, max_size=3) | st.dictionaries(st.sampled_from(NAMES), SPACED, max_size=3))
 def test_redacting_twice_changes_nothing_more_and_never_touches_the_argument(value):
