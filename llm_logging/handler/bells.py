@@ -1,4 +1,4 @@
-"""Wake a thread, from anywhere.
+"""Wake a thread, from anywhere; and which threads must not be made to wait.
 
 `threading.Event` has a lock inside that is not re-entrant: a signal handler or a finaliser that logs, and so meets the same
 thread inside `set`, would wait for itself for ever. A bell is one plain lock, held while it is silent: ringing it is one
@@ -8,10 +8,11 @@ step that nothing can interrupt.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import deque
 
-__all__ = ["Bell", "Bells"]
+__all__ = ["Bell", "Bells", "on_event_loop"]
 
 
 class Bell:
@@ -61,3 +62,9 @@ class Bells:
         while self._waiting:
             with contextlib.suppress(IndexError):
                 self._waiting.popleft().set()
+
+
+def on_event_loop() -> bool:
+    """Say whether this thread is running an event loop, which must not be made to wait."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001

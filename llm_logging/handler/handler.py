@@ -21,6 +21,7 @@ from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
+from .bells import on_event_loop
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
@@ -41,7 +42,7 @@ from .records import Built, build
 from .redaction import redactor_from
 from .rotation import FileOptions
 from .spool import process
-from .writer import Writer, on_event_loop
+from .writer import Writer
 
 __all__ = ["LLMFileHandler"]
 
@@ -79,7 +80,7 @@ class LLMFileHandler(logging.Handler):
         fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed): what a power cut may cost.
         buffer_bytes: Bytes of lines that wait to be written at most.
         flush_bytes: Writing starts when that many wait,
-        flush_interval: or after so many seconds.
+        flush_interval: or after so many seconds; on a busy machine up to three times as many.
         spool: Where they wait: `auto` (shared memory, else under the root), `shm`, `root`; `off` is plain memory, which
             a killed process loses.
         overflow: When the buffer is full and waiting did not help: `drop_new` or `drop_old` records.

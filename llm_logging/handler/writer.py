@@ -22,7 +22,7 @@ from typing import Any
 from ..clock import clock, format_micros, format_time
 from ..files.rings import Ring
 from ..schema import SCHEMA_VERSION, Acknowledgement
-from .bells import Bell, Bells
+from .bells import Bell, Bells, on_event_loop
 from .draining import Drain
 from .exits import enrol, exiting, hook_exit
 from .housekeeping import Housekeeper
@@ -32,10 +32,12 @@ from .recovery import recover
 from .rotation import FileOptions
 from .spool import CLOSED, Spool, process
 
-__all__ = ["Writer", "on_event_loop"]
+__all__ = ["Writer"]
 
 _IDLE_SECONDS = 5.0
 _WRITE_SECONDS = 0.05
+# A write waits so many times as long as the last one took: `flush_interval` at least, so many times it at most.
+_PACE, _LONGEST_PACE = 10.0, 3.0
 _INSIST_SECONDS = 0.5  # how often somebody who waits for all files has those tried that were refused
 _CONTENT_SHARE = 0.75
 
@@ -276,10 +278,9 @@ class Writer:
             if spool is None:
                 hook_exit()
                 say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
+                made = Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored)
                 # Not read again: another thread may close at any moment, and the spool then says so.
-                spool = self._begin(
-                    Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored)
-                )
+                spool = self._begin(made)
         if self._thread is None:
             self._recover()
         return spool
@@ -397,7 +398,7 @@ class Writer:
     # -- the thread -----------------------------------------------------------------------------------------------------
 
     def _run(self, spool: Spool) -> None:
-        ring = spool.ring
+        ring, pause = spool.ring, (interval := self._options.flush_interval)
         while self._spool is spool and not self._closing:
             self._recover()
             if ring.head == ring.tail:
@@ -407,17 +408,20 @@ class Writer:
                 self._parked = False
             self._wake.clear()
             if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
-                self._wake.wait(self._options.flush_interval)
+                self._wake.wait(pause)
             self._urgent = False
             insist, self._insist = self._insist, False
+            began = time.monotonic()
             try:
                 self._write(insist=insist)
             except Exception as error:  # noqa: BLE001  the thread must outlive anything
                 self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
                 time.sleep(0.1)
-            if not ring.empty and (pause := self._files.wait) is not None:
+            # At each system call the writer waits for the interpreter, and a caller for the writer: better fewer, where it is long.
+            pause = min(max(interval, _PACE * (time.monotonic() - began)), _LONGEST_PACE * interval)
+            if not ring.empty and (refused := self._files.wait) is not None:
                 # Not for longer than others, whose files are well, may be made to wait.
-                self._wake.wait(min(pause, max(0.01, self._options.flush_interval)))
+                self._wake.wait(min(refused, max(0.01, interval)))
         if self._left is spool and self._drain_rest(spool, self._options.exit_timeout):
             self._left = None
             self._finish(spool)
@@ -490,9 +494,3 @@ class Writer:
         self._files.abandon()
         if spool is not None:
             spool.ring.abandon()
-
-
-def on_event_loop() -> bool:
-    """Say whether this thread is running an event loop, which must not be made to wait."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
