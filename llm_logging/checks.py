@@ -282,14 +282,16 @@ _EVIDENCE: Final = (
 )
 
 
-def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str, Any] | None:
+def fast_entry(
+    fields: Mapping[str, Any], now: int, others: int = 0, names: frozenset[str] = frozenset()
+) -> dict[str, Any] | None:
     """Check a well-formed entry and return what its line holds.
 
     Args:
         fields: Field names to values; not changed.
         now: The time of the record in whole microseconds since 1970.
-        others: How many of `fields` are known to be none of the entry's, as the standard attributes of a log record; where
-            there are any, attributes of the user's own are not looked for, and None is returned.
+        others: How many of `fields` are known to be none of the entry's, as the standard attributes of a log record,
+        names: and what such are called.
 
     Returns:
         The same fields and values as `LLMRequestLogEntry(...).line_fields()`, values of attributes and of the raw usage
@@ -300,9 +302,7 @@ def fast_entry(fields: Mapping[str, Any], now: int, others: int = 0) -> dict[str
     except pydantic.ValidationError:
         return None
     if len(entry) + others != len(fields):
-        if others:
-            return None
-        attributes = _attributes(fields)
+        attributes = _attributes(fields, names)
         if attributes is None:
             return None
         entry["attributes"] = attributes
@@ -367,11 +367,11 @@ def _written_times(entry: dict[str, Any], start: Any, end: Any, latency: float |
     return True
 
 
-def _attributes(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+def _attributes(fields: Mapping[str, Any], others: frozenset[str]) -> dict[str, Any] | None:
     """Return what is nobody's field; None where that cannot be done here."""
     attributes = {}
     for name, value in fields.items():
-        if name in _FAST_FIELDS:
+        if name in _FAST_FIELDS or name in others:
             continue
         if name in _MODEL_ONLY or type(name) is not str or value is None:
             return None

@@ -49,6 +49,7 @@ RESERVED: Final = frozenset(
 )
 # The record's own attributes, and `event_type`, which is not the entry's either.
 _OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
+_OTHER_NAMES: Final = RESERVED | {"event_type"}
 _REQUESTS: Final = LogKind.REQUESTS
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _IDS: Final = ("project_id", "chat_id", "user_id")
@@ -120,9 +121,9 @@ def fast_request(
         if nested is None and not context and not defaults and type(record) is logging.LogRecord:
             # The common case, without a copy: none of the record's own attributes is a field's name.
             others = _OTHERS + ("message" in attributes) + ("asctime" in attributes)
-            body = fast_entry(attributes, micros, others)
+            body = fast_entry(attributes, micros, others, _OTHER_NAMES)
             if body is not None:
-                return body
+                return _written_plainly(body)
         fields = {key: value for key, value in attributes.items() if key not in RESERVED}
     elif type(payload) is RecordPayload and payload.entry is None and payload.kind is None:
         given = payload.fields
@@ -146,13 +147,17 @@ def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
     if not _CONTENT.isdisjoint(fields):
         return None
     body = fast_entry(fields, micros)
-    if body is not None:
-        extras = body.get("attributes")
-        if extras is not None and not plain(extras):
-            body["attributes"] = jsonable(extras)
-        raw = body["usage"].get("raw") if "usage" in body else None
-        if raw is not None and not plain(raw):
-            body["usage"]["raw"] = jsonable(raw)
+    return None if body is None else _written_plainly(body)
+
+
+def _written_plainly(body: dict[str, Any]) -> dict[str, Any]:
+    """Make the free-form values of an entry JSON's own types."""
+    extras = body.get("attributes")
+    if extras is not None and not plain(extras):
+        body["attributes"] = jsonable(extras)
+    usage = body.get("usage")
+    if usage is not None and "raw" in usage and not plain(usage["raw"]):
+        usage["raw"] = jsonable(usage["raw"])
     return body
 
 

@@ -33,7 +33,7 @@ _LONGEST_KEY: Final = 64
 _LONGEST_NAME: Final = 32
 _MOST_KEYS: Final = 4096
 _TOGETHER: Final = 256
-_FIELDS: Final = frozenset(LLMRequestLogEntry.model_fields)
+_FIELDS: Final = frozenset(LLMRequestLogEntry.model_fields) - {"attributes", "cost", "error"}
 # What is checked to be an id or a time, and the parts of a request that hold nothing but numbers and a word of ours.
 _MADE: Final = frozenset({"id", "timestamp_start", "timestamp_end"})
 _COUNTS: Final[Mapping[str, frozenset[str]]] = {
