@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -32,6 +33,18 @@ class _Unpacked(io.RawIOBase):
             raise OSError(f"damaged: {error}") from None
         buffer[: len(data)] = data
         return len(data)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except self._damage as error:
+            raise OSError(f"damaged: {error}") from None
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
     def close(self) -> None:
         self._stream.close()

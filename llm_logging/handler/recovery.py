@@ -210,6 +210,9 @@ def _candidates(active: Path, intent: Intent) -> Iterator[Path]:
             info = os.stat(segment.path)
             if (info.st_dev, info.st_ino) == (intent.device, intent.inode):
                 yield segment.path
-    for segment in reversed(segments):
-        if segment.compression is not None:
+    packed = [segment.path for segment in reversed(segments) if segment.compression is not None]
+    yield from packed
+    # What was packed and removed while the folder was listed is in no listing but the next.
+    for segment in reversed(list_segments(active, superseded=True)):
+        if segment.compression is not None and segment.path not in packed:
             yield segment.path
