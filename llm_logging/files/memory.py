@@ -84,10 +84,19 @@ class MemoryRing:
     def release_to(self, number: int) -> None:
         """Give back the room of all lines before `number`."""
         while self._lines and self._lines[0][0] < number:
-            gone, _, line = self._lines.popleft()
+            _, _, line = self._lines.popleft()
             self.used -= len(line)
-            self._done.discard(gone)
+        self._done.difference_update(range(self.tail, number))
         self.tail = number
+
+    def reached(self, number: int) -> bool:
+        """Say whether all lines before `number` are written or given up."""
+        return self.tail >= number
+
+    @property
+    def repackable(self) -> bool:
+        """Say whether `repack` would win anything."""
+        return bool(self._done)
 
     def repack(self) -> dict[int, int]:
         """Give back the room of lines that are done, also behind one that is not; no line gets another number."""

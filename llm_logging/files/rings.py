@@ -189,6 +189,8 @@ class Ring:
         self._run_first = 0
         self._run_place = -1
         self._last_done = -1
+        # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
+        self.moved_to = 0
 
     # -- storing ------------------------------------------------------------------------------------------------------
 
@@ -378,16 +380,7 @@ class Ring:
         Returns:
             The new number of each line by its old one; empty where there is nothing to win, or no room to do it.
         """
-        pending = [
-            (number, entry)
-            for number in range(self.tail, self.head)
-            if (entry := self._entry(number))[4] != DONE
-        ]
-        sizes = [entry[1] for _, entry in pending]
-        need = sum(sizes) + max(sizes, default=0)
-        too_many = self.head - self.tail + len(pending) > self._entries
-        if not pending or need * 2 > self.used or need > self.capacity - self.used or too_many:
-            return {}
+        pending = self._worth_moving()
         moved: dict[int, int] = {}
         for number, (start, size, _, place, _) in pending:
             head = self.store(self._path_at(place), self._line(start, size))
@@ -399,8 +392,28 @@ class Ring:
         # From the last to the first: whoever finds this half done takes the older of two, and so keeps them in order.
         for number in reversed(moved):
             self.mark_done(number)
+        # Before the tail moves: who waits for a line must not take it for written.
+        self.moved_to = self.head
         self.release()
         return moved
+
+    def reached(self, number: int) -> bool:
+        """Say whether all lines before `number` are written or given up, also those that got another number since."""
+        tail = self.tail  # before `moved_to`, which grows before the tail does
+        return tail >= max(number, self.moved_to)
+
+    @property
+    def repackable(self) -> bool:
+        """Say whether `repack` would win anything; the writer may ask while callers store."""
+        return bool(self._worth_moving())
+
+    def _worth_moving(self) -> list[tuple[int, tuple[int, int, int, int, int]]]:
+        head = self.head
+        pending = [(n, entry) for n in range(self.tail, head) if (entry := self._entry(n))[4] != DONE]
+        sizes = [entry[1] for _, entry in pending]
+        need = sum(sizes) + max(sizes, default=0)
+        too_many = head - self.tail + len(pending) > self._entries
+        return [] if need * 2 > self.used or need > self.capacity - self.used or too_many else pending
 
     def release(self) -> None:
         """Give back the room of the lines that are done, up to the first that is not."""

@@ -55,6 +55,7 @@ class Drain:
         self._moved = moved
         self._lock = threading.RLock()
         self.busy = False
+        self._repack_next = 0.0
 
     @property
     def here(self) -> bool:
@@ -96,8 +97,11 @@ class Drain:
         if not final and not insist and not spool.acks:
             for name in self._files.refused():
                 skip |= {os.fsencode(name), BIG + os.fsencode(name)}
-        if self._files.refused() and spool.full > _REPACK_AT:
+        if self._files.refused() and spool.full > _REPACK_AT and time.monotonic() >= self._repack_next:
+            began = time.monotonic()
             spool.repack()
+            # Looking at a full ring takes tens of milliseconds: a tenth of the time at most.
+            self._repack_next = time.monotonic() + 9 * (time.monotonic() - began)
         until = time.monotonic() + _LONGEST_DRAIN
         while self._write_some(spool, skip) and (final or time.monotonic() < until):
             pass
@@ -119,6 +123,9 @@ class Drain:
         else:
             written = 0
             for batch in batches:
+                if batch.path in skip:
+                    # Refused a moment ago: what comes after it in its file waits as well.
+                    continue
                 count, refused = self._write_batch(spool, batch)
                 skip |= refused
                 for number in batch.numbers[:count]:

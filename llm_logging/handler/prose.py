@@ -64,7 +64,7 @@ class Prose:
     _pattern = re.compile(
         rf"{_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{{4,128}}+)"
     )
-    _owner = re.compile(rf"(?<![\w'\-])(?:{_OWNERS}) (?:[a-z\-]{{2,16}} )?\Z")
+    _owner = re.compile(rf"(?<![\w\-])(?<!\w')(?:{_OWNERS}) (?:[a-z\-]{{2,16}} )?\Z")
     _end = re.compile(r"[ \t]*(?:\r?\n|\\+[nr]|\Z)")
     _sentence = re.compile(r"[.,;!?]*(?:[\"'`\\)]|\s|\Z)")
 

@@ -187,6 +187,9 @@ def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
         with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
             at = file.seek(intent.offset)
             for found in under_way:
+                if not found.line:
+                    # A large line that only its owner's memory holds.
+                    break
                 if file.read(len(found.line)) == found.line:
                     at += len(found.line)
                     present.append(found)

@@ -41,6 +41,8 @@ _COUNTS: Final[Mapping[str, frozenset[str]]] = {
     "timings": frozenset(Timings.model_fields),
 }
 _NUMBERS: Final = frozenset({int, float, bool})
+_SOURCES: Final = ("provider", "partial", "estimated")
+_MADE_FORM: Final = re.compile(r"[0-9a-f\-]{36}|[0-9T:.Z\-]{20,32}")
 _OTHER_KINDS: Final = frozenset(
     {
         "path",
@@ -105,6 +107,7 @@ class Redactor:
         self._examiner = Examiner(sets, self.names)
         self._clean = self._examiner.clean
         self._harmless: set[str] = set()
+        self._harmless_keys: set[str] = set()
         self.open_keys: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
         # With added names or sets, no field is beyond suspicion and no text is looked at in company.
@@ -154,10 +157,14 @@ class Redactor:
         for name, value in request.items():
             kind = type(value)
             if kind is str:
-                if value not in known and len(value) >= _SHORTEST and name not in _MADE:
+                if value in known or len(value) < _SHORTEST:
+                    continue
+                if name not in _MADE or _MADE_FORM.fullmatch(value) is None:
                     fresh.append(value)
             elif kind is dict:
                 if name not in _COUNTS or not value.keys() <= _COUNTS[name]:
+                    return None
+                if not all(type(part) in _NUMBERS or part in _SOURCES for part in value.values()):
                     return None
             elif kind is list:
                 if not all(type(item) is str for item in value):
@@ -209,11 +216,15 @@ class Redactor:
 
     def key(self, name: str, path: Path) -> str:
         """Return a key's text without its secrets; keys come again and again, so harmless ones are remembered."""
-        if len(name) < _SHORTEST or name in self._harmless:
+        # Not among the texts: a key is not read as JSON, so what is harmless as a key may hold a secret as a value.
+        known = self._harmless_keys
+        if len(name) < _SHORTEST or name in known:
             return name
         found = self.text(name, path, _MAX_EMBEDDED)
         if found is name and len(name) <= _LONGEST_KEY:
-            self._remember(name)
+            if len(known) >= _MOST_KEYS:
+                known.clear()
+            known.add(name)
         return found
 
     def _remember(self, text: str) -> None:

@@ -138,8 +138,6 @@ class Spool:
         self._big_lines: dict[bytes, bytes] = {}
         self._big_sizes: dict[bytes, int] = {}
         self.acks: dict[int, Acknowledgement] = {}
-        # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
-        self.moved_to = 0
         self._closed = False
 
     def store(
@@ -183,18 +181,17 @@ class Spool:
     def repack(self) -> None:
         """Move lines that stay, so that the room of those written after them can be given back; only the writer may."""
         identity = self._identity
+        if not self.ring.repackable:
+            return
         with identity.lock:
             if identity.busy:
                 return
             identity.busy = True
             try:
-                moved = self.ring.repack()
-                if moved:
-                    for old, new in moved.items():
-                        waiting = self.acks.pop(old, None)
-                        if waiting is not None:
-                            self.acks[new] = waiting
-                    self.moved_to = self.ring.head
+                for old, new in self.ring.repack().items():
+                    waiting = self.acks.pop(old, None)
+                    if waiting is not None:
+                        self.acks[new] = waiting
                 _commit_nested(identity)
             finally:
                 identity.busy = False

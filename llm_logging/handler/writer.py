@@ -245,18 +245,18 @@ class Writer:
         goal = spool.ring.head
         deadline = time.monotonic() + seconds
         insisted = -_INSIST_SECONDS
-        while spool.ring.tail < (goal := max(goal, spool.moved_to)) and self._spool is spool:
+        while not spool.ring.reached(goal) and self._spool is spool:
             thread = self._thread
             if thread is None or not thread.is_alive() or thread is threading.current_thread():
                 self._write(final=True, seconds=deadline - time.monotonic())
-                return spool.ring.tail >= goal
+                return spool.ring.reached(goal)
             room = self._room.hang()
             if time.monotonic() - insisted >= _INSIST_SECONDS:
                 insisted = time.monotonic()
                 self._insist = True
             self._urgent = True
             self._wake.set()
-            if spool.ring.tail >= goal:
+            if spool.ring.reached(goal):
                 break
             left = deadline - time.monotonic()
             if left <= 0:

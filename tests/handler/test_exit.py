@@ -18,7 +18,11 @@ ENDS = {
     "exception": ("raise RuntimeError('over')", 1),
     "sys.exit": ("sys.exit(3)", 3),
     "exit in a thread's wake": ("threading.Thread(target=write, args=(50, 60)).start()", 0),
-    "keyboard interrupt": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", -2),
+    # A program in the background starts with the signal ignored.
+    "keyboard interrupt": (
+        "signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT); time.sleep(5)",
+        -2,
+    ),
     "handler lost": ("log.handlers.clear(); gc.collect()", 0),
     "logging.shutdown first": ("logging.shutdown()", 0),
     "SIGTERM turned into an exit": (

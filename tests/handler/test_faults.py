@@ -374,3 +374,19 @@ handler.flush()
 """
     run(code, root)
     assert_once(root, [f"m{n}" for n in range(300)])
+
+
+def test_a_flush_does_not_take_a_moved_line_for_written(root, made, monkeypatch):
+    refuse(monkeypatch, "open", errno.EACCES, "projects/bad")
+    handler, log = made(flush_interval=0.01, flush_timeout=0.3, buffer_bytes=1 << 17)
+    log.info("b0", extra={"project_id": "bad"})
+    spool = handler._writer._spool
+    goal = spool.ring.head
+    deadline = time.monotonic() + 20
+    while not spool.ring.moved_to and time.monotonic() < deadline:
+        log.info("g", extra={"project_id": "good", "pad": "x" * 500})
+        time.sleep(0.001)
+    assert spool.ring.moved_to > goal
+    assert spool.ring.tail >= goal
+    assert not spool.ring.reached(goal)
+    assert not handler._writer.flush(0.2)

@@ -228,3 +228,26 @@ def test_a_marker_holds_no_part_of_the_secret():
         assert marker is not None, secret
         random_part = secret[-24:]
         assert not any(random_part[at : at + 6] in marker[0] for at in range(len(random_part) - 5))
+
+
+def test_what_is_harmless_as_a_key_is_not_known_as_harmless_text():
+    text = '{"credentials":{"u":"zebrazebra"}}'
+    redactor = Redactor()
+    assert "zebrazebra" not in redactor.redact_text(text)
+    redactor.redact({text: 1})
+    assert "zebrazebra" not in redactor.redact_text(text)
+    assert not redactor.harmless((text,), {})
+
+
+def test_a_request_that_nobody_checked_is_scanned():
+    for request in (
+        {"id": SECRETS[0]},
+        {"usage": {"prompt_tokens": SECRETS[0]}},
+        {"timings": {"latency_ms": []}},
+    ):
+        assert not Redactor().harmless((), request)
+
+
+def test_my_password_is_found_in_quotes():
+    assert "swordfish" not in REDACTOR.redact_text("('my password is swordfish', 1)")
+    assert REDACTOR.redact_text("the user's password is swordfish") != "the user's password is swordfish"
