@@ -12,6 +12,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, TypeAlias
@@ -63,7 +64,7 @@ class LogFollower:
             self._file.seek(resume)
         sealed = sorted(self._known)
         while len(lines) < count and sealed:
-            lines = [*deque(self._sealed(sealed.pop()), maxlen=count - len(lines)), *lines]
+            lines = self._last(sealed.pop(), count - len(lines)) + lines
         return lines
 
     def poll(self) -> Iterator[bytes]:
@@ -141,10 +142,21 @@ class LogFollower:
             yield first
             yield from lines
 
+    def _path_of(self, key: _Key) -> Path | None:
+        return next((s.path for s in list_segments(self.path) if (s.stamp, s.index) == key), None)
+
+    def _last(self, key: _Key, count: int) -> list[bytes]:
+        """Return the last lines of a sealed segment; one that is not packed is read from its end."""
+        path = self._path_of(key)
+        if path is not None and path.suffix == ".jsonl":
+            with suppress(OSError), open_regular(path) as file:
+                return last_lines(file, count)[0]
+        return list(deque(self._sealed(key), maxlen=count))
+
     def _sealed(self, key: _Key) -> Iterator[bytes]:
         """Read a sealed segment, under whatever name it has at the moment: it may be packed as we look."""
         for _ in range(_TRIES):
-            path = next((s.path for s in list_segments(self.path) if (s.stamp, s.index) == key), None)
+            path = self._path_of(key)
             try:
                 if path is not None:
                     yield from (line.data for line in read_lines(path) if not line.problem)
