@@ -28,7 +28,8 @@ from typing import Any
 
 from llm_logging import LLMFileHandler
 from llm_logging.files.segments import list_segments
-from llm_logging.files.spools import ring_folders, ring_prefix
+
+from .processes import rings
 
 MAX_BYTES = 200_000
 NOTE = struct.Struct("<Q")
@@ -132,17 +133,6 @@ def settle(root: Path) -> None:
     handler.close()
     if rings(root):
         raise SystemExit(f"spools are left: {rings(root)}")
-
-
-def rings(root: Path) -> list[Path]:
-    """Return the spools of a root."""
-    return [
-        path
-        for folder in ring_folders(root)
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if path.name.startswith(ring_prefix(root))
-    ]
 
 
 def sabotage(root: Path) -> None:

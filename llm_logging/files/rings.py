@@ -49,9 +49,8 @@ MIN_CAPACITY = 1 << 16
 PENDING, DONE = 0, 1
 _LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
 _PATHS_SHARE = 32
-_FIRST_SHARE = (
-    0.25  # of what is taken at once, when lines of many files are mixed: lines of the files met first
-)
+# Of what is taken at once, when lines of many files are mixed: lines of the files met first.
+_FIRST_SHARE = 0.25
 
 _FIXED = struct.Struct("<8sQQQQQQ")  # magic, capacity, entries, bytes for paths, pid, head, tail
 _U64 = struct.Struct("<Q")
