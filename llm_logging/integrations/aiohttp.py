@@ -10,18 +10,17 @@ unchanged, and an error of ours never reaches the call.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import is_cancellation
 from ..logger.stream import Ending, when_abandoned
 from .background import Poll
 from .exchange import Exchange
 from .observation import report
+from .required import required
 from .watching import Begun, HTTPRequest, Watch, telling_headers
 
 __all__ = ["instrument", "uninstrument"]
@@ -193,13 +192,9 @@ def instrument(
     Raises:
         ConfigurationError: aiohttp is not installed.
     """
-    try:
-        session: Any = importlib.import_module("aiohttp").ClientSession
-    except ImportError:
-        raise ConfigurationError(
-            "instrument: expected aiohttp, it is not installed; pip install aiohttp brings it",
-            code=ErrorCode.MISSING_DEPENDENCY,
-        ) from None
+    session = required(
+        "ClientSession", module="aiohttp", package="aiohttp", brings="aiohttp", who="instrument"
+    )
     if _original:
         return
     # Every way to send a request, of subclasses too, leads through this method, after whose errors nothing is changed.

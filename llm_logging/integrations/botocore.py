@@ -25,6 +25,7 @@ from .exchange import Exchange
 from .observation import Observation, guarded, report, wants_content
 from .outer import covered
 from .prompts import asked, messages_of
+from .required import required
 
 __all__ = ["instrument", "instrument_client", "uninstrument"]
 
@@ -292,13 +293,9 @@ def instrument(
     Raises:
         ConfigurationError: botocore is not installed.
     """
-    try:
-        base: Any = importlib.import_module("botocore.client").BaseClient
-    except ImportError:
-        raise ConfigurationError(
-            "instrument: expected botocore, it is not installed; pip install boto3 brings it",
-            code=ErrorCode.MISSING_DEPENDENCY,
-        ) from None
+    base = required(
+        "BaseClient", module="botocore.client", package="botocore", brings="boto3", who="instrument"
+    )
     if _original:
         return
     original = base.__init__

@@ -7,11 +7,9 @@ ChatOpenAI(..., callbacks=[LangChainLogger()])
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.fold import Extraction
 from ..logger.plain import first, mapping, plain, text
@@ -20,17 +18,17 @@ from ..logger.usage import extract
 from ..otel_names import provider_from_otel
 from .observation import Observation, guarded, wants_content
 from .outer import close_run, covered, open_run
+from .required import required
 
 __all__ = ["LangChainLogger"]
 
-try:
-    _Base: Any = importlib.import_module("langchain_core.callbacks.base").BaseCallbackHandler
-except ImportError:
-    raise ConfigurationError(
-        "llm_logging.integrations.langchain: expected langchain-core, it is not installed; pip install langchain-core "
-        "brings it",
-        code=ErrorCode.MISSING_DEPENDENCY,
-    ) from None
+_Base: Any = required(
+    "BaseCallbackHandler",
+    module="langchain_core.callbacks.base",
+    package="langchain-core",
+    brings="langchain-core",
+    who="llm_logging.integrations.langchain",
+)
 
 
 class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not be there to check types

@@ -9,7 +9,6 @@ are no requests and are not logged.
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 import threading
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import failure_of
 from ..logger.fold import Extraction
@@ -26,6 +24,7 @@ from ..logger.stream import when_abandoned
 from ..logger.usage import extract
 from .observation import Observation, guarded, wants_content
 from .outer import close_run, covered, open_run
+from .required import required
 
 __all__ = ["LiteLLMLogger"]
 
@@ -53,13 +52,13 @@ _OPERATIONS = {
 
 _FRAMES = 12
 
-try:
-    _Base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
-except ImportError:
-    raise ConfigurationError(
-        "llm_logging.integrations.litellm: expected litellm, it is not installed; pip install litellm brings it",
-        code=ErrorCode.MISSING_DEPENDENCY,
-    ) from None
+_Base: Any = required(
+    "CustomLogger",
+    module="litellm.integrations.custom_logger",
+    package="litellm",
+    brings="litellm",
+    who="llm_logging.integrations.litellm",
+)
 
 
 class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself only

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import gzip
+import importlib
 import json
 
 import pytest
@@ -303,6 +304,6 @@ def test_it_says_what_is_missing(monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(integration.importlib, "import_module", absent)
+    monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(ConfigurationError, match="pip install aiohttp"):
         integration.instrument()
