@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,14 +30,15 @@ from .engine import duckdb_version
 from .parse import Parsed
 from .source import LogFile
 
-__all__ = ["ENV_CACHE", "Piece", "Record", "SegmentCache", "cache_folder"]
+__all__ = ["ENV_CACHE", "Piece", "Record", "SegmentCache", "cache_folder", "digest_of"]
 
 ENV_CACHE: Final = "LLM_LOGGING_CACHE"
 ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
+_BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 
 
 @cache
@@ -75,6 +77,7 @@ class Piece:
         spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
         joined: Lines that were folded into others of the piece.
         kinds: Which kinds of request it has; see `costs.kinds_in`.
+        digest: CRC-32 of the file.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Piece:
     spans: tuple[tuple[str, int, int, int], ...] = ()
     joined: int = 0
     kinds: tuple[tuple[str, str, str, int, bool], ...] = ()
+    digest: int = 0
 
 
 @dataclass
@@ -122,6 +126,15 @@ def segment_id(file: LogFile) -> str:
 def sample(descriptor: int, start: int, end: int) -> str:
     """Hash a few bytes of an open file."""
     return hashlib.sha256(os.pread(descriptor, max(0, end - start), max(0, start))).hexdigest()[:32]
+
+
+def digest_of(path: Path) -> int:
+    """Return the CRC-32 of a file."""
+    digest = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest = zlib.crc32(block, digest)
+    return digest
 
 
 def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
@@ -165,13 +178,20 @@ class SegmentCache:
             found = self._find_packed(file)
         else:
             found = next((record for record in self._records if self._fits(record, file)), None)
-        if found is not None and all((self.folder / piece.name).is_file() for piece in found.pieces):
+        if found is not None and all(self._is_whole(piece) for piece in found.pieces):
             self._used.append(found)
             if found.segment != segment_id(file):
                 found.segment = segment_id(file)
                 self._changed = True
             return found
         return None
+
+    def _is_whole(self, piece: Piece) -> bool:
+        """Say whether a piece is there as it was written: a bit that flipped on the disk must change no figure."""
+        try:
+            return digest_of(self.path(piece)) == piece.digest
+        except OSError:
+            return False
 
     def _fits(self, record: Record, file: LogFile) -> bool:
         if record.inode != file.inode or record.covered > file.size or not record.covered:

@@ -7,7 +7,12 @@ from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 
-__all__ = ["duckdb_module", "duckdb_version"]
+__all__ = ["duckdb_module", "duckdb_version", "quoted"]
+
+
+def quoted(value: object) -> str:
+    """Return text, or a path, as a literal of SQL: for what takes no bound value, such as the target of a COPY."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def duckdb_module() -> Any:

@@ -23,6 +23,7 @@ from ..question import StatsOptions, StatsScope
 from .answering import Reading
 from .asking import ask_requests
 from .columns import Column, columns
+from .engine import quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -77,8 +78,7 @@ class Export:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             os.close(descriptor)
             row = self._db.execute(
-                f"COPY ({self._query()}) TO '{str(unfinished).replace(chr(39), chr(39) * 2)}' "
-                "(FORMAT parquet, COMPRESSION zstd)"
+                f"COPY ({self._query()}) TO {quoted(unfinished)} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchone()
             # What writes Parquet opens the file anew.
             unfinished.chmod(0o600)

@@ -117,11 +117,61 @@ def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
     """
     names = ", ".join(_names(()))
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key FROM {source} WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
+        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
     )
     if not _one(db, "SELECT count(*) FROM many"):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
         return 0
+    paired = _pair(db, source)
+    rows = f"SELECT {names} FROM {source} WHERE kind = 1 AND rowid NOT IN (SELECT pending_row FROM paired)"
+    if not _one(db, "SELECT count(*) FROM many"):
+        db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS {rows}")
+        return paired
+    return paired + _fold_rest(db, source, rows, target)
+
+
+def _pair(db: DuckDBPyConnection, source: str) -> int:
+    """Find the pending lines that folding drops without a trace, and take their keys out of `many`.
+
+    That is what most requests are: a pending line and a final one, both of one writer, the final one with every field
+    that the pending one has and no later start. Makes `paired`, which names the pending lines by `rowid`.
+    """
+    # A bit for each field that a line has: what is joined stays narrow.
+    held = [column.name for column in held_columns() if column.path not in {"status", "timestamp_start"}]
+    bits = " + ".join(
+        f'CASE WHEN "{name}" IS NOT NULL THEN {1 << bit} ELSE 0 END' for bit, name in enumerate(held)
+    )
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE paired AS
+        WITH lines AS (
+            SELECT rowid AS row_no, key, status = 'pending' AS pending, writer_id, seq, timestamp_start AS started,
+                ({bits})::BIGINT AS has
+            FROM {source} WHERE kind = 1
+        )
+        SELECT p.row_no AS pending_row, key
+        FROM (SELECT * FROM lines WHERE pending) AS p
+        JOIN (SELECT * FROM lines WHERE NOT pending) AS f USING (key)
+        JOIN (SELECT key FROM many WHERE lines = 2) USING (key)
+        WHERE p.writer_id = f.writer_id AND p.seq <> f.seq AND p.has & ~f.has = 0
+            AND f.started <= coalesce(p.started, f.started)
+        """
+    )
+    db.execute("DELETE FROM many WHERE key IN (SELECT key FROM paired)")
+    return _one(db, "SELECT count(*) FROM paired")
+
+
+def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> int:
+    """Fold the lines of the keys in `many` where one line can stand for all; return how many joined others.
+
+    Args:
+        db: Where `source` is.
+        source: The table of a parsed file.
+        rows: The query of its rows that are left.
+        target: The view to make.
+    """
+    names = ", ".join(_names(()))
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
         "WHERE kind = 1 AND key IN (SELECT key FROM many)"
@@ -138,8 +188,7 @@ def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
         "AND count(writer_id) = count(*) AND count(DISTINCT seq) = count(*)) GROUP BY f.key"
     )
     db.execute(
-        f"CREATE OR REPLACE TEMP VIEW {target} AS "
-        f"SELECT {names} FROM {source} WHERE kind = 1 AND key NOT IN (SELECT key FROM many_pure) "
+        f"CREATE OR REPLACE TEMP VIEW {target} AS {rows} AND key NOT IN (SELECT key FROM many_pure) "
         f"UNION ALL SELECT {names} FROM many_folded WHERE key IN (SELECT key FROM many_pure)"
     )
     joined = "SELECT count(*) - count(DISTINCT key) FROM many_lines WHERE key IN (SELECT key FROM many_pure)"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .cache import make_private, read_file, write_file
+from .engine import quoted
 from .fold import HOT
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["hot_keys"]
 
 _KEPT: Final = 64
+_TYPES: Final = {table: "UUID" if key == "key" else "UBIGINT" for table, key in HOT.items()}
 
 
 def parquet(paths: Sequence[Path]) -> str:
     """Return SQL that reads pieces, each row with the name of its file."""
-    listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(quoted(path) for path in paths)
     return f"read_parquet([{listed}], filename=true)"
 
 
@@ -42,7 +44,7 @@ def hot_keys(db: DuckDBPyConnection, pieces: Sequence[Path], tail: str | None, f
         folder: Where the pieces' own keys are remembered; None: nowhere.
     """
     for table in HOT:
-        db.execute(f"CREATE OR REPLACE TEMP TABLE {table} (key UUID)")
+        db.execute(f"CREATE OR REPLACE TEMP TABLE {table} (key {_TYPES[table]})")
     if pieces:
         known = _remembered(db, pieces, folder)
         fresh = [path for path in pieces if path not in known]
@@ -86,7 +88,8 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
         keys = folder / note["keys"]
         for table in HOT:
             db.execute(
-                f"INSERT INTO {table} SELECT key FROM read_parquet(?) WHERE kind = ?", [str(keys), table]
+                f"INSERT INTO {table} SELECT {_TYPES[table]} FROM read_parquet(?) WHERE kind = ?",
+                [str(keys), table],
             )
     except (OSError, ValueError, KeyError, TypeError, RecursionError, duckdb.Error):
         for table in HOT:
@@ -99,10 +102,12 @@ def _remember(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path) -> N
     note = _notes(pieces, folder)
     name = f"{note.stem}-{hashlib.sha256(json.dumps(sorted(map(str, pieces))).encode()).hexdigest()[:16]}.parquet"
     temporary = folder / f".{name}.{os.getpid()}"
-    union = " UNION ALL ".join(f"SELECT DISTINCT '{table}' AS kind, key FROM {table}" for table in HOT)
+    union = " UNION ALL BY NAME ".join(
+        f"SELECT DISTINCT '{table}' AS kind, key AS {_TYPES[table]} FROM {table}" for table in HOT
+    )
     try:
         make_private(folder)
-        db.execute(f"COPY ({union}) TO '{str(temporary).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+        db.execute(f"COPY ({union}) TO {quoted(temporary)} (FORMAT parquet)")
         temporary.chmod(0o600)
         temporary.replace(folder / name)
         write_file(note, json.dumps({"pieces": [str(path) for path in pieces], "keys": name}).encode())

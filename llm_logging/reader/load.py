@@ -10,7 +10,6 @@ every line is parsed for this answer only.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import Piece, Record, SegmentCache, bound_size
+from .cache import Record, SegmentCache, bound_size
 from .columns import Column, held_columns
 from .costs import Kind, kinds_in
-from .fold import fold_piece
 from .hot import hot_keys, parquet
-from .parse import Parsed, RawFile, line_columns, parse_file
+from .parse import Parsed, line_columns, parse_file
+from .pieces import Span, cut, last_line_end, make_piece, span_lines
 from .quality import Numbers, numbers_in
 from .source import Log, LogFile
 
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "Loader", "Progress"]
 
 Progress = Callable[[int, int], None]
-# An active file is worth a piece when this much has been appended; larger spans are cut to bound memory.
+# An active file is worth a piece when this much has been appended.
 _WORTH: Final = 2**20
-_LARGEST: Final = 128 * 2**20
 _MANY_PIECES: Final = 16
 _WORKERS: Final = min(2, os.cpu_count() or 1)
 
@@ -71,24 +69,6 @@ class Loaded:
 
 
 @dataclass
-class _Span:
-    """Bytes of a file that are in no piece yet."""
-
-    file: LogFile
-    log_no: int
-    start: int
-    end: int
-    cache: SegmentCache | None = None
-    record: Record | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Say whether it is all of a file that does not grow, so that it needs no copy."""
-        sealed = self.file.segment is None or not self.file.segment.active
-        return self.start == 0 and self.end == self.file.size and sealed
-
-
-@dataclass
 class Loader:
     """Loads the lines of one answer.
 
@@ -112,8 +92,8 @@ class Loader:
     def load(self, files: Sequence[LogFile]) -> Loaded:
         """Make the view `lines` and the tables of hot keys."""
         numbers = {log: number for number, log in enumerate(self.logs)}
-        build: list[_Span] = []
-        tails: list[_Span] = []
+        build: list[Span] = []
+        tails: list[Span] = []
         for file in files:
             self._plan(file, numbers[file.log], build, tails)
         total = sum(span.end - span.start for span in (*build, *tails))
@@ -134,7 +114,7 @@ class Loader:
             self.caches[log_no] = SegmentCache(self.folder, os.path.realpath(file.log.active))
         return self.caches[log_no]
 
-    def _plan(self, file: LogFile, log_no: int, build: list[_Span], tails: list[_Span]) -> None:
+    def _plan(self, file: LogFile, log_no: int, build: list[Span], tails: list[Span]) -> None:
         cache = self._cache_of(file, log_no)
         record = cache.find(file) if cache is not None else None
         sealed = file.segment is None or not file.segment.active
@@ -150,25 +130,25 @@ class Loader:
             covered = record.covered
         if file.raw.compression is not None:
             if record is None:
-                spans = [_Span(file, log_no, 0, file.size)]
+                spans = [Span(file, log_no, 0, file.size)]
                 self._claim(spans, cache, None, build, tails)
             return
-        whole = file.size if sealed else _last_line_end(file, covered)
+        whole = file.size if sealed else last_line_end(file, covered)
         worth = cache is not None and (sealed or whole - covered >= _WORTH)
         start = covered
         if worth and whole > covered:
-            self._claim(list(_cut(file, log_no, covered, whole)), cache, record, build, tails)
+            self._claim(list(cut(file, log_no, covered, whole)), cache, record, build, tails)
             start = whole
         if file.size > start:
-            tails.extend(_cut(file, log_no, start, file.size))
+            tails.extend(cut(file, log_no, start, file.size))
 
     def _claim(
         self,
-        spans: list[_Span],
+        spans: list[Span],
         cache: SegmentCache | None,
         record: Record | None,
-        build: list[_Span],
-        tails: list[_Span],
+        build: list[Span],
+        tails: list[Span],
     ) -> None:
         if cache is None:
             tails.extend(spans)
@@ -184,12 +164,12 @@ class Loader:
             span.cache, span.record = cache, known
         build.extend(spans)
 
-    def _build(self, spans: Sequence[_Span]) -> Iterator[_Span]:
+    def _build(self, spans: Sequence[Span]) -> Iterator[Span]:
         """Make pieces, several at once, and note them in the order of their bytes."""
         if not spans:
             return
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            made = pool.map(lambda span: _make_piece(self.db.cursor(), span), spans)
+        with ThreadPoolExecutor(_WORKERS) as pool, self._threads_for(len(spans)):
+            made = pool.map(lambda span: make_piece(self.db.cursor(), span), spans)
             for span, piece in zip(spans, made, strict=True):
                 assert span.cache is not None
                 assert span.record is not None
@@ -200,14 +180,26 @@ class Loader:
                 self.loaded.kinds.update(piece.kinds)
                 yield span
 
-    def _parse_tails(self, tails: Sequence[_Span], done: int, total: int) -> None:
+    @contextmanager
+    def _threads_for(self, pieces: int) -> Iterator[None]:
+        """Let each of several pieces be made by one thread: sharing them among pieces costs more than it brings."""
+        if pieces < _WORKERS:
+            yield
+            return
+        self.db.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self.db.execute("RESET threads")
+
+    def _parse_tails(self, tails: Sequence[Span], done: int, total: int) -> None:
         kinds = {column.name: column.sql_type for column in (*held_columns(), *self.extra)}
         fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
         columns = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **kinds}.items())
         self.db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({columns}, filename VARCHAR)")
         names = ", ".join(f'"{name}"' for name in line_columns(self.extra) if name != "bad")
         for span in tails:
-            with _readable(span) as raw:
+            with span_lines(span) as raw:
                 parsed = parse_file(self.db, raw, "piece", extra=self.extra)
             self.db.execute(
                 f"INSERT INTO tail BY NAME SELECT {names}, ? AS filename FROM piece WHERE kind = 1",
@@ -255,81 +247,3 @@ class Loader:
         """Drop the records of these logs: something that they name was damaged."""
         for cache in self.caches.values():
             cache.forget()
-
-
-def _cut(file: LogFile, log_no: int, start: int, end: int) -> Iterator[_Span]:
-    """Cut bytes into spans that end where lines do."""
-    if file.raw.compression is not None or end - start <= 2 * _LARGEST:
-        yield _Span(file, log_no, start, end)
-        return
-    while start < end:
-        cut = min(end, start + _LARGEST)
-        if cut < end:
-            cut = _line_end_after(file, cut, end)
-        yield _Span(file, log_no, start, cut)
-        start = cut
-
-
-def _line_end_after(file: LogFile, position: int, end: int) -> int:
-    while position < end:
-        block = os.pread(file.descriptor, 1 << 20, position)
-        found = block.find(b"\n")
-        if found >= 0 or not block:
-            return position + found + 1 if found >= 0 else end
-        position += len(block)
-    return end
-
-
-def _last_line_end(file: LogFile, start: int) -> int:
-    """Return the end of the last whole line of a file that grows; `start` where there is none after it."""
-    position = file.size
-    while position > start:
-        low = max(start, position - (1 << 16))
-        found = os.pread(file.descriptor, position - low, low).rfind(b"\n")
-        if found >= 0:
-            return low + found + 1
-        position = low
-    return start
-
-
-@contextmanager
-def _readable(span: _Span) -> Iterator[RawFile]:
-    """Give the parser a file of exactly the span's bytes; only a part of a file is copied."""
-    file = span.file
-    if span.whole or file.raw.compression is not None:
-        yield file.raw
-        return
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
-        position = span.start
-        while position < span.end:
-            block = os.pread(file.descriptor, min(1 << 22, span.end - position), position)
-            if not block:
-                break
-            copy.write(block)
-            position += len(block)
-        copy.flush()
-        yield RawFile(Path(copy.name), file.raw.name)
-
-
-def _make_piece(db: DuckDBPyConnection, span: _Span) -> Piece:
-    """Parse a span and write it as a piece."""
-    assert span.cache is not None
-    with _readable(span) as raw:
-        parsed = parse_file(db, raw, "piece")
-    joined = fold_piece(db, "piece", "piece_rows")
-    name = span.cache.new_name(span.file, span.start, span.end)
-    path = span.cache.folder / name
-    temporary = path.with_name(f".{name}.{os.getpid()}")
-    db.execute(
-        f"COPY (SELECT * FROM piece_rows) TO '{str(temporary).replace(chr(39), chr(39) * 2)}' "
-        "(FORMAT parquet, PARQUET_VERSION v2, WRITE_BLOOM_FILTER false)"
-    )
-    temporary.chmod(0o600)
-    temporary.replace(path)
-    spans = tuple(numbers_in(db, "piece"))
-    kinds = tuple(kinds_in(db, "piece_rows"))
-    db.close()
-    end = span.end
-    if span.file.raw.compression == "gz":
-        end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
-    return Piece(name, span.start, end, parsed, spans, joined, kinds)

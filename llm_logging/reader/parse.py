@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from ..files.unpacking import open_gzip, open_zstd
 from .columns import Column, held_columns, raw_struct, readable, utc_time
+from .engine import quoted
 from .salvage import STATUSES, salvage_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Parsed", "RawFile", "line_columns", "parse_file"]
+__all__ = ["Parsed", "RawFile", "clean_rows", "line_columns", "open_lines", "parse_file"]
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
@@ -110,7 +111,7 @@ def _attribute(column: Column) -> str:
     name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
-    text = [f"raw.attributes->>'{pointer.replace(chr(39), chr(39) * 2)}'" for pointer in (whole, nested)]
+    text = [f"raw.attributes->>{quoted(pointer)}" for pointer in (whole, nested)]
     return text[0] if whole == nested else f"coalesce({', '.join(text)})"
 
 
@@ -139,19 +140,18 @@ def _projection(extra: Sequence[Column]) -> str:
     )
 
 
-def _native_projection(extra: Sequence[Column]) -> str:
-    values = [
-        f'{_attribute(column) if column.kind == "attribute" else column.take(column.source)} AS "{column.name}"'
-        for column in (*held_columns(), *extra)
-    ]
-    fixed = [
-        "raw.id AS key",
-        "make_timestamp(epoch_us(raw.timestamp)) AS line_time",
-        "raw.writer.id AS writer_id",
-        "raw.writer.seq AS seq",
-        "false AS bad",
-    ]
-    return ", ".join([*fixed, *values])
+def _native_values(extra: Sequence[Column]) -> dict[str, str]:
+    """Return the columns of a line that was read natively, as SQL by name."""
+    return {
+        "key": "raw.id",
+        "line_time": "make_timestamp(epoch_us(raw.timestamp))",
+        "writer_id": "raw.writer.id",
+        "seq": "raw.writer.seq",
+        **{
+            column.name: _attribute(column) if column.kind == "attribute" else column.take(column.source)
+            for column in (*held_columns(), *extra)
+        },
+    }
 
 
 def _native_odd(extra: Sequence[Column]) -> str:
@@ -227,12 +227,32 @@ class _Loaded:
 
 def _load_native(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> _Loaded:
     kind = f"CASE WHEN {_kind()} = 1 AND coalesce({_native_odd(extra)}, false) THEN 0 ELSE {_kind()} END"
+    values = {"bad": "false", **_native_values(extra)}
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {kind} AS kind, {_native_projection(extra)} "
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {kind} AS kind, {_select_list(values)} "
         f"FROM {_read_json(extra, raw.compression, native=True)} AS raw",
         [str(raw.path)],
     )
     return _tally(db, table)
+
+
+def clean_rows(raw: RawFile) -> str:
+    """Return the query of the rows of a file of which every line is to be a request with nothing unusable in it.
+
+    Of what is anything else the key is NULL; what cannot be read at all is an error of the query.
+
+    Args:
+        raw: The file.
+    """
+    values = _native_values(())
+    usable = f"{_kind()} = 1 AND NOT coalesce({_native_odd(())}, false)"
+    values["key"] = f"CASE WHEN {usable} THEN {values['key']} END"
+    lines = _read_json((), raw.compression, native=True).replace("?", quoted(raw.path), 1)
+    return f"SELECT {_select_list(values)} FROM {lines} AS raw"
+
+
+def _select_list(values: Mapping[str, str]) -> str:
+    return ", ".join(f'{value} AS "{name}"' for name, value in values.items())
 
 
 def _load(

@@ -63,6 +63,15 @@ class Numbers:
 
 def numbers_in(db: DuckDBPyConnection, table: str) -> list[tuple[str, int, int, int]]:
     """Return the unbroken spans of numbers in a table of lines: writer, first, last, lines beyond one a number."""
+    whole = db.execute(
+        f"""
+        SELECT writer_id, min(seq), max(seq), count(*), count(DISTINCT seq) FROM {table}
+        WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY writer_id
+        """
+    ).fetchall()
+    # Most spans have no gap, which is far quicker to see than to look for.
+    if all(last - first + 1 == different for _, first, last, _, different in whole):
+        return [(writer, first, last, lines - different) for writer, first, last, lines, different in whole]
     rows = db.execute(
         f"""
         WITH numbered AS (

@@ -90,24 +90,37 @@ def entries(draw, ids, groups):
     return {key: value for key, value in entry.items() if value is not None}
 
 
+_ALWAYS = {"id", "project_id", "chat_id", "model", "timestamp_start"}
+
+
 @st.composite
 def histories(draw):
     ids = [str(uuid.UUID(int=n + 1, version=4)) for n in range(draw(st.integers(1, 8)))]
     groups = ["call-1", "call-2"]
-    count = draw(st.integers(0, 25))
+    count = draw(st.integers(0, 20))
     lines = []
     sequences = {}
     for number in range(count):
         writer = draw(st.sampled_from([None, "w1", "w2"]))
         entry = draw(entries(ids, groups))
-        seq = None
-        if writer is not None:
-            seq = sequences[writer] = sequences.get(writer, 0) + 1
-        # Times of writing are distinct, not in order: clocks are set back.
-        at = MOMENTS[0] + timedelta(seconds=draw(st.integers(-5000, 5000)), microseconds=number)
-        lines.append(oracle.line(entry, "shop", writer, seq, oracle.stamp(at)))
-    order = draw(st.permutations(range(count)))
-    segments = [draw(st.integers(0, 3)) for _ in range(count)]
+        written = [entry]
+        if entry["status"] != "pending" and draw(st.booleans()):
+            # As `log.request` writes it: a pending line first, with what was known then, or something else.
+            known = draw(st.sets(st.sampled_from(sorted(entry))))
+            begun = {key: value for key, value in entry.items() if key in _ALWAYS | known}
+            begun |= {"status": "pending"} | draw(
+                st.sampled_from([{}, {}, {"user_id": "eve"}, {"tags": ["c"]}])
+            )
+            written.insert(0, begun)
+        for one in written:
+            seq = None
+            if writer is not None:
+                seq = sequences[writer] = sequences.get(writer, 0) + 1
+            # Times of writing are distinct, not in order: clocks are set back.
+            offset = timedelta(seconds=draw(st.integers(-5000, 5000)), microseconds=len(lines))
+            lines.append(oracle.line(one, "shop", writer, seq, oracle.stamp(MOMENTS[0] + offset)))
+    order = draw(st.permutations(range(len(lines))))
+    segments = [draw(st.integers(0, 3)) for _ in lines]
     return [lines[place] for place in order], segments
 
 
@@ -151,6 +164,61 @@ def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
             assert set(stats.models) == set(expected["models"])
             for key, figures in expected["models"].items():
                 oracle.assert_same(stats.models[key], figures, f"{key}.")
+
+
+@st.composite
+def pairs(draw):
+    """Draw requests of their own ids, most with a pending line and a final one, as `log.request` writes them."""
+    lines, sequences = [], {"w1": 0, "w2": 0}
+    for number in range(draw(st.integers(1, 8))):
+        entry = draw(entries([str(uuid.UUID(int=number + 1, version=4))], ["call-1"]))
+        entry["status"] = draw(st.sampled_from(["success", "error"]))
+        known = draw(st.sets(st.sampled_from(sorted(entry))))
+        begun = {key: value for key, value in entry.items() if key in _ALWAYS | known} | {"status": "pending"}
+        begun |= draw(
+            st.sampled_from([{}, {}, {"user_id": "eve"}, {"tags": ["c"]}, {"service_tier": "flex"}])
+        )
+        if draw(st.integers(0, 4)) == 0:
+            begun["timestamp_start"] = draw(
+                st.sampled_from([oracle.stamp(MOMENTS[0]), oracle.stamp(MOMENTS[-1])])
+            )
+        written = draw(
+            st.sampled_from([[begun, entry]] * 4 + [[entry], [entry, begun], [begun, begun, entry]])
+        )
+        writers = draw(st.sampled_from([["w1"], ["w1"], ["w1"], ["w1", "w2"]]))
+        for place, one in enumerate(written):
+            writer = writers[place % len(writers)]
+            sequences[writer] += 1
+            at = MOMENTS[0] + timedelta(seconds=len(lines))
+            lines.append(oracle.line(one, "shop", writer, sequences[writer], oracle.stamp(at)))
+    return lines
+
+
+@settings(
+    max_examples=int(os.environ.get("LLM_LOGGING_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(pairs(), st.sampled_from([("status", "user"), ("tag",), ("day", "model"), ("service_tier", "chat")]))
+def test_pending_lines_dropped_from_a_sealed_segment_leave_no_trace(lines, group_by):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "logs"
+        last = oracle.line(
+            {
+                "id": str(uuid.UUID(int=99, version=4)), "project_id": "shop", "chat_id": "c", "model": "m",
+                "status": "success", "timestamp_start": oracle.stamp(MOMENTS[0]),
+            },
+            "shop", "w3", 1, oracle.stamp(MOMENTS[0]),
+        )  # fmt: skip
+        oracle.write_log(root, [*lines, last], [0] * len(lines) + [1])
+        options = StatsOptions(group_by=list(group_by))
+        stats = get_stats(StatsScope(), options, root=root, now=NOW, cache_dir=Path(folder) / "cache")
+        expected = oracle.answer([*lines, last], now=NOW, zone="UTC", start=None, end=None, group_by=group_by)
+        oracle.assert_same(stats.summary, expected["summary"], "summary.")
+        got = {tuple(row.group.values()): row for row in stats.breakdown}
+        assert set(got) == set(expected["groups"])
+        for key, figures in expected["groups"].items():
+            oracle.assert_same(got[key], figures, f"{key}.")
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
