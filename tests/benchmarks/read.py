@@ -194,7 +194,10 @@ OTHER_FILTERS = (
 
 def run(command: list[str], cache: Path) -> tuple[float, float, str]:
     """Run a whole process; return seconds, peak MB and output."""
-    environment = {**os.environ, "LLM_LOGGING_CACHE": str(cache), "NO_COLOR": "1"}
+    # Compiled modules are kept, as an installed package has them, whatever the environment says of a source tree.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cache.with_name("compiled")), "NO_COLOR": "1"}
+    environment |= {"LLM_LOGGING_CACHE": str(cache)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     meter = subprocess.run(
         [sys.executable, "-c", METER, *command], capture_output=True, text=True, env=environment, check=True
     )
@@ -268,6 +271,7 @@ def measure(work: Path, rows: int, shape: str, runs: int) -> None:
         f"{rows:,} requests, {lines:,} lines ({shape}), {size / 1e6:,.0f} MB in "
         f"{len(list(root.rglob('*.jsonl')))} files, written in {time.perf_counter() - begin:.0f} s; {runs} runs"
     )
+    run(reader_command(root, "--help"), cache)
     table, glob_ = Table(), str(root / "projects" / "*" / "logs" / "*.jsonl")
 
     def simple(name: str, command: list[str], count: int = runs) -> None:
