@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ..figures import Stats, StatsRow
-from .cache import make_private, read_file, schema_tag, write_file
+from .cache import log_folder, make_private, read_file, schema_tag, write_file
+from .eviction import note_use
 from .pricing import list_version
 from .query import Question
 from .source import LogFile
 
 __all__ = ["Answers"]
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _KEPT: Final = 256
 # Reading more groups from a file takes longer than finding them again.
 _MOST_ROWS: Final = 5000
@@ -58,7 +60,10 @@ class Answers:
             question.scope.model_dump(mode="json"),
             [period.start, period.end, options.orphaned_after, options.strict],
             [[one.column.path, one.sql, one.parameters] for one in question.conditions],
-            [[file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns] for file in files],
+            [
+                [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
+                for file in files
+            ],
             [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
             [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
         ]
@@ -67,6 +72,7 @@ class Answers:
             options.time_zone,
             f"{question.now:%Y-%m-%dT%H}" if options.fill_gaps else None,
         ]
+        self._cache, self._files = folder, files
         self._grouped = bool(options.group_by)
         self._whole = self.folder / f"{_hash(whole)}.json"
         self._rows = self.folder / f"{_hash([whole, rows])}.rows.json"
@@ -74,9 +80,14 @@ class Answers:
     def find_whole(self) -> Stats | None:
         """Return the answer without its groups; None where it is not known."""
         try:
-            return Stats.model_validate_json(read_file(self._whole))
+            whole = Stats.model_validate_json(read_file(self._whole))
         except (OSError, ValueError):
             return None
+        if note_use([self._whole, self._rows]):
+            # The pieces that it was made from are in use too, although nobody opens them.
+            logs = {os.path.realpath(file.log.active) for file in self._files if file.log.active is not None}
+            note_use(log_folder(self._cache, log) for log in logs)
+        return whole
 
     def find_rows(self) -> list[StatsRow] | None:
         """Return the groups; None where they are not known."""

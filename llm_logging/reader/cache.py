@@ -15,10 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,11 +29,9 @@ from .engine import duckdb_version
 from .parse import Parsed
 from .source import LogFile
 
-__all__ = ["ENV_CACHE", "Piece", "Record", "SegmentCache", "cache_folder", "digest_of"]
+__all__ = ["ENV_CACHE", "Piece", "Record", "SegmentCache", "cache_folder", "digest_of", "log_folder"]
 
 ENV_CACHE: Final = "LLM_LOGGING_CACHE"
-ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
-DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
 _BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
@@ -101,7 +98,8 @@ class Record:
         mark: Hash of the last bytes before `covered`.
         covered: How many bytes, uncompressed, the pieces hold.
         mtime_ns: When it was last changed, at the last reading.
-        packed: Inode, size and time of its compressed form, where that was met.
+        ctime_ns: The same as the system keeps it, which nobody can set back; 0 while it is active.
+        packed: What tells its compressed form, where that was met.
     """
 
     segment: str
@@ -111,7 +109,8 @@ class Record:
     mark: str
     covered: int
     mtime_ns: int
-    packed: tuple[int, int, int] | None = None
+    ctime_ns: int = 0
+    packed: tuple[int, ...] | None = None
     pieces: list[Piece] = field(default_factory=list)
 
 
@@ -148,6 +147,16 @@ def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
     return hashlib.sha256(head).hexdigest()[:32], int.from_bytes(tail, "little")
 
 
+def log_folder(folder: Path, log: str) -> Path:
+    """Return where the pieces of a log lie.
+
+    Args:
+        folder: The cache's folder.
+        log: What tells the log from all others: its absolute path.
+    """
+    return folder / schema_tag() / hashlib.sha256(log.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
 class SegmentCache:
     """The pieces of one log.
 
@@ -157,9 +166,7 @@ class SegmentCache:
     """
 
     def __init__(self, folder: Path, log: str) -> None:
-        self.folder = (
-            folder / schema_tag() / hashlib.sha256(log.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-        )
+        self.folder = log_folder(folder, log)
         self._index = self.folder / "index.json"
         self._records = self._read()
         self._used: list[Record] = []
@@ -181,7 +188,8 @@ class SegmentCache:
         if found is not None and all(self._is_whole(piece) for piece in found.pieces):
             self._used.append(found)
             if found.segment != segment_id(file):
-                found.segment = segment_id(file)
+                # Sealing renames a file, which is a change to the system.
+                found.segment, found.ctime_ns = segment_id(file), file.ctime_ns
                 self._changed = True
             return found
         return None
@@ -198,6 +206,8 @@ class SegmentCache:
             return False
         if record.covered == file.size and record.mtime_ns != file.mtime_ns:
             return False
+        if record.ctime_ns and record.segment == segment_id(file) and record.ctime_ns != file.ctime_ns:
+            return False
         covered, descriptor = record.covered, file.descriptor
         return (
             sample(descriptor, 0, record.head_size) == record.head
@@ -205,7 +215,7 @@ class SegmentCache:
         )
 
     def _find_packed(self, file: LogFile) -> Record | None:
-        identity = (file.inode, file.size, file.mtime_ns)
+        identity = _packed_as(file)
         for record in self._records:
             if record.segment != segment_id(file) or not record.segment:
                 continue
@@ -221,8 +231,9 @@ class SegmentCache:
 
     def begin(self, file: LogFile) -> Record:
         """Start a record of a file of which nothing is known."""
-        packed = (file.inode, file.size, file.mtime_ns) if file.raw.compression is not None else None
-        record = Record(segment_id(file), file.inode, "", 0, "", 0, file.mtime_ns, packed)
+        packed = _packed_as(file) if file.raw.compression is not None else None
+        ctime_ns = file.ctime_ns if segment_id(file) else 0
+        record = Record(segment_id(file), file.inode, "", 0, "", 0, file.mtime_ns, ctime_ns, packed)
         self._records = [known for known in self._records if not _same_file(known, record)]
         self._records.append(record)
         self._used.append(record)
@@ -252,10 +263,10 @@ class SegmentCache:
         """Make the log's folder, for its owner only."""
         make_private(self.folder)
 
-    def save(self) -> None:
-        """Write the index where it changed, and drop pieces that it no longer names."""
+    def save(self) -> bool:
+        """Write the index where it changed, and drop pieces that it no longer names; say whether it changed."""
         if not self._changed:
-            return
+            return False
         kept = [record for record in self._records if record in self._used]
         content = {"files": [_plain(record) for record in kept]}
         self.make_folder()
@@ -265,11 +276,16 @@ class SegmentCache:
             if old.name not in named and not old.name.startswith("hot-") and _age(old) > 3600:
                 old.unlink(missing_ok=True)
         self._changed = False
+        return True
 
     def forget(self) -> None:
         """Drop all that is known of the log: something in it was damaged."""
         self._index.unlink(missing_ok=True)
         self._records, self._used = [], []
+
+
+def _packed_as(file: LogFile) -> tuple[int, ...]:
+    return (file.inode, file.size, file.mtime_ns, file.ctime_ns)
 
 
 def _same_file(known: Record, other: Record) -> bool:
@@ -346,45 +362,3 @@ def read_file(path: Path) -> bytes:
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError(f"{path}: expected content of the hash before it, got other content")
     return content
-
-
-def bound_size(folder: Path, used: Iterable[Path]) -> None:
-    """Drop the logs that were not asked about for longest, until the cache is within its bounds.
-
-    Args:
-        folder: The cache's folder; the environment variable `LLM_LOGGING_CACHE_MAX` sets its bytes.
-        used: Folders of logs that stay.
-    """
-    limit = int(os.environ.get(ENV_LIMIT) or DEFAULT_LIMIT)
-    keep = set(used)
-    sizes = [(_last_use(log), _size(log), log) for log in _log_folders(folder)]
-    total = sum(size for _, size, _ in sizes)
-    for _, size, log in sorted(sizes, key=lambda item: item[0]):
-        if total <= limit:
-            return
-        if log not in keep:
-            shutil.rmtree(log, ignore_errors=True)
-            total -= size
-
-
-def _log_folders(folder: Path) -> Iterator[Path]:
-    for tag in folder.iterdir() if folder.is_dir() else ():
-        if tag.is_dir():
-            yield from (log for log in tag.iterdir() if log.is_dir() and log.name != "answers")
-
-
-def _last_use(log: Path) -> float:
-    try:
-        return log.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(log: Path) -> int:
-    total = 0
-    for file in log.iterdir():
-        try:
-            total += file.stat().st_size
-        except OSError:
-            continue
-    return total

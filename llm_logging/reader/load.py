@@ -12,19 +12,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import Record, SegmentCache, bound_size
-from .columns import Column, held_columns
+from .cache import Record, SegmentCache
+from .columns import Column
 from .costs import Kind, kinds_in
+from .eviction import bound_size, note_use
 from .hot import hot_keys, parquet
-from .parse import Parsed, line_columns, parse_file
-from .pieces import Span, cut, last_line_end, make_piece, span_lines
-from .quality import Numbers, numbers_in
+from .parse import Parsed, line_columns
+from .pieces import Span, cut, last_line_end, make_piece
+from .quality import Numbers
 from .source import Log, LogFile
+from .tails import load_tails
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -102,7 +104,12 @@ class Loader:
             done += span.end - span.start
             if self.progress is not None:
                 self.progress(done, total)
-        self._parse_tails(tails, done, total)
+        for span, parsed, spans in load_tails(self.db, tails, self.extra):
+            self.loaded.note(span.log_no, span.file.raw.name, parsed, spans)
+            done += span.end - span.start
+            if self.progress is not None:
+                self.progress(done, total)
+        self.loaded.kinds.update(kinds_in(self.db, "tail"))
         self._save()
         self._make_view()
         return self.loaded
@@ -192,37 +199,15 @@ class Loader:
         finally:
             self.db.execute("RESET threads")
 
-    def _parse_tails(self, tails: Sequence[Span], done: int, total: int) -> None:
-        kinds = {column.name: column.sql_type for column in (*held_columns(), *self.extra)}
-        fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **kinds}.items())
-        self.db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({columns}, filename VARCHAR)")
-        names = ", ".join(f'"{name}"' for name in line_columns(self.extra) if name != "bad")
-        for span in tails:
-            with span_lines(span) as raw:
-                parsed = parse_file(self.db, raw, "piece", extra=self.extra)
-            self.db.execute(
-                f"INSERT INTO tail BY NAME SELECT {names}, ? AS filename FROM piece WHERE kind = 1",
-                [f"log:{span.log_no}"],
-            )
-            self.loaded.note(span.log_no, raw.name, parsed, numbers_in(self.db, "piece"))
-            done += span.end - span.start
-            if self.progress is not None:
-                self.progress(done, total)
-        self.db.execute("DROP TABLE IF EXISTS piece")
-        self.loaded.kinds.update(kinds_in(self.db, "tail"))
-
     def _save(self) -> None:
+        changed = False
         for cache in self.caches.values():
-            try:
-                cache.save()
-            except OSError:
-                continue
-        if self.folder is not None and self.caches:
-            try:
-                bound_size(self.folder, [cache.folder for cache in self.caches.values()])
-            except (OSError, ValueError):
-                return
+            with suppress(OSError):
+                changed = cache.save() or changed
+        folders = [cache.folder for cache in self.caches.values()]
+        note_use(folders)
+        if self.folder is not None and changed:
+            bound_size(self.folder, folders)
 
     def _make_view(self) -> None:
         db = self.db

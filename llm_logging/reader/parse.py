@@ -30,10 +30,22 @@ from .salvage import STATUSES, salvage_lines
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Parsed", "RawFile", "clean_rows", "line_columns", "open_lines", "parse_file"]
+__all__ = [
+    "Parsed",
+    "RawFile",
+    "clean_rows",
+    "line_columns",
+    "mark",
+    "open_lines",
+    "parse_file",
+    "parse_marked",
+]
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
+
+# A name that no entry has.
+_MARK: Final = "llm_logging_mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,9 @@ def line_columns(extra: Sequence[Column] = ()) -> list[str]:
     return ["key", "line_time", "writer_id", "seq", "bad", *held]
 
 
-def _read_json(extra: Sequence[Column], compression: str | None, *, native: bool) -> str:
+def _read_json(
+    extra: Sequence[Column], compression: str | None, *, native: bool, more: Mapping[str, str] | None = None
+) -> str:
     fixed = {
         "timestamp": "TIMESTAMPTZ", "event_type": "VARCHAR", "writer.id": "VARCHAR", "writer.seq": "BIGINT", "id": "UUID",
         "usage.total_tokens": "DOUBLE",
@@ -95,6 +109,7 @@ def _read_json(extra: Sequence[Column], compression: str | None, *, native: bool
         **{c.origin or c.path: c.native_type for c in wanted},
         **fixed,
     }
+    types |= more or {}
     if not native:
         types = dict.fromkeys(types, "VARCHAR")
     if any(column.kind == "attribute" for column in extra):
@@ -226,14 +241,42 @@ class _Loaded:
 
 
 def _load_native(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> _Loaded:
-    kind = f"CASE WHEN {_kind()} = 1 AND coalesce({_native_odd(extra)}, false) THEN 0 ELSE {_kind()} END"
-    values = {"bad": "false", **_native_values(extra)}
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {kind} AS kind, {_select_list(values)} "
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)} "
         f"FROM {_read_json(extra, raw.compression, native=True)} AS raw",
         [str(raw.path)],
     )
     return _tally(db, table)
+
+
+def _native_list(extra: Sequence[Column]) -> str:
+    kind = f"CASE WHEN {_kind()} = 1 AND coalesce({_native_odd(extra)}, false) THEN 0 ELSE {_kind()} END"
+    return _select_list({"kind": kind, "bad": "false", **_native_values(extra)})
+
+
+def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence[Column]) -> None:
+    """Parse lines that come from many files and say from which: `{` is followed by `mark` of its number.
+
+    Args:
+        db: Where the table is made, as `parse_file` makes it, with the column `mark`; kind 0 needs the closer look that
+            `parse_file` takes.
+        path: Of the file.
+        table: The table's name.
+        extra: Columns beside the held ones.
+
+    Raises:
+        duckdb.Error: Somewhere something is not what it is to be.
+    """
+    lines = _read_json(extra, None, native=True, more={_MARK: "BIGINT"})
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)}, raw.{_MARK} AS mark FROM {lines} AS raw",
+        [str(path)],
+    )
+
+
+def mark(number: int) -> bytes:
+    """Return what stands behind the `{` of each line that `parse_marked` reads."""
+    return f'"{_MARK}":{number},'.encode()
 
 
 def clean_rows(raw: RawFile) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from .cache import Piece, Record, SegmentCache, digest_of
 from .costs import Kind, kinds_in
@@ -30,7 +30,7 @@ from .source import LogFile
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Span", "cut", "last_line_end", "make_piece", "span_lines"]
+__all__ = ["Span", "copy_span", "cut", "last_line_end", "make_piece", "span_lines"]
 
 # Larger spans are cut to bound memory.
 _LARGEST: Final = 128 * 2**20
@@ -100,15 +100,20 @@ def span_lines(span: Span) -> Iterator[RawFile]:
         yield file.raw
         return
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
-        position = span.start
-        while position < span.end:
-            block = os.pread(file.descriptor, min(1 << 22, span.end - position), position)
-            if not block:
-                break
-            copy.write(block)
-            position += len(block)
+        copy_span(span, copy.file)
         copy.flush()
         yield RawFile(Path(copy.name), file.raw.name)
+
+
+def copy_span(span: Span, target: IO[bytes]) -> None:
+    """Copy the bytes of a span of an uncompressed file."""
+    position = span.start
+    while position < span.end:
+        block = os.pread(span.file.descriptor, min(1 << 22, span.end - position), position)
+        if not block:
+            break
+        target.write(block)
+        position += len(block)
 
 
 def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:

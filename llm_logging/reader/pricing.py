@@ -13,6 +13,7 @@ Money is `Decimal`, in SQL whole numbers with a common number of decimals. Sourc
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -397,13 +398,22 @@ def merged(rates: Sequence[Rate]) -> list[Rate]:
 
 
 def list_version() -> str | None:
-    """Return the version of the installed price list; None where it is not installed."""
+    """Return the version of the price list in use; None where there is none.
+
+    It is the version of the package, and, where this process fetched a newer list, the moment of that.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("genai-prices")
+        installed = version("genai-prices")
     except PackageNotFoundError:
         return None
+    # A list that nobody loaded is the one that was installed.
+    loaded = sys.modules.get("genai_prices.data_snapshot")
+    snapshot = loaded.get_snapshot() if loaded is not None else None
+    if snapshot is None or not snapshot.from_auto_update:
+        return installed
+    return f"{installed}, updated {snapshot.timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def update_prices() -> None:

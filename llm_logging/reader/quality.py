@@ -23,7 +23,7 @@ from .parse import Parsed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Numbers", "Spans", "judge", "numbers_in", "read_closes"]
+__all__ = ["Numbers", "Spans", "judge", "numbers_by_mark", "numbers_in", "read_closes"]
 
 _MOST_GAPS: Final = 1000
 
@@ -63,27 +63,39 @@ class Numbers:
 
 def numbers_in(db: DuckDBPyConnection, table: str) -> list[tuple[str, int, int, int]]:
     """Return the unbroken spans of numbers in a table of lines: writer, first, last, lines beyond one a number."""
-    whole = db.execute(
+    return _numbers(db, table, "0").get(0, [])
+
+
+def numbers_by_mark(db: DuckDBPyConnection, table: str) -> dict[int, list[tuple[str, int, int, int]]]:
+    """Return what `numbers_in` does for each value of the column `mark`."""
+    return _numbers(db, table, "mark")
+
+
+def _numbers(db: DuckDBPyConnection, table: str, mark: str) -> dict[int, list[tuple[str, int, int, int]]]:
+    rows = db.execute(
         f"""
-        SELECT writer_id, min(seq), max(seq), count(*), count(DISTINCT seq) FROM {table}
-        WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY writer_id
+        SELECT {mark} AS mark, writer_id, min(seq), max(seq), count(*) - count(DISTINCT seq), count(DISTINCT seq)
+        FROM {table} WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
         """
     ).fetchall()
     # Most spans have no gap, which is far quicker to see than to look for.
-    if all(last - first + 1 == different for _, first, last, _, different in whole):
-        return [(writer, first, last, lines - different) for writer, first, last, lines, different in whole]
-    rows = db.execute(
-        f"""
-        WITH numbered AS (
-            SELECT writer_id, seq, count(*) AS times FROM {table}
-            WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
-        ), placed AS (
-            SELECT *, seq - row_number() OVER (PARTITION BY writer_id ORDER BY seq) AS island FROM numbered
-        )
-        SELECT writer_id, min(seq), max(seq), sum(times - 1)::BIGINT FROM placed GROUP BY writer_id, island
-        """
-    ).fetchall()
-    return [(str(writer), int(first), int(last), int(again)) for writer, first, last, again in rows]
+    if any(last - first + 1 != different for _, _, first, last, _, different in rows):
+        rows = db.execute(
+            f"""
+            WITH numbered AS (
+                SELECT {mark} AS mark, writer_id, seq, count(*) AS times FROM {table}
+                WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
+            ), placed AS (
+                SELECT *, seq - row_number() OVER (PARTITION BY mark, writer_id ORDER BY seq) AS island FROM numbered
+            )
+            SELECT mark, writer_id, min(seq), max(seq), sum(times - 1)::BIGINT, count(*)
+            FROM placed GROUP BY mark, writer_id, island
+            """
+        ).fetchall()
+    found: dict[int, list[tuple[str, int, int, int]]] = defaultdict(list)
+    for number, writer, first, last, again, _ in rows:
+        found[int(number)].append((str(writer), int(first), int(last), int(again)))
+    return found
 
 
 def read_closes(root: Path) -> dict[str, dict[str, int]]:

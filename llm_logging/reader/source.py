@@ -58,6 +58,7 @@ class LogFile:
         descriptor: It is open here, so it can neither vanish nor be replaced.
         size: In bytes, when it was opened.
         mtime_ns: When it was last changed, then.
+        ctime_ns: The same as the system keeps it, which nobody can set back.
         inode: Which file it is.
     """
 
@@ -67,6 +68,7 @@ class LogFile:
     descriptor: int
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
 
@@ -265,5 +267,6 @@ def _open_file(path: Path, log: Log, segment: Segment | None, stack: ExitStack) 
         descriptor=handle.fileno(),
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
         inode=status.st_ino,
     )

@@ -17,7 +17,7 @@ from llm_logging.figures import StatsOptions, StatsScope
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments, segment_name
 from llm_logging.reader import cache as cache_module
-from llm_logging.reader import load, pieces
+from llm_logging.reader import load, pieces, tails
 from llm_logging.reader import stats as stats_module
 from llm_logging.reader.stats import get_stats
 
@@ -85,7 +85,7 @@ def spans(monkeypatch):
         read.append((span.file.raw.name.rsplit("/", 1)[-1], span.start, span.end))
         return original(span)
 
-    for module in (load, pieces):
+    for module in (tails, pieces):
         monkeypatch.setattr(module, "span_lines", spy)
     return read
 
@@ -184,6 +184,22 @@ def test_a_sealed_segment_that_changed_is_not_taken_from_the_cache(log, change):
         expected = (61, 610)
     summary = log.stats().summary
     assert (summary.total_requests, summary.prompt_tokens) == expected
+
+
+def test_a_change_of_which_the_time_was_set_back_is_seen(log):
+    log.write(400)
+    sealed = log.rotate()
+    for _ in range(2):
+        assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4000
+    before = sealed.stat()
+    content = sealed.read_bytes()
+    middle = content.index(b'"prompt_tokens": 10', len(content) // 2)
+    with sealed.open("r+b") as file:
+        file.seek(middle)
+        file.write(b'"prompt_tokens": 99')
+    os.utime(sealed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert log.stats(where=["model!=b"]).summary.prompt_tokens == 4089
+    assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4089
 
 
 def test_a_rewritten_segment_is_another(log):

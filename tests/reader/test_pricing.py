@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from llm_logging.errors import ConfigurationError
 from llm_logging.figures import StatsOptions
+from llm_logging.reader.prices import get_prices
 from llm_logging.reader.stats import get_stats
 
 FIRST = datetime(2024, 6, 1, tzinfo=UTC)
@@ -203,3 +205,35 @@ def test_a_wrong_file_of_rates_says_what_is_wrong(text, says, tmp_path):
     (tmp_path / "log.jsonl").touch()
     with pytest.raises(ConfigurationError, match=says):
         price_one(tmp_path, "")
+
+
+def test_a_list_that_was_fetched_is_not_taken_for_the_installed_one(tmp_path, monkeypatch):
+    from genai_prices import data_snapshot
+
+    request = {
+        "event_type": "llm_request",
+        "id": "r",
+        "model": "gpt-4o",
+        "provider": "openai",
+        "status": "success",
+    }
+    path = tmp_path / "log.jsonl"
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+    path.write_text(
+        json.dumps({**request, "timestamp": "2026-01-15T10:00:00.000000Z", "usage": usage}) + "\n"
+    )
+    installed = data_snapshot.get_snapshot()
+    fetched = data_snapshot.DataSnapshot(providers=copy.deepcopy(installed.providers), from_auto_update=True)
+    _, model = fetched.find_provider_model("gpt-4o", None, "openai", None)
+    model.prices.input_mtok = Decimal(7)
+
+    def asked():
+        report = get_prices(files=path, cache_dir=tmp_path / "cache")
+        return report.uses[0].cost, report.version
+
+    price, version = asked()
+    monkeypatch.setattr(data_snapshot, "_custom_snapshot", fetched)
+    assert asked() == ("7", f"{version}, updated {fetched.timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    monkeypatch.setattr(data_snapshot, "_custom_snapshot", None)
+    assert asked() == (price, version)
+    assert price != "7"
