@@ -31,6 +31,7 @@ __all__ = ["LLMConsoleFormatter", "LLMJsonFormatter"]
 _NUMBER_MARK: Final = -(1 << 62) - random.SystemRandom().getrandbits(60)
 _MARK_BYTES: Final = b"%d" % _NUMBER_MARK
 
+_REQUESTS: Final = LogKind.REQUESTS
 # What python-json-logger means to be overridden.
 _HOOKS: Final = (
     "add_fields",
@@ -138,7 +139,9 @@ class LLMJsonFormatter(JsonFormatter):
             before, after = self._assemble(record, built, message, body, names)
             if redactor is None:
                 return before, after
-            if built.kind is LogKind.REQUESTS and redactor.harmless((message, *names[1:3]), body):
+            if built.kind is _REQUESTS and redactor.harmless(
+                (message, record.name, built.event_type), body, firm=built.firm
+            ):
                 return before, after
             if redactor.clean(before + after):
                 return before, after

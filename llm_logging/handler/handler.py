@@ -48,6 +48,8 @@ __all__ = ["LLMFileHandler"]
 
 _PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
 _KNOWN_PATHS: Final = 4096
+_REQUESTS: Final = LogKind.REQUESTS
+_CHAT: Final = LogKind.CHAT
 _PathKey = tuple[LogKind, str | None, str | None]
 
 
@@ -270,16 +272,16 @@ class LLMFileHandler(logging.Handler):
             built.project_id = built.body.get("project_id", built.project_id)
             built.chat_id = built.body.get("chat_id", built.chat_id)
         kind = built.kind
-        if kind is LogKind.REQUESTS:
+        if kind is _REQUESTS:
             live_totals.add(built.body)
             if built.content is not None:
                 self._put_content(record, built)
-        elif kind is LogKind.CHAT or built.event_type == "invalid_entry":
+        elif kind is _CHAT or built.event_type == "invalid_entry":
             built.body = self._content.chat_body(built.body)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
-        key = (kind, built.project_id, built.chat_id if self._templated or kind is LogKind.CHAT else None)
+        key = (kind, built.project_id, built.chat_id if self._templated or kind is _CHAT else None)
         path, encoded = self._paths.get(key) or self._path(key)
         before, after = self._lines(record, built)
         self._writer.put(path, encoded, before, after, urgent=record.levelno >= logging.ERROR, ack=ack)
