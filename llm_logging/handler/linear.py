@@ -58,6 +58,9 @@ class Detector(Protocol):
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterable[Span]:
         """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`.
 
+        A span without length says that something there was looked at in vain: such looks are counted, for a text can be made
+        of nothing else.
+
         Args:
             text: The text.
             low: The same in lower case, of the same length; only for detectors that are `lowered`.

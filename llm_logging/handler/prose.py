@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .commands import stands_for_another
-from .linear import OVERLAP, Span
+from .linear import Span
 
 __all__ = ["Prose"]
 
@@ -22,6 +22,8 @@ _OWNERS: Final = (
     r"my|our|his|her|their|its|root|admin|administrator|wifi|wi-fi|guest|temporary|temp|current|default|user's|account|database|db"
     r"|server|login|master|vault|ssh|vpn|email|e-mail|mail"
 )
+# No such sentence is longer, up to the end of the value.
+_REACH: Final = 256
 # Said of a password, not one.
 _SAID: Final = frozenset(
     """
@@ -36,19 +38,8 @@ _SAID: Final = frozenset(
     """.split()  # noqa: SIM905  one word a line would fill a page
 )
 _ENDINGS: Final = ("ed", "ing", "able", "ible", "less", "ory", "ous", "ive", "ful")
-_PARTS: Final = (
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "hash",
-    "crypt",
-    "field",
-    "param",
-    "value",
-    "your",
-    "login",
-)
+_PARTS: Final = re.compile(r"p(?:ass|wd|aram)|secret|token|hash|crypt|field|value|your|login")
+_TELLING: Final = re.compile(r"[\d!@#%^*+~]")
 _LETTERS: Final = frozenset(string.ascii_letters + string.digits + "_.")
 _CODED: Final = re.compile(
     r"(?:base\d|sha|md\d|bcrypt|scrypt|argon|pbkdf|utf|aes|http|rfc|iso|\d{1,3}[\-\s]|\d{1,3}\Z|\(|>|<|\+)"
@@ -70,10 +61,11 @@ class Prose:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
+        for match in self._pattern.finditer(low, start, min(len(text), stop + _REACH)):
             if match.start() >= stop:
                 return
             if text[match.start() - 1 : match.start()] in _LETTERS:
+                yield match.start(), match.start(), ""
                 continue
             first = match.start("value")
             value = match["value"].rstrip(".,;!?)")
@@ -83,17 +75,18 @@ class Prose:
                 or stands_for_another(value)
                 or not self._tells(text, low, match, value)
             ):
+                yield first, first, ""
                 continue
             yield first, first + len(value), "password"
 
     def _tells(self, text: str, low: str, match: re.Match[str], value: str) -> bool:
-        if any(char.isdigit() or char in "!@#%^*+~" for char in value):
+        if _TELLING.search(value) is not None:
             return match["sign"] != ":" and _CODED.match(value) is None
         if (
             not value.isalpha()
             or value in _SAID
             or value.endswith(_ENDINGS)
-            or any(p in value for p in _PARTS)
+            or _PARTS.search(value) is not None
         ):
             return False
         end = match.start("value") + len(value)

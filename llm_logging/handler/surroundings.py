@@ -42,6 +42,8 @@ _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _NAME_LEFT: Final = 48
+# No name with its sign is longer.
+_NAME_REACH: Final = 256
 
 
 class Assignments:
@@ -54,13 +56,16 @@ class Assignments:
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)(?![\s{},;])"
+    )
+    # Apart from the name, so that each look at a value is counted.
+    _value = re.compile(
         r"(?:"
         r"[\[(]{0,2}+[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])"
         r"(?P<quoted>(?:[^\"'`\\\r\n]|(?P=escape)\\{1,16}+(?P=quote)|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
         r"|(?P<line>(?:digest|aws4-hmac-sha256)[ \t][^\r\n\\]{4,1024}+)"
         rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
         r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
-        rf"|(?P<bare>(?![$%*:=!])(?:(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~])|(?=[a-z]{{20}})|(?<==)){_BARE}{{4,}}+)"
+        rf"|(?P<bare>(?![$%*:=!])(?:(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=0-9!@#%^*+~]{{0,32}}+[0-9!@#%^*+~])|(?=[a-z]{{20}})|(?<==)){_BARE}{{4,}}+)"
         r")"
     )
     _placeholder = re.compile(
@@ -76,30 +81,38 @@ class Assignments:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         length = len(text)
         limit = min(length, stop + OVERLAP)
-        for match in self._pattern.finditer(low, start, limit):
+        search, value_at = self._pattern.search, self._value.match
+        reach = min(length, stop + _NAME_REACH)
+        while (match := search(low, start, reach)) is not None:
             begin = match.start()
             if begin >= stop:
                 return
+            start = match.end()
+            value = value_at(low, start, limit)
+            if value is None:
+                yield begin, begin, ""
+                continue
+            start = value.end()
             # The name may begin before the word that tells it.
             if begin and text[begin - 1] in _NAME_LETTERS:
                 before = text[max(0, begin - _NAME_LEFT) : begin]
                 begin -= len(before) - len(before.rstrip(_NAME_LETTERS))
             kind = name_kind(text[begin : match.start("named")])
-            if kind is None:
+            if kind is None or not self._holds(text, low, begin, kind, match, value):
+                yield begin, begin, ""
                 continue
-            group = match.lastgroup or ""
-            first, end = match.span(group)
-            if not self._holds(text, low, begin, kind, match):
-                continue
-            if end == limit < length and group in {"bare", "scheme"}:
+            first, end = value.span(value.lastgroup or "")
+            if end == limit < length and value.lastgroup in {"bare", "scheme"}:
                 # The value runs on behind what was looked at.
                 rest = self._rest.match(text, end)
                 end = rest.end() if rest is not None else end
             yield first, end, kind
 
-    def _holds(self, text: str, low: str, begin: int, kind: str, match: re.Match[str]) -> bool:
-        group, sign = match.lastgroup or "", match["sign"]
-        first, end = match.span(group)
+    def _holds(
+        self, text: str, low: str, begin: int, kind: str, match: re.Match[str], found: re.Match[str]
+    ) -> bool:
+        group, sign = found.lastgroup or "", match["sign"]
+        first, end = found.span(group)
         before = low[begin - 1 : begin] if begin else ""
         if sign == ",":
             # ('authorization', 'Bearer ...'): a pair of a list of headers, which ends behind the value.
@@ -136,7 +149,7 @@ class Assignments:
         return _telling(text[first:end])
 
 
-_TELLING = re.compile(r"[^:=]{0,31}?[0-9!@#%^*+~]|[a-z]{20}")
+_TELLING = re.compile(r"[^:=0-9!@#%^*+~]{0,31}+[0-9!@#%^*+~]|[a-z]{20}")
 
 
 def _telling(value: str) -> bool:
@@ -173,10 +186,11 @@ class Schemes:
                 end = rest.end() if rest is not None else end
             value = text[first:end]
             if match["scheme"] == "bearer":
-                if _token_like(value):
-                    yield first, end, "bearer-token"
+                yield (first, end, "bearer-token") if _token_like(value) else (first, first, "")
             elif _is_basic(value[:400]):
                 yield first, end, "basic-credentials"
+            else:
+                yield first, first, ""
 
 
 def _token_like(value: str) -> bool:
@@ -259,6 +273,8 @@ class PrivateKeys:
             found = self._pattern.match(text, head.start())
             if found is not None:
                 yield found.start(), found.end(), "private-key"
+            else:
+                yield head.start(), head.start(), ""
             start = found.end() if found is not None else head.end()
 
     _begin = re.compile(few)
