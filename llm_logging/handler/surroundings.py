@@ -89,7 +89,13 @@ class Assignments:
                 return
             start = match.end()
             value = value_at(low, start, limit)
+            if value is None and len(match["sign"]) == 2:
+                # The value of a cookie may begin with the half of a sign.
+                value = value_at(low, match.end("sign") - 1, limit)
             if value is None:
+                if not match["sign"]:
+                    # What ends at a space may hold the beginning of a name of two words.
+                    start = begin + 1
                 yield begin, begin, ""
                 continue
             start = value.end()
