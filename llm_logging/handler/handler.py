@@ -22,6 +22,7 @@ from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
 from .bells import on_event_loop
+from .complaints import complain
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
@@ -263,6 +264,10 @@ class LLMFileHandler(logging.Handler):
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on standard error what went wrong with a record, without the secrets in it."""
+        complain(record, self.redactor)
+
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         built = build(record, self.defaults)
         if built.invalid:
@@ -334,10 +339,19 @@ class LLMFileHandler(logging.Handler):
         return known
 
     def _file_for(self, kind: LogKind, project_id: str | None, chat_id: str | None) -> str:
+        # The name follows what the line says: an id that is a secret is no name for a file.
+        project_id, chat_id = self._named("project_id", project_id), self._named("chat_id", chat_id)
         if self._template is None:
             return os.fspath(self._layout.path(kind, project_id, chat_id))
         ids = {"project_id": project_id, "chat_id": chat_id}
         return _PLACEHOLDER.sub(lambda match: escape_id(ids[match[1]] or "none"), self._template)
+
+    def _named(self, field: str, value: str | None) -> str | None:
+        if value is None or self.redactor is None:
+            return value
+        found = self.redactor.redact({field: value})
+        name = found.get(field) if isinstance(found, dict) else None
+        return name if isinstance(name, str) and name else "redacted"
 
     def _count_invalid(self, built: Built) -> None:
         if built.event_type == "invalid_entry":

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from ..checks import fast_entry, forgive
 from ..clock import clock
 from ..context import current_scope
+from ..cutting import cut_short
 from ..files.layout import LogKind
 from ..schema import (
     FLAT_FIELDS,
@@ -402,7 +403,7 @@ def _chat(
     fields.setdefault("created_at", datetime.fromtimestamp(micros_of(record) / 1e6, UTC))
     content = fields.get("content")
     if isinstance(content, str) and len(content) > MAX_CHAT_CONTENT:
-        fields["content"] = content[:MAX_CHAT_CONTENT]
+        fields["content"] = cut_short(content, MAX_CHAT_CONTENT)
         fields["content_cut"] = len(content)
     message, reasons = forgive(ChatMessage, _checkable(fields))
     if message is None:
