@@ -184,6 +184,7 @@ class LLMFileHandler(logging.Handler):
             owner=owner_ids(owner),
             umask=permission_bits("umask", umask),
             fsync=fsync,
+            root=os.fspath(self.root),
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
