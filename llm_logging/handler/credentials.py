@@ -305,8 +305,11 @@ def _scans() -> tuple[str, ...]:
 # Text is often text inside text: an escape or a percent code before a secret is no letter of it.
 _PLAIN_LEFT: Final = "(?<![A-Za-z0-9])"
 _ESCAPED_LEFT: Final = (
-    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2}))"
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2})"
+    # The end of a colour: ESC [ 1 ; 31 m.
+    r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
 )
+_ESCAPES: Final = ("\\", "%", "\x1b")
 _LAST_REPEAT = re.compile(r"(\[[^\]]*\])\{(\d+)(?:,\d*)?\}(?:={0,\d})?\Z")
 
 
@@ -356,7 +359,7 @@ class Credentials:
         if not suspects(self._whole, text[start:limit]):
             return
         near = max(0, start - 8)
-        escapes = text.find("\\", near, stop) >= 0 or text.find("%", near, stop) >= 0
+        escapes = any(text.find(escape, near, stop) >= 0 for escape in _ESCAPES)
         pattern = self._escaped if escapes else self._plain
         search, glued = pattern.search, self._glued.match
         found: re.Match[str] | None = None

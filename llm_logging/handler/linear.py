@@ -69,7 +69,10 @@ class Detector(Protocol):
         """
 
 
-is_text: Final = SchemaValidator(core_schema.str_schema()).isinstance_python
+# With a pattern, though an empty one: without any, text that has lone surrogates would be accepted unread.
+is_text: Final = SchemaValidator(
+    core_schema.str_schema(pattern="", regex_engine="rust-regex")
+).isinstance_python
 
 
 @lru_cache(maxsize=256)

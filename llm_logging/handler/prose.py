@@ -1,4 +1,4 @@
-"""Passwords that people tell in sentences: `my password is PASSWORD`, and a line `pwd: PASSWORD`.
+"""Passwords that people tell in sentences, `my password is PASSWORD`, in a line `pwd: PASSWORD`, and in statements of SQL.
 
 A value with a digit or a sign goes wherever it follows `password is`. Letters alone could be any word, so they go only
 where the sentence says whose password it is, or where a line is nothing but the name and one word; and not if they are a
@@ -50,10 +50,16 @@ class Prose:
     """Find passwords in sentences and in lines of notes."""
 
     scans: tuple[str, ...] = ()
-    few: str = r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
+    few: str = (
+        r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
+        r"|(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+    )
     lowered: bool = True
     _pattern = re.compile(
         rf"{_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{{4,128}}+)"
+        # What SQL calls a user's password.
+        r"|(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+        r"(?P<sql>[^\s\"'`\\]{1,128}+)"
     )
     _owner = re.compile(rf"(?<![\w\-])(?<!\w')(?:{_OWNERS}) (?:[a-z\-]{{2,16}} )?\Z")
     _end = re.compile(r"[ \t]*(?:\r?\n|\\+[nr]|\Z)")
@@ -64,6 +70,10 @@ class Prose:
         for match in self._pattern.finditer(low, start, min(len(text), stop + _REACH)):
             if match.start() >= stop:
                 return
+            if match["sql"] is not None:
+                first, end = match.span("sql")
+                yield (first, first, "") if stands_for_another(match["sql"]) else (first, end, "password")
+                continue
             if text[match.start() - 1 : match.start()] in _LETTERS:
                 yield match.start(), match.start(), ""
                 continue

@@ -120,6 +120,9 @@ class Assignments:
         group, sign = found.lastgroup or "", match["sign"]
         first, end = found.span(group)
         before = low[begin - 1 : begin] if begin else ""
+        if sign == "," and low.startswith("--", begin):
+            # ["mysql", "--password", "..."]: the words of a command.
+            return group == "quoted" and low[first] != "-" and not self._stands_in(low[first:end])
         if sign == ",":
             # ('authorization', 'Bearer ...'): a pair of a list of headers, which ends behind the value.
             opening = low[max(0, begin - 3) : begin - 1].rstrip("b")[-1:]
@@ -136,26 +139,44 @@ class Assignments:
             # An option of a command: --password VALUE.
             return group == "bare" and low.startswith("--", begin) and _telling(text[first:end])
         if group == "bare":
-            return self._bare(text, low, first, end, before, match)
+            return self._bare(text, low, (begin, first, end), before, match)
         if group == "jar":
             return low.find("=", first, end) >= 0
         if group == "quoted":
             value = low[first:end]
-            if value in self._words or (value[0] in ".x*<${%y[r" and self._placeholder.match(value)):
-                return False
-            return kind != "token" or _random(value)
+            return not self._stands_in(value) and (kind != "token" or _random(value))
         return True
 
-    def _bare(self, text: str, low: str, first: int, end: int, before: str, match: re.Match[str]) -> bool:
+    def _stands_in(self, value: str) -> bool:
+        return value in self._words or (
+            value[0] in ".x*<${%y[r" and self._placeholder.match(value) is not None
+        )
+
+    def _bare(
+        self, text: str, low: str, places: tuple[int, int, int], before: str, match: re.Match[str]
+    ) -> bool:
+        begin, first, end = places
         if before and before in "?&" and match["sign"] == "=":
             return not self._placeholder.match(low, first, end)
         if match["gap"] and match["sign"] != ":":
-            # A statement of a program, whose values have quotes or are names.
-            return False
+            # A statement of a program has quotes or a name there; a line of a file of settings has neither.
+            return _alone(text, begin, end) and _NAME.match(text, first, end) is None and end - first >= 8
         return _telling(text[first:end])
 
 
 _TELLING = re.compile(r"[^:=0-9!@#%^*+~]{0,31}+[0-9!@#%^*+~]|[a-z]{20}")
+
+
+_NAME = re.compile(r"[A-Za-z_]+[0-9]{0,2}(?:[._\-][A-Za-z_]+[0-9]{0,2})*+\Z")
+_LINE_END = re.compile(r"[ \t]*+(?:\r?\n|\\+[nr]|\Z)")
+
+
+def _alone(text: str, begin: int, end: int) -> bool:
+    """Say whether nothing else stands in a line."""
+    before = text[max(0, begin - 16) : begin].rstrip(" \t")
+    return (not before or before[-1] == "\n" or before.endswith("\\n")) and _LINE_END.match(
+        text, end
+    ) is not None
 
 
 def _telling(value: str) -> bool:
@@ -223,10 +244,13 @@ class UrlSecrets:
     """Find passwords in URLs, and the signatures that make a URL a key."""
 
     scans: tuple[str, ...] = ()
-    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@"
+    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40"
     lowered: bool = False
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
+        # The same as part of another URL.
+        r"|%3[aA]%2[fF]%2[fF](?:[A-Za-z0-9_.\-]|%(?!3[aA]|40|2[fF])[0-9A-Fa-f]{2}){0,256}+%3[aA]"
+        r"(?P<coded>(?!%24|%7[bB]|%3[cC])(?:[^\s%&\"'<>\\/]|%(?!40|2[fF])){1,1024}+)%40"
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
@@ -234,7 +258,7 @@ class UrlSecrets:
         for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
             if match.start() >= stop:
                 return
-            yield *match.span("password"), "url-password"
+            yield *match.span(match.lastgroup or ""), "url-password"
 
 
 class UrlSignatures:

@@ -13,6 +13,7 @@ import llm_logging
 from llm_logging import LLMConsoleFormatter, LLMFileHandler, LLMJsonFormatter, LLMStreamHandler
 from llm_logging.cutting import cut_short
 from llm_logging.handler.jsonable import repr_of
+from llm_logging.handler.redaction import Redactor
 
 SECRET = "sk" + "-proj-" + "aB3dE5gH" * 5
 numbers = itertools.count()
@@ -211,3 +212,68 @@ def test_cutting_short():
     assert cut_short("x" * 5000, 4000) == "x" * (4000 - 1536)
     assert cut_short(" " * 50, 40) == " " * 40
     assert repr_of("y" * 50_000).endswith("(50002 characters)")
+
+
+WORD = "Tr0ub4dor-" + "zebra-91"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"a name with half a letter \ud800, {SECRET}", SECRET),
+        (f"{SECRET} \udfff" + "x" * 500, SECRET),
+        (f"\ud83d password={WORD}", WORD),
+        (f"\x1b[31m{SECRET}\x1b[0m", SECRET),
+        (f"\x1b[1;38;5;208m{SECRET}\x1b[m", SECRET),
+        (f"\\u001b[31m{SECRET}", SECRET),
+        (f"Command ['mysqldump', '--password', '{WORD}'] failed", WORD),
+        (f"[db]\n  password = {WORD}\nuser = ann", WORD),
+        (f"\ndb.password = {WORD}", WORD),
+        (f"ALTER USER ann WITH PASSWORD '{WORD}';", WORD),
+        (f"CREATE USER ann IDENTIFIED BY '{WORD}'", WORD),
+        (f'CREATE USER ann IDENTIFIED WITH mysql_native_password BY "{WORD}"', WORD),
+        (f"SET PASSWORD FOR 'ann'@'%' = '{WORD}'", WORD),
+        (f"next=postgres%3A%2F%2Fann%3A{WORD}%40db%2Fx", WORD),
+    ],
+)
+def test_what_was_overlooked_is_found(text, secret, logged):
+    logger, written = logged()
+    stream = io.StringIO()
+    console = logging.StreamHandler(stream)
+    console.setFormatter(LLMConsoleFormatter())
+    logger.addHandler(console)
+    logger.info(text)
+    logger.info("said %s", text, extra={"value": [text], "project_id": "p"})
+    logger.info("x", extra={**ENTRY, "operation": text, "tags": [text]})
+    assert secret not in written() + stream.getvalue()
+
+
+def test_the_words_of_a_command_are_found(logged):
+    logger, written = logged()
+    logger.info(
+        "x", extra={"argv": ["mysqldump", "--password", WORD, "--user", "ann", "--token", "--verbose"]}
+    )
+    text = written()
+    assert WORD not in text
+    assert "--verbose" in text
+    assert "ann" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = get_password()",
+        "password = settings.PASSWORD_2",
+        "  token = next_token1",
+        "api_key = apiKey2",
+        "if password = Tr0ub4dor-zebra-91 then stop",
+        "identified by 'password'",
+        "[31m and then",
+        "--password, --token, --verbose",
+        "['--password', '$PASSWORD']",
+        "https%3A%2F%2Fexample.com%3A8080%2Fa",
+        "half a letter \ud800 is no secret",
+    ],
+)
+def test_what_only_looks_alike_stays(text):
+    assert Redactor().redact_text(text) == text
