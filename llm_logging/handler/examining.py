@@ -29,8 +29,8 @@ _DENSE: Final = 40
 # Each look at what may be a secret costs as much as the fast test of a thousand letters. A text has so many looks, and one more
 # for each so many letters, to be spent wherever they are needed; then a block has these only. So time stays linear in the text.
 _LOOKS: Final = 16_384
-_LOOK_SHARE: Final = 128
-_LAST_LOOKS: Final = 8
+_LOOK_SHARE: Final = 256
+_LAST_LOOKS: Final = 4
 _WORD = re.compile(r"\S*+")
 
 

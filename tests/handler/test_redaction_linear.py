@@ -121,7 +121,7 @@ def test_looks_are_bounded_and_what_stands_among_them_is_hidden_all_the_same(nam
 
 def test_a_long_text_with_a_near_miss_here_and_there_stays_as_it_is(monkeypatch):
     monkeypatch.setattr(examining, "_LOOKS", 10)
-    text = ("password is wrong; " + PROSE * 2) * 4000
+    text = ("password is wrong; " + PROSE * 3) * 4000
     assert Redactor().redact_text(text) == text
 
 
