@@ -81,7 +81,8 @@ def run(argv: Sequence[str]) -> int:
             raise
         return _missing(error.name)
     try:
-        program()(list(argv), prog_name="llm-logging")
+        # An option that does not exist is repeated in the error, and no option has such a name.
+        program()([_with_safe_name(argument) for argument in argv], prog_name="llm-logging")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
@@ -101,6 +102,13 @@ def run(argv: Sequence[str]) -> int:
         print(f"llm-logging: {safe(where)}{safe(error.strerror or error)}", file=sys.stderr)  # noqa: T201
         return 3
     return 0
+
+
+def _with_safe_name(argument: str) -> str:
+    from .terminal import safe
+
+    name, sign, value = argument.partition("=")
+    return f"{safe(name)}{sign}{value}" if name.startswith("-") else argument
 
 
 def _missing(name: str | None) -> int:

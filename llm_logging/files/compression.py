@@ -7,10 +7,12 @@ removed. Two processes that both mean to compress a segment are kept apart by a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import importlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +74,17 @@ def compress_segment(segment: Path, compression: str) -> Path:
         info = segment.stat()
     except FileNotFoundError:
         return final if final.exists() else segment
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), info.st_mode & 0o777)
-    with os.fdopen(fd, "r+b") as target:
+    with os.fdopen(_open_temporary(temporary, info.st_mode & 0o777), "r+b") as target:
         if fcntl is not None:
             try:
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return segment
-        if not _is(target.fileno(), temporary) or not segment.exists():
+        planted = os.fstat(target.fileno()).st_uid not in {_user(), info.st_uid}
+        if planted:
+            # Whoever made it could read the segment through it, and we could not give it to its owner.
+            temporary.unlink(missing_ok=True)
+        if planted or not _is(target.fileno(), temporary) or not segment.exists():
             # Somebody else finished between our opening and our lock: what we opened may have its final name by now.
             if _is(target.fileno(), temporary):
                 with contextlib.suppress(FileNotFoundError):
@@ -101,6 +106,22 @@ def compress_segment(segment: Path, compression: str) -> Path:
         temporary.rename(final)
         segment.unlink(missing_ok=True)
     return final
+
+
+def _open_temporary(path: Path, mode: int) -> int:
+    """Open what the compressed bytes go to; a link of that name is nobody's business but ours, and goes."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    fd = os.open(path, flags, mode)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "expected a regular file, it is none", str(path))
+    return fd
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def _is(fd: int, path: Path) -> bool:

@@ -232,18 +232,23 @@ class _Run:
         return to_json(self._renamed(document), inf_nan_mode="constants") + b"\n"
 
     def _renamed(self, document: dict[str, Any]) -> dict[str, Any]:
-        fresh = dict(document)
-        for name in USER_FIELDS:
-            if str(fresh.get(name)) in self.person.names:
-                fresh[name] = self.alias
-        for place in PLACES:
-            inner = fresh.get(place)
-            if isinstance(inner, dict):
-                fresh[place] = {
-                    key: self.alias if key in USER_FIELDS and str(item) in self.person.names else item
-                    for key, item in inner.items()
-                }
-        return fresh
+        for path in ((), *PLACES):
+            document = self._renamed_at(document, path)
+        return document
+
+    def _renamed_at(self, value: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if path:
+            return (
+                {**value, path[0]: self._renamed_at(value[path[0]], path[1:])} if path[0] in value else value
+            )
+        return {key: self._alias_of(item) if key in USER_FIELDS else item for key, item in value.items()}
+
+    def _alias_of(self, item: Any) -> Any:
+        if isinstance(item, list):
+            return [self._alias_of(part) for part in item]
+        return self.alias if str(item) in self.person.names else item
 
     def _visit(self, active: Path, segment: Segment, *, dry_run: bool) -> None:
         count = sum(self._fresh(line, document) is not line for line, document in self._lines(segment.path))

@@ -1,6 +1,6 @@
 """Whose lines are whose: what a line says of a user, and what follows for the lines that name nobody.
 
-A person's lines are those that name them as `user_id` (at the top, or in `attributes`, `data` or `context`); the lines
+A person's lines are those that name them as `user_id` (at the top, or in one of `PLACES`); the lines
 of requests of which one line does; the content of those requests, joined by id; chat messages that such a request
 made; and the content and messages of a chat in which no other user is named.
 """
@@ -15,7 +15,15 @@ from typing import Any, Final
 __all__ = ["PLACES", "USER_FIELDS", "Person", "needles_of"]
 
 USER_FIELDS: Final = ("user_id", "userId")
-PLACES: Final = ("attributes", "data", "context")
+# Where a line names people beside its top: extras, and what an entry that was refused, or a field that was, held.
+PLACES: Final[tuple[tuple[str, ...], ...]] = (
+    ("attributes",),
+    ("attributes", "invalid"),
+    ("data",),
+    ("data", "entry"),
+    ("data", "entry", "attributes"),
+    ("context",),
+)
 
 
 @dataclass(slots=True)
@@ -77,11 +85,17 @@ class Person:
 
 
 def _users(document: dict[str, Any]) -> Iterator[str]:
-    for place in (document, *(document.get(name) for name in PLACES)):
+    for path in ((), *PLACES):
+        place: Any = document
+        for step in path:
+            place = place.get(step) if isinstance(place, dict) else None
         if isinstance(place, dict):
             for name in USER_FIELDS:
-                if place.get(name) is not None:
-                    yield str(place[name])
+                found = place.get(name)
+                # A field that was refused may hold several, and none of them is a user of a chat for that.
+                yield from (
+                    str(item) for item in (found if isinstance(found, list) else [found]) if item is not None
+                )
 
 
 def needles_of(text: str) -> tuple[bytes, ...]:

@@ -38,7 +38,10 @@ _ANY_TOOL: Final = (
 _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
 _FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
+_TELLING: Final = re.compile(r"[\d!@#%^*+~$]")
 _REACH: Final = 512
+# So many ends of commands are looked at in the time of one value.
+_CHEAP: Final = 4
 _VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
 _VARIABLES: Final = r"(?:PASSWORD|PASSWD|PASSPHRASE|_PASS|_PWD)"
 
@@ -100,7 +103,7 @@ class Commands:
         rf"(?:\s|\\+[nt]){{1,8}}+)?password(?:\s|\\+[nt]){{1,8}}+(?P<value>{_VALUE})"
     )
     _machine = re.compile(
-        r"(?:machine(?:\s|\\+[nt]){1,8}+(?:[^\s\\]{0,128}[.0-9][^\s\\]{0,128}|localhost)|(?:\A|\n|\\n)default)(?:\s|\\+[nt]){1,8}+\Z"
+        r"(?:machine(?:\s|\\+[nt]){1,8}+(?:[^\s\\]{0,128}[.0-9][^\s\\]{0,128}|localhost)|(?:(?<!.)|(?<=\\n))default)(?:\s|\\+[nt]){1,8}+"
     )
 
     def __init__(self) -> None:
@@ -115,7 +118,7 @@ class Commands:
         limit = min(len(text), stop + OVERLAP)
         if not suspects(self._hopeful, text[start:limit]):
             return
-        tool, since, held = "", start, start
+        tool, since, held, ends = "", start, start, 0
         for match in self._pattern.finditer(text, start, limit):
             word, at = match[0], match.start()
             found = None
@@ -125,6 +128,7 @@ class Commands:
                 elif at >= stop:
                     return
             elif word in _ENDS:
+                ends += 1
                 # A backslash at the end of a line goes on with the command.
                 if at >= held and text[at - 1 : at] != "\\":
                     tool = ""
@@ -142,6 +146,8 @@ class Commands:
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")
                 yield first, held, "password"
+            elif word not in _ENDS or not ends % _CHEAP:
+                yield at, at, ""
 
     def _option(self, text: str, at: int, limit: int, tool: str) -> re.Match[str] | None:
         if not tool or text[at - 1 : at] not in " \t\"'":
@@ -158,9 +164,22 @@ class Commands:
         before = text[at - 1 : at]
         return before not in self._left or (before == "n" and text[at - 2 : at - 1] == "\\")
 
+    def _of_machine(self, text: str, at: int) -> bool:
+        """Say whether a machine's name stands before a login."""
+        floor, begin = max(0, at - 280), at
+        for _ in range(2):
+            # Further left only where the word is a part of the name itself.
+            begin = text.rfind("machine", floor, begin)
+            if begin < 0:
+                break
+            if self._machine.fullmatch(text, begin, at) is not None:
+                return True
+        begin = text.rfind("default", max(0, at - 32), at)
+        return begin >= 0 and self._machine.fullmatch(text, begin, at) is not None
+
     def _entry(self, text: str, at: int, limit: int) -> re.Match[str] | None:
         found = self._netrc.match(text, at, limit)
-        if found is None or self._machine.search(text[max(0, at - 280) : at]) is not None:
+        if found is None or self._of_machine(text, at):
             return found
         # Without the machine it may be prose: `login with password authentication`.
-        return found if any(char.isdigit() or char in "!@#%^*+~$" for char in found["value"]) else None
+        return found if _TELLING.search(found["value"]) is not None else None

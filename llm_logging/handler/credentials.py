@@ -228,22 +228,52 @@ FORMATS: Final[tuple[Format, ...]] = (
     ),
 )
 
-# Formats without a literal beginning: (kind, precise pattern, scan). The scan is the part that is telling.
-INNER: Final[tuple[tuple[str, str, str], ...]] = (
-    ("azure-secret", r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}", r"Q~[A-Za-z0-9_~.-]{12}"),
-    ("azure-key", r"[A-Za-z0-9]{52}JQQJ99[A-Z0-9]{10}[A-Za-z0-9]{16}", r"JQQJ99[A-Z0-9]{10}"),
-    ("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}", r":AA[A-Za-z0-9_-]{12}"),
-    ("terraform-token", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}+", r"\.atlasv1\.[A-Za-z0-9_=-]{12}"),
+# Formats without a literal beginning: (kind, the patterns that may stand left of what is telling, the longest first, with
+# their lengths; the telling text; what follows it; how a scan looks for it).
+_Left = tuple[tuple[str, int], ...]
+_SNOWFLAKE: Final = r"(?:M[TDjz]|[NO][DTjz])[A-Za-z0-9]"
+INNER: Final[tuple[tuple[str, _Left, str, str, str], ...]] = (
+    (
+        "azure-secret",
+        ((r"[A-Za-z0-9_~.]{3}[0-9]", 4),),
+        "Q~",
+        r"[A-Za-z0-9_~.-]{31,34}",
+        r"Q~[A-Za-z0-9_~.-]{12}",
+    ),
+    (
+        "azure-key",
+        ((r"[A-Za-z0-9]{52}", 52),),
+        "JQQJ99",
+        r"[A-Z0-9]{10}[A-Za-z0-9]{16}",
+        r"JQQJ99[A-Z0-9]{10}",
+    ),
+    (
+        "telegram-token",
+        tuple((f"[0-9]{{{length}}}", length) for length in (10, 9, 8)),
+        ":AA",
+        r"[A-Za-z0-9_-]{33}",
+        r":AA[A-Za-z0-9_-]{12}",
+    ),
+    (
+        "terraform-token",
+        ((r"[A-Za-z0-9]{14}", 14),),
+        ".atlasv1.",
+        r"[A-Za-z0-9_=-]{60,}+",
+        r"\.atlasv1\.[A-Za-z0-9_=-]{12}",
+    ),
     (
         "discord-token",
-        r"(?:M[TDjz]|[NO][DTjz])[A-Za-z0-9]{21,26}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}+",
-        r"(?:M[TDjz]|[NO][DTjz])[A-Za-z0-9]{21,26}\.[A-Za-z0-9_-]{6}\.",
+        tuple((f"{_SNOWFLAKE}{{{length}}}", length + 2) for length in range(26, 20, -1)),
+        ".",
+        r"[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}+",
+        rf"{_SNOWFLAKE}{{21,26}}\.[A-Za-z0-9_-]{{6}}\.",
     ),
-    ("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}", r"-us[0-9]"),
-    ("maxmind-key", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", r"_mmk"),
+    ("mailchimp-key", ((r"[0-9a-f]{32}", 32),), "-us", r"[0-9]{1,2}", r"-us[0-9]"),
+    ("maxmind-key", ((r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}", 36),), "_mmk", "", r"_mmk"),
 )
+_LONGEST_LEFT: Final = 64
 
-KINDS: Final = frozenset({entry.kind for entry in FORMATS} | {kind for kind, _, _ in INNER})
+KINDS: Final = frozenset({entry.kind for entry in FORMATS} | {kind for kind, *_ in INNER})
 
 _CLASS = re.compile(r"(\[[^\]]*\])\{(\d+)")
 # Rust finds up to some sixty literals of three letters at once; what begins with fewer letters goes with the inner ones.
@@ -275,18 +305,21 @@ def _scans() -> tuple[str, ...]:
 # Text is often text inside text: an escape or a percent code before a secret is no letter of it.
 _PLAIN_LEFT: Final = "(?<![A-Za-z0-9])"
 _ESCAPED_LEFT: Final = (
-    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2}))"
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2})"
+    # The end of a colour: ESC [ 1 ; 31 m.
+    r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
 )
+_ESCAPES: Final = ("\\", "%", "\x1b")
 _LAST_REPEAT = re.compile(r"(\[[^\]]*\])\{(\d+)(?:,\d*)?\}(?:={0,\d})?\Z")
 
 
 def _precise(entry: Format) -> str:
-    # The cheap test comes first: enough letters, then the digit among them, then all of it, possessively.
+    # The cheap test comes first: enough letters, then the digit among them, then all of it; all repetitions possessive below.
     tail = entry.tail
     last = _LAST_REPEAT.search(tail)
     if last is not None and entry.digit:
-        ahead = f"(?={last[1]}{{{last[2]}}})(?=[A-Za-z0-9_-]{{0,40}}?[0-9])"
-        ahead += "(?=[A-Za-z0-9_-]{0,40}?[A-Z])" if entry.mixed else ""
+        ahead = f"(?={last[1]}{{{last[2]}}})(?=[A-Za-z_-]{{0,40}}[0-9])"
+        ahead += "(?=[a-z0-9_-]{0,40}[A-Z])" if entry.mixed else ""
         tail = tail[: last.start()] + ahead + last[0]
     tail = re.sub(r"(\{\d+,\d*\}|\*)(?=$|[^?])", r"\1+", tail)
     fixed = re.search(r"(\[[^\]]*\])\{\d+\}$", entry.tail)
@@ -326,7 +359,7 @@ class Credentials:
         if not suspects(self._whole, text[start:limit]):
             return
         near = max(0, start - 8)
-        escapes = text.find("\\", near, stop) >= 0 or text.find("%", near, stop) >= 0
+        escapes = any(text.find(escape, near, stop) >= 0 for escape in _ESCAPES)
         pattern = self._escaped if escapes else self._plain
         search, glued = pattern.search, self._glued.match
         found: re.Match[str] | None = None
@@ -349,28 +382,53 @@ class InnerCredentials:
     """Find credentials whose telling part stands in their middle."""
 
     scans: tuple[str, ...] = ()
-    few: str = "|".join(scan for _, _, scan in INNER)
+    few: str = "|".join(scan for *_, scan in INNER)
     lowered: bool = False
 
     def __init__(self) -> None:
+        # The telling text comes first, for it is soon found, and what must stand before it is looked at next.
         self._formats = [
-            (kind, re.compile(rf"{_ESCAPED_LEFT}{precise}(?![A-Za-z0-9])", re.ASCII), matcher(scan))
-            for kind, precise, scan in INNER
+            (
+                kind,
+                re.compile(f"{re.escape(mark)}(?:{_before(left, mark)}){rest}(?![A-Za-z0-9])", re.ASCII),
+                [(re.compile(rf"{_ESCAPED_LEFT}{part}\Z", re.ASCII), length) for part, length in left],
+                matcher(scan),
+            )
+            for kind, left, mark, rest, scan in INNER
         ]
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         limit = min(len(text), stop + OVERLAP)
+        reach = stop + _LONGEST_LEFT
         part = text[start:limit]
         found: list[Span] = []
-        for kind, pattern, scan in self._formats:
+        for kind, pattern, lefts, scan in self._formats:
             if not suspects(scan, part):
                 continue
             for match in pattern.finditer(text, start, limit):
-                if match.start() >= stop:
+                if match.start() >= reach:
                     break
+                begin = _beginning(text, match.start(), lefts)
+                if begin is None or not start <= begin < stop:
+                    # In vain, or the business of another block.
+                    if match.start() < stop:
+                        found.append((match.start(), match.start(), ""))
+                    continue
                 if match.end() == limit < len(text):
                     match = pattern.match(text, match.start()) or match  # noqa: PLW2901  the whole of it
-                found.append((match.start(), match.end(), kind))
+                found.append((begin, match.end(), kind))
         found.sort()
         yield from found
+
+
+def _before(left: _Left, mark: str) -> str:
+    return "|".join(f"(?<={part}{re.escape(mark)})" for part, _ in left)
+
+
+def _beginning(text: str, at: int, lefts: list[tuple[re.Pattern[str], int]]) -> int | None:
+    """Return where a credential begins whose telling text stands at a place; None where it is a part of something longer."""
+    for pattern, length in lefts:
+        if at >= length and pattern.match(text, at - length, at) is not None:
+            return at - length
+    return None

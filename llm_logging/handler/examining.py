@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
 from ..errors import ConfigurationError
@@ -24,8 +24,13 @@ __all__ = ["PATTERN_SETS", "Examiner"]
 
 PATTERN_SETS: Final = ("credentials", *PERSONAL)
 _SHORT: Final = 256
-# The most secrets of one sort that are told apart in one block: time stays linear in the text, however many there are.
+# The most secrets of one sort that are told apart in one block.
 _DENSE: Final = 40
+# Each look at what may be a secret costs as much as the fast test of a thousand letters. A text has so many looks, and one more
+# for each so many letters, to be spent wherever they are needed; then a block has these only. So time stays linear in the text.
+_LOOKS: Final = 16_384
+_LOOK_SHARE: Final = 256
+_LAST_LOOKS: Final = 4
 _WORD = re.compile(r"\S*+")
 
 
@@ -84,29 +89,49 @@ class Examiner:
 
     def _search(self, text: str, low: str) -> list[Span]:
         found: list[Span] = []
+        looks = _LOOKS + len(text) // _LOOK_SHARE
+        # From where on a block goes as a whole: what others would find there is hidden already.
+        hidden: dict[int, int] = {}
         for detector, scans in self._detectors:
             searched = low if detector.lowered else text
             done = 0
             for start, stop in _merged([regions(scan, searched) for scan in scans]):
                 for begin in range(start, stop, BLOCK):
-                    end = min(begin + BLOCK, stop)
-                    if end > done:
-                        done = _take(detector, text, low, max(begin, done), end, found)
+                    end = min(begin + BLOCK, stop, hidden.get(begin, stop))
+                    if end > done and end > begin:
+                        spans = detector.spans(text, low, max(begin, done), end)
+                        spent, done, rest = _take(spans, max(begin, done), looks > 0, found)
+                        looks -= spent
+                        if rest >= 0:
+                            hidden[begin] = rest
+                            done = _hide(text, rest, end, done, found)
         return found
 
 
-def _take(detector: Detector, text: str, low: str, start: int, stop: int, found: list[Span]) -> int:
-    """Add what a detector finds in one block; return up to where the text is done with."""
-    spans = list(islice(detector.spans(text, low, start, stop), _DENSE + 1))
-    if len(spans) <= _DENSE:
-        found.extend(spans)
-        return spans[-1][1] if spans else start
-    # So many in so little text is no log of a program's: the rest goes as one, with the line that it ends in.
-    found.extend(spans[:_DENSE])
+def _take(spans: Iterable[Span], start: int, patient: bool, found: list[Span]) -> tuple[int, int, int]:
+    """Add what a detector finds in one block; return how often it looked, where the last one ends, and where it gave up or -1."""
+    done = start
+    secrets = vain = 0
+    for span in spans:
+        begin, end, kind = span
+        if kind:
+            secrets += 1
+            done = max(done, end)
+        else:
+            vain += 1
+        if secrets > (_DENSE if patient else _LAST_LOOKS) or (vain > _LAST_LOOKS and not patient):
+            return secrets + vain, done, begin
+        if kind:
+            found.append(span)
+    return secrets + vain, done, -1
+
+
+def _hide(text: str, start: int, stop: int, done: int, found: list[Span]) -> int:
+    """Hide the rest of a block as one, with the line that it ends in: so much in so little text is no log of a program's."""
     line_end = text.find("\n", stop, stop + OVERLAP)
     rest = _WORD.match(text, min(len(text), stop + OVERLAP) if line_end < 0 else line_end)
-    end = max(rest.end() if rest is not None else stop, spans[-1][1])
-    found.append((spans[_DENSE][0], end, "secrets"))
+    end = max(rest.end() if rest is not None else stop, done)
+    found.append((start, end, "secrets"))
     return end
 
 

@@ -31,6 +31,7 @@ __all__ = ["LLMConsoleFormatter", "LLMJsonFormatter"]
 _NUMBER_MARK: Final = -(1 << 62) - random.SystemRandom().getrandbits(60)
 _MARK_BYTES: Final = b"%d" % _NUMBER_MARK
 
+_REQUESTS: Final = LogKind.REQUESTS
 # What python-json-logger means to be overridden.
 _HOOKS: Final = (
     "add_fields",
@@ -138,12 +139,15 @@ class LLMJsonFormatter(JsonFormatter):
             before, after = self._assemble(record, built, message, body, names)
             if redactor is None:
                 return before, after
-            if built.kind is LogKind.REQUESTS and redactor.harmless((message, *names[1:3]), body):
+            if built.kind is _REQUESTS and redactor.harmless(
+                (message, record.name, built.event_type), body, firm=built.firm
+            ):
                 return before, after
             if redactor.clean(before + after):
                 return before, after
         message, body = redacted(redactor, message, jsonable(body))
-        names = (record.levelname, redactor.redact_text(names[1]), redactor.redact_text(names[2]), writer)
+        level, name, kind = map(redactor.redact_text, names[:3])
+        names = (level, name, kind, writer)
         return self._assemble(record, built, message, body, names)
 
     def _numbered(self, line: bytes, writer: str) -> tuple[bytes, bytes]:
@@ -204,7 +208,7 @@ class LLMJsonFormatter(JsonFormatter):
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "timestamp": format_micros(built.micros or micros_of(record)),
-            "level": record.levelname,
+            "level": _without(redactor, record.levelname),
             "logger": _without(redactor, record.name),
             "message": message,
             "event_type": redactor.redact_text(built.event_type)
@@ -215,7 +219,14 @@ class LLMJsonFormatter(JsonFormatter):
             envelope["writer"] = writer
         log_data: dict[str, Any] = {}
         self.add_fields(log_data, record, {**jsonable(envelope), **body})
-        line = self.serialize_log_record(self.process_log_record(log_data))
+        log_data = self.process_log_record(log_data)
+        if redactor is not None:
+            # What hooks and options add comes from the record once more, or from elsewhere.
+            numbered = log_data.pop("writer", None)
+            log_data = redactor.redact(log_data)
+            if numbered is not None and isinstance(log_data, dict):
+                log_data["writer"] = numbered
+        line = self.serialize_log_record(log_data)
         # Raw line ends stand between JSON's tokens only, where a space does as well.
         return line if line.isprintable() else line.replace("\r", " ").replace("\n", " ")
 
@@ -333,7 +344,7 @@ class LLMConsoleFormatter(logging.Formatter):
         )
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
         level, name, text = (
-            f"{record.levelname:<7}",
+            f"{printable(_without(self.redactor, record.levelname)):<7}",
             printable(_without(self.redactor, record.name)),
             printable(message),
         )

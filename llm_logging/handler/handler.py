@@ -22,6 +22,7 @@ from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
 from .bells import on_event_loop
+from .complaints import complain
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
@@ -48,6 +49,8 @@ __all__ = ["LLMFileHandler"]
 
 _PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
 _KNOWN_PATHS: Final = 4096
+_REQUESTS: Final = LogKind.REQUESTS
+_CHAT: Final = LogKind.CHAT
 _PathKey = tuple[LogKind, str | None, str | None]
 
 
@@ -181,6 +184,7 @@ class LLMFileHandler(logging.Handler):
             owner=owner_ids(owner),
             umask=permission_bits("umask", umask),
             fsync=fsync,
+            root=os.fspath(self.root),
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
@@ -261,6 +265,10 @@ class LLMFileHandler(logging.Handler):
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on standard error what went wrong with a record, without the secrets in it."""
+        complain(record, self.redactor)
+
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         built = build(record, self.defaults)
         if built.invalid:
@@ -270,16 +278,16 @@ class LLMFileHandler(logging.Handler):
             built.project_id = built.body.get("project_id", built.project_id)
             built.chat_id = built.body.get("chat_id", built.chat_id)
         kind = built.kind
-        if kind is LogKind.REQUESTS:
+        if kind is _REQUESTS:
             live_totals.add(built.body)
             if built.content is not None:
                 self._put_content(record, built)
-        elif kind is LogKind.CHAT or built.event_type == "invalid_entry":
+        elif kind is _CHAT or built.event_type == "invalid_entry":
             built.body = self._content.chat_body(built.body)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
-        key = (kind, built.project_id, built.chat_id if self._templated or kind is LogKind.CHAT else None)
+        key = (kind, built.project_id, built.chat_id if self._templated or kind is _CHAT else None)
         path, encoded = self._paths.get(key) or self._path(key)
         before, after = self._lines(record, built)
         self._writer.put(path, encoded, before, after, urgent=record.levelno >= logging.ERROR, ack=ack)
@@ -332,10 +340,19 @@ class LLMFileHandler(logging.Handler):
         return known
 
     def _file_for(self, kind: LogKind, project_id: str | None, chat_id: str | None) -> str:
+        # The name follows what the line says: an id that is a secret is no name for a file.
+        project_id, chat_id = self._named("project_id", project_id), self._named("chat_id", chat_id)
         if self._template is None:
             return os.fspath(self._layout.path(kind, project_id, chat_id))
         ids = {"project_id": project_id, "chat_id": chat_id}
         return _PLACEHOLDER.sub(lambda match: escape_id(ids[match[1]] or "none"), self._template)
+
+    def _named(self, field: str, value: str | None) -> str | None:
+        if value is None or self.redactor is None:
+            return value
+        found = self.redactor.redact({field: value})
+        name = found.get(field) if isinstance(found, dict) else None
+        return name if isinstance(name, str) and name else "redacted"
 
     def _count_invalid(self, built: Built) -> None:
         if built.event_type == "invalid_entry":

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from ..clock import format_time
+from ..cutting import cut_short
 
 __all__ = ["jsonable", "key_text", "plain", "to_bytes"]
 
@@ -168,5 +169,5 @@ def repr_of(value: Any) -> str:
     except Exception:  # noqa: BLE001  a failing or endless __repr__ of somebody's object
         return f"<unprintable {type(value).__qualname__}>"
     if len(text) > _MAX_REPR:
-        text = f"{text[:_MAX_REPR]}... ({len(text)} characters)"
+        text = f"{cut_short(text, _MAX_REPR)}... ({len(text)} characters)"
     return _text(text)

@@ -58,6 +58,9 @@ class Detector(Protocol):
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterable[Span]:
         """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`.
 
+        A span without length says that something there was looked at in vain: such looks are counted, for a text can be made
+        of nothing else.
+
         Args:
             text: The text.
             low: The same in lower case, of the same length; only for detectors that are `lowered`.
@@ -66,7 +69,10 @@ class Detector(Protocol):
         """
 
 
-is_text: Final = SchemaValidator(core_schema.str_schema()).isinstance_python
+# With a pattern, though an empty one: without any, text that has lone surrogates would be accepted unread.
+is_text: Final = SchemaValidator(
+    core_schema.str_schema(pattern="", regex_engine="rust-regex")
+).isinstance_python
 
 
 @lru_cache(maxsize=256)

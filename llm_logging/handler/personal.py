@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from .linear import OVERLAP, Span
+from .linear import Span
 
 __all__ = ["PERSONAL", "Personal"]
 
@@ -18,6 +18,7 @@ _DIGITS: Final = bytes(char - 48 if 48 <= char < 58 else 0 for char in range(256
 _DOUBLED: Final = bytes(
     (char * 2 - 9 if char > 4 else char * 2) % 256 if char < 10 else 0 for char in range(256)
 )
+_SIGNS: Final = b" .()-+"
 _CARDS: Final = frozenset({2, 3, 4, 5, 6})
 _NUMBERS: Final = {char: str(int(char, 36)) for char in string.digits + string.ascii_uppercase}
 
@@ -39,16 +40,27 @@ def _iban(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    return 8 <= sum(char.isdigit() for char in text) <= 15
+    return 8 <= len(text.encode().translate(None, _SIGNS)) <= 15
 
 
 def _ip(text: str) -> bool:
+    if ":" not in text:
+        return _OCTETS.fullmatch(text) is not None
+    if "::" not in text and text.count(":") != (6 if "." in text else 7):
+        # As the time of day is, and soon told.
+        return False
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
     return not (address.is_loopback or address.is_unspecified)
 
+
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_OCTETS: Final = re.compile(rf"(?!127\.|0\.0\.0\.0\Z){_OCTET}(?:\.{_OCTET}){{3}}")
+
+# What is longer is none of them, and no letter further on need be looked at.
+_LONGEST: Final = {"email": 640, "phone": 64, "card": 64, "iban": 96, "ip": 64}
 
 # name: (scan, precise pattern, check)
 PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
@@ -79,8 +91,9 @@ PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
     "ip": (
         r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]|::[0-9A-Fa-f]",
         (
-            r"(?<![A-Za-z0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
-            r"|(?<![A-Za-z0-9:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?:\.[0-9]{1,3}){0,3}(?![A-Za-z0-9:])"
+            # What stands before it is matched, not looked back at from each letter, and the address is a group.
+            r"(?:\A|[^A-Za-z0-9.])((?:[0-9]{1,3}+\.){3}[0-9]{1,3}+(?![A-Za-z0-9]|\.[0-9])"
+            r"|(?<!:)(?:[0-9A-Fa-f]{0,4}+:){2,7}+[0-9A-Fa-f]{1,4}+(?:\.[0-9]{1,3}+){0,3}(?![A-Za-z0-9:]))"
         ),
         _ip,
     ),
@@ -105,8 +118,13 @@ class Personal:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
-            if match.start() >= stop:
+        group = self._pattern.groups
+        first = max(0, start - 1) if group else start
+        for match in self._pattern.finditer(text, first, min(len(text), stop + _LONGEST[self._name])):
+            begin, end = match.span(group)
+            if begin >= stop:
                 return
-            if self._check is None or self._check(match[0]):
-                yield match.start(), match.end(), self._name
+            if self._check is None or self._check(match[group]):
+                yield begin, end, self._name
+            else:
+                yield begin, begin, ""

@@ -1,4 +1,4 @@
-"""Passwords that people tell in sentences: `my password is PASSWORD`, and a line `pwd: PASSWORD`.
+"""Passwords that people tell in sentences, `my password is PASSWORD`, in a line `pwd: PASSWORD`, and in statements of SQL.
 
 A value with a digit or a sign goes wherever it follows `password is`. Letters alone could be any word, so they go only
 where the sentence says whose password it is, or where a line is nothing but the name and one word; and not if they are a
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .commands import stands_for_another
-from .linear import OVERLAP, Span
+from .linear import Span
 
 __all__ = ["Prose"]
 
@@ -22,6 +22,8 @@ _OWNERS: Final = (
     r"my|our|his|her|their|its|root|admin|administrator|wifi|wi-fi|guest|temporary|temp|current|default|user's|account|database|db"
     r"|server|login|master|vault|ssh|vpn|email|e-mail|mail"
 )
+# No such sentence is longer, up to the end of the value.
+_REACH: Final = 256
 # Said of a password, not one.
 _SAID: Final = frozenset(
     """
@@ -36,19 +38,8 @@ _SAID: Final = frozenset(
     """.split()  # noqa: SIM905  one word a line would fill a page
 )
 _ENDINGS: Final = ("ed", "ing", "able", "ible", "less", "ory", "ous", "ive", "ful")
-_PARTS: Final = (
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "hash",
-    "crypt",
-    "field",
-    "param",
-    "value",
-    "your",
-    "login",
-)
+_PARTS: Final = re.compile(r"p(?:ass|wd|aram)|secret|token|hash|crypt|field|value|your|login")
+_TELLING: Final = re.compile(r"[\d!@#%^*+~]")
 _LETTERS: Final = frozenset(string.ascii_letters + string.digits + "_.")
 _CODED: Final = re.compile(
     r"(?:base\d|sha|md\d|bcrypt|scrypt|argon|pbkdf|utf|aes|http|rfc|iso|\d{1,3}[\-\s]|\d{1,3}\Z|\(|>|<|\+)"
@@ -59,10 +50,16 @@ class Prose:
     """Find passwords in sentences and in lines of notes."""
 
     scans: tuple[str, ...] = ()
-    few: str = r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
+    few: str = (
+        r"(?:password|passphrase|passcode|passwd|pwd)(?: (?:is|was):?|:) "
+        r"|(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+    )
     lowered: bool = True
     _pattern = re.compile(
         rf"{_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{{4,128}}+)"
+        # What SQL calls a user's password.
+        r"|(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+        r"(?P<sql>[^\s\"'`\\]{1,128}+)"
     )
     _owner = re.compile(rf"(?<![\w\-])(?<!\w')(?:{_OWNERS}) (?:[a-z\-]{{2,16}} )?\Z")
     _end = re.compile(r"[ \t]*(?:\r?\n|\\+[nr]|\Z)")
@@ -70,10 +67,15 @@ class Prose:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
+        for match in self._pattern.finditer(low, start, min(len(text), stop + _REACH)):
             if match.start() >= stop:
                 return
+            if match["sql"] is not None:
+                first, end = match.span("sql")
+                yield (first, first, "") if stands_for_another(match["sql"]) else (first, end, "password")
+                continue
             if text[match.start() - 1 : match.start()] in _LETTERS:
+                yield match.start(), match.start(), ""
                 continue
             first = match.start("value")
             value = match["value"].rstrip(".,;!?)")
@@ -83,17 +85,18 @@ class Prose:
                 or stands_for_another(value)
                 or not self._tells(text, low, match, value)
             ):
+                yield first, first, ""
                 continue
             yield first, first + len(value), "password"
 
     def _tells(self, text: str, low: str, match: re.Match[str], value: str) -> bool:
-        if any(char.isdigit() or char in "!@#%^*+~" for char in value):
+        if _TELLING.search(value) is not None:
             return match["sign"] != ":" and _CODED.match(value) is None
         if (
             not value.isalpha()
             or value in _SAID
             or value.endswith(_ENDINGS)
-            or any(p in value for p in _PARTS)
+            or _PARTS.search(value) is not None
         ):
             return False
         end = match.start("value") + len(value)

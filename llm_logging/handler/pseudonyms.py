@@ -6,10 +6,11 @@ What a pseudonym is made of: see `keys.pseudonym`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..files.persons import PLACES
 from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
 
 __all__ = ["Pseudonymiser", "pseudonymiser_from"]
@@ -18,10 +19,11 @@ _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
 
 
 class Pseudonymiser:
-    """Replace named fields of an entry by pseudonyms.
+    """Replace named fields of an entry by pseudonyms, also where it was refused and is kept as an event's data.
 
     Args:
-        fields: Names such as `user_id`, `chat_id`, `attributes.account`.
+        fields: Names such as `user_id` (which is `userId`, too), `chat_id`, `attributes.account`; what is an attribute of a
+            request is one of the data of an event.
         key: At least 16 bytes; None takes `LLM_LOGGING_PSEUDONYM_KEY`, or the file named by
             `LLM_LOGGING_PSEUDONYM_KEY_FILE`.
 
@@ -29,7 +31,7 @@ class Pseudonymiser:
         ConfigurationError: A field is no name, or there is no key or one that is too short.
     """
 
-    __slots__ = ("_key", "_paths")
+    __slots__ = ("_key", "_places")
 
     def __init__(self, fields: Sequence[str], key: bytes | None = None) -> None:
         if isinstance(fields, str):
@@ -45,26 +47,51 @@ class Pseudonymiser:
                 f"pseudonyms of {list(fields)}: expected a key in {PSEUDONYM_KEY} or {PSEUDONYM_KEY}_FILE, got neither"
             )
         self._key = found
-        self._paths = tuple(tuple(field.split(".")) for field in fields)
+        # By the place in a line: most lines lack most places.
+        self._places: dict[tuple[str, ...], list[tuple[str, tuple[str, ...]]]] = {}
+        known: set[tuple[str, ...]] = set()
+        for field in fields:
+            for place, path in _occurrences(tuple(field.split("."))):
+                if (*place, *path) not in known:
+                    known.add((*place, *path))
+                    self._places.setdefault(place, []).append((field, path))
 
     def apply(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return the entry with its named fields replaced; the same object where it has none of them."""
-        for path in self._paths:
-            entry = self._replace(entry, path)
+        for place, fields in self._places.items():
+            if not place or place[0] in entry:
+                for field, path in fields:
+                    entry = self._replace(entry, (*place, *path), field)
         return entry
 
-    def _replace(self, value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    def _replace(self, value: dict[str, Any], path: tuple[str, ...], field: str) -> dict[str, Any]:
         name = path[0]
         item = value.get(name)
         if item is None:
             return value
         if len(path) > 1:
-            fresh = self._replace(item, path[1:]) if isinstance(item, dict) else item
+            fresh = self._replace(item, path[1:], field) if isinstance(item, dict) else item
         elif isinstance(item, (list, tuple)):
-            fresh = [part if part is None else pseudonym(name, part, self._key) for part in item]
+            fresh = [part if part is None else pseudonym(field, part, self._key) for part in item]
         else:
-            fresh = pseudonym(name, item, self._key)
+            fresh = pseudonym(field, item, self._key)
         return value if fresh is item else {**value, name: fresh}
+
+
+def _occurrences(path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield where a field may stand in a line, as place and path: at its own, and where an entry is kept that was refused."""
+    if len(path) == 1:
+        head, *rest = path[0].split("_")
+        camel = head + "".join(part.capitalize() for part in rest)
+        for place in ((), *PLACES):
+            yield from ((place, (name,)) for name in dict.fromkeys((path[0], camel)))
+    elif path[0] == "attributes":
+        # An extra is among the attributes of a request and among the data of an event.
+        for place in (("attributes",), ("data",), ("data", "entry"), ("data", "entry", "attributes")):
+            yield place, path[1:]
+    else:
+        yield (), path
+        yield ("data", "entry"), path
 
 
 def pseudonymiser_from(

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from ..checks import fast_entry, forgive
 from ..clock import clock
 from ..context import current_scope
+from ..cutting import cut_short
 from ..files.layout import LogKind
 from ..schema import (
     FLAT_FIELDS,
@@ -73,9 +74,20 @@ class Built:
         content: `messages` and `response` of a request, which have a file of their own.
         invalid: How many fields were wrong.
         micros: The record's time in whole microseconds since 1970; 0 until it is known.
+        firm: Whether the fields are a request's that `fast_entry` held to its model.
     """
 
-    __slots__ = ("body", "chat_id", "content", "event_type", "invalid", "kind", "micros", "project_id")
+    __slots__ = (
+        "body",
+        "chat_id",
+        "content",
+        "event_type",
+        "firm",
+        "invalid",
+        "kind",
+        "micros",
+        "project_id",
+    )
 
     def __init__(
         self,
@@ -93,6 +105,7 @@ class Built:
         self.content: dict[str, Any] | None = None
         self.invalid = 0
         self.micros = 0
+        self.firm = False
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -150,6 +163,12 @@ def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
     return None if body is None else _written_plainly(body)
 
 
+def _firm(body: dict[str, Any]) -> Built:
+    built = Built(_REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+    built.firm = True
+    return built
+
+
 def _written_plainly(body: dict[str, Any]) -> dict[str, Any]:
     """Make the free-form values of an entry JSON's own types."""
     extras = body.get("attributes")
@@ -175,7 +194,7 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     except Exception:  # noqa: BLE001
         body = None
     if body is not None:
-        built = Built(_REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+        built = _firm(body)
     else:
         try:
             built = _recognised(record, defaults)
@@ -276,7 +295,7 @@ def _request(
     if not record.exc_info:
         body = _checked(merged, micros_of(record))
         if body is not None:
-            return Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
+            return _firm(body)
     if any(value is None for value in own.values()):
         merged.update(
             (key, value)
@@ -297,10 +316,7 @@ def _request(
         }
     micros = micros_of(record)
     body = _checked(merged, micros)
-    if body is not None:
-        built = Built(LogKind.REQUESTS, LLM_REQUEST, body, body["project_id"], body["chat_id"])
-    else:
-        built = _forgiven(merged, micros)
+    built = _firm(body) if body is not None else _forgiven(merged, micros)
     if content and built.event_type == LLM_REQUEST:
         built.content = content
     return built
@@ -387,7 +403,7 @@ def _chat(
     fields.setdefault("created_at", datetime.fromtimestamp(micros_of(record) / 1e6, UTC))
     content = fields.get("content")
     if isinstance(content, str) and len(content) > MAX_CHAT_CONTENT:
-        fields["content"] = content[:MAX_CHAT_CONTENT]
+        fields["content"] = cut_short(content, MAX_CHAT_CONTENT)
         fields["content_cut"] = len(content)
     message, reasons = forgive(ChatMessage, _checkable(fields))
     if message is None:

@@ -33,16 +33,35 @@ _LONGEST_KEY: Final = 64
 _LONGEST_NAME: Final = 32
 _MOST_KEYS: Final = 4096
 _TOGETHER: Final = 256
-_FIELDS: Final = frozenset(LLMRequestLogEntry.model_fields) - {"attributes", "cost", "error"}
-# What is checked to be an id or a time, and the parts of a request that hold nothing but numbers and a word of ours.
-_MADE: Final = frozenset({"id", "timestamp_start", "timestamp_end"})
+# Where a request that was held to its model has no room for a text: its own id, times, numbers and words of ours; the parts
+# of it that hold nothing else; and the fields that hold one text or a list of them.
+_FIRM: Final = frozenset(
+    {
+        "id",
+        "attempt",
+        "request_type",
+        "stream",
+        "output_format_hint",
+        "status",
+        "http_status",
+        "timestamp_start",
+        "timestamp_end",
+    }
+)
 _COUNTS: Final[Mapping[str, frozenset[str]]] = {
     "usage": frozenset(Usage.model_fields) - {"raw"},
     "timings": frozenset(Timings.model_fields),
 }
+_TEXTS: Final = frozenset(LLMRequestLogEntry.model_fields) - {
+    *_FIRM,
+    *_COUNTS,
+    *LLMRequestLogEntry.CONTENT_FIELDS,
+    "attributes",
+    "cost",
+    "error",
+}
 _NUMBERS: Final = frozenset({int, float, bool})
 _SOURCES: Final = ("provider", "partial", "estimated")
-_MADE_FORM: Final = re.compile(r"[0-9a-f\-]{36}|[0-9T:.Z\-]{20,32}")
 _OTHER_KINDS: Final = frozenset(
     {
         "path",
@@ -124,21 +143,22 @@ class Redactor:
         """
         return self.scan_sufficient and self._clean(line)
 
-    def harmless(self, texts: Iterable[str], request: Mapping[str, Any]) -> bool:
+    def harmless(self, texts: Iterable[str], request: Mapping[str, Any], *, firm: bool = False) -> bool:
         """Say whether a request's line certainly holds nothing that would be redacted, mostly from memory.
 
         Names of models, projects and states come again and again. What is new is looked at, all of it at once.
 
         Args:
             texts: What the line's envelope holds.
-            request: The checked fields of a request.
+            request: The fields of a request.
+            firm: Whether they were held to their model, as `fast_entry` does; then only texts are looked at.
 
         Returns:
             True only when nothing is there; False where `clean` has to say.
         """
         if not self._quick:
             return False
-        fresh = self._unmet(texts, request)
+        fresh = self._unmet(texts, request, firm)
         if fresh:
             together = "\n".join(fresh)
             if len(together) > _TOGETHER or self._examiner.spans(together)[1]:
@@ -148,28 +168,30 @@ class Redactor:
                     self._remember(text)
         return fresh is not None
 
-    def _unmet(self, texts: Iterable[str], request: Mapping[str, Any]) -> list[str] | None:
+    def _unmet(self, texts: Iterable[str], request: Mapping[str, Any], firm: bool) -> list[str] | None:
         """Return the texts that are not known to be harmless; None where there is more in a request than texts and numbers."""
-        if not request.keys() <= _FIELDS:
-            return None
         known = self._harmless
         fresh = [text for text in texts if text not in known and len(text) >= _SHORTEST]
         for name, value in request.items():
+            if firm and name in _FIRM:
+                continue
             kind = type(value)
-            if kind is str:
-                if value in known or len(value) < _SHORTEST:
-                    continue
-                if name not in _MADE or _MADE_FORM.fullmatch(value) is None:
+            if name not in _TEXTS and name not in _FIRM:
+                if kind is not dict or name not in _COUNTS or not value.keys() <= _COUNTS[name]:
+                    return None
+                if not firm and not all(
+                    type(part) in _NUMBERS or part in _SOURCES for part in value.values()
+                ):
+                    return None
+            elif kind is str:
+                if len(value) >= _SHORTEST and value not in known:
                     fresh.append(value)
-            elif kind is dict:
-                if name not in _COUNTS or not value.keys() <= _COUNTS[name]:
-                    return None
-                if not all(type(part) in _NUMBERS or part in _SOURCES for part in value.values()):
-                    return None
             elif kind is list:
-                if not all(type(item) is str for item in value):
-                    return None
-                fresh += [item for item in value if item not in known and len(item) >= _SHORTEST]
+                for item in value:
+                    if type(item) is not str:
+                        return None
+                    if len(item) >= _SHORTEST and item not in known:
+                        fresh.append(item)
             elif kind not in _NUMBERS:
                 return None
         return fresh

@@ -30,6 +30,7 @@ from typing import Any
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 from portalocker import LOCK_EX, LOCK_NB, lock
 
+from ..files.private import open_private
 from ..files.segments import list_segments, segment_name
 from .intervals import Interval
 
@@ -57,6 +58,7 @@ class FileOptions:
         owner: User and group id of new files; None leaves them.
         umask: Taken off both modes.
         fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed).
+        root: The folder whose subfolders must be no links of others; see `open_private`.
         lock_seconds: How long to wait for the lock of a file before the batch is tried again later.
     """
 
@@ -68,6 +70,7 @@ class FileOptions:
     umask: int = 0
     fsync: str = "rotate"
     lock_seconds: float = _LOCK_SECONDS
+    root: str = ""
 
 
 class AppendFile(ConcurrentRotatingFileHandler):
@@ -132,23 +135,14 @@ class AppendFile(ConcurrentRotatingFileHandler):
         return io.FileIO(fd, "r+")
 
     def _open_private(self, path: str, flags: int) -> int:
-        flags |= os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         mode = self._options.file_mode & ~self._options.umask
         for _ in range(3):
             try:
-                fd = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), mode)
+                fd = open_private(path, flags, mode, self._options.root)
             except FileNotFoundError:
                 make_folder(Path(path).parent, self._options)
                 continue
-            except OSError as error:
-                if error.errno not in {errno.ELOOP, errno.EMLINK} or not _own_link(path):
-                    raise
-                fd = os.open(path, flags, mode)
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                os.close(fd)
-                raise OSError(errno.EINVAL, "expected a regular file, it is none", path)
-            self._adjust(fd, mode, info)
+            self._adjust(fd, mode, os.fstat(fd))
             return fd
         raise FileNotFoundError(errno.ENOENT, "the folder vanishes as fast as it is made", path)
 
@@ -464,12 +458,6 @@ def _last_line_end(fd: int, size: int) -> int:
             return start + found + 1
         end = start
     return 0
-
-
-def _own_link(path: str) -> bool:
-    """Say whether a symbolic link was made by us or by root, so that following it is what they wanted."""
-    info = os.lstat(path)
-    return stat.S_ISLNK(info.st_mode) and info.st_uid in {os.geteuid(), 0}
 
 
 def _whole(torn: bytes) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
+from .complaints import complain
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .live import live_totals
@@ -73,6 +74,10 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
         return (formatter or self._plain).whole_line(record, built, self.redactor)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on standard error what went wrong with a record, without the secrets in it."""
+        complain(record, self.redactor)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line and flush; never raise."""

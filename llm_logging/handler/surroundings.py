@@ -42,6 +42,8 @@ _BARE: Final = r"[^\s\"'`&,;<>(){}\[\]\\|]"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-hmac-sha256)"
 _NAME_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _NAME_LEFT: Final = 48
+# No name with its sign is longer.
+_NAME_REACH: Final = 256
 
 
 class Assignments:
@@ -54,13 +56,16 @@ class Assignments:
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)(?![\s{},;])"
+    )
+    # Apart from the name, so that each look at a value is counted.
+    _value = re.compile(
         r"(?:"
         r"[\[(]{0,2}+[bfru]{0,2}(?P<escape>\\*+)(?P<quote>[\"'`])"
         r"(?P<quoted>(?:[^\"'`\\\r\n]|(?P=escape)\\{1,16}+(?P=quote)|(?!(?P=escape)(?P=quote))[^\r\n]){1,1024}+)"
         r"|(?P<line>(?:digest|aws4-hmac-sha256)[ \t][^\r\n\\]{4,1024}+)"
         rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+[^\s\"'`\\\[]{{4,}}+)"
         r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
-        rf"|(?P<bare>(?![$%*:=!])(?:(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=]{{0,32}}?[0-9!@#%^*+~])|(?=[a-z]{{20}})|(?<==)){_BARE}{{4,}}+)"
+        rf"|(?P<bare>(?![$%*:=!])(?:(?=[^\s\"'`&,;<>(){{}}\[\]\\|:=0-9!@#%^*+~]{{0,32}}+[0-9!@#%^*+~])|(?=[a-z]{{20}})|(?<==)){_BARE}{{4,}}+)"
         r")"
     )
     _placeholder = re.compile(
@@ -76,31 +81,48 @@ class Assignments:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         length = len(text)
         limit = min(length, stop + OVERLAP)
-        for match in self._pattern.finditer(low, start, limit):
+        search, value_at = self._pattern.search, self._value.match
+        reach = min(length, stop + _NAME_REACH)
+        while (match := search(low, start, reach)) is not None:
             begin = match.start()
             if begin >= stop:
                 return
+            start = match.end()
+            value = value_at(low, start, limit)
+            if value is None and len(match["sign"]) == 2:
+                # The value of a cookie may begin with the half of a sign.
+                value = value_at(low, match.end("sign") - 1, limit)
+            if value is None:
+                if not match["sign"]:
+                    # What ends at a space may hold the beginning of a name of two words.
+                    start = begin + 1
+                yield begin, begin, ""
+                continue
+            start = value.end()
             # The name may begin before the word that tells it.
             if begin and text[begin - 1] in _NAME_LETTERS:
                 before = text[max(0, begin - _NAME_LEFT) : begin]
                 begin -= len(before) - len(before.rstrip(_NAME_LETTERS))
             kind = name_kind(text[begin : match.start("named")])
-            if kind is None:
+            if kind is None or not self._holds(text, low, begin, kind, match, value):
+                yield begin, begin, ""
                 continue
-            group = match.lastgroup or ""
-            first, end = match.span(group)
-            if not self._holds(text, low, begin, kind, match):
-                continue
-            if end == limit < length and group in {"bare", "scheme"}:
+            first, end = value.span(value.lastgroup or "")
+            if end == limit < length and value.lastgroup in {"bare", "scheme"}:
                 # The value runs on behind what was looked at.
                 rest = self._rest.match(text, end)
                 end = rest.end() if rest is not None else end
             yield first, end, kind
 
-    def _holds(self, text: str, low: str, begin: int, kind: str, match: re.Match[str]) -> bool:
-        group, sign = match.lastgroup or "", match["sign"]
-        first, end = match.span(group)
+    def _holds(
+        self, text: str, low: str, begin: int, kind: str, match: re.Match[str], found: re.Match[str]
+    ) -> bool:
+        group, sign = found.lastgroup or "", match["sign"]
+        first, end = found.span(group)
         before = low[begin - 1 : begin] if begin else ""
+        if sign == "," and low.startswith("--", begin):
+            # ["mysql", "--password", "..."]: the words of a command.
+            return group == "quoted" and low[first] != "-" and not self._stands_in(low[first:end])
         if sign == ",":
             # ('authorization', 'Bearer ...'): a pair of a list of headers, which ends behind the value.
             opening = low[max(0, begin - 3) : begin - 1].rstrip("b")[-1:]
@@ -117,26 +139,44 @@ class Assignments:
             # An option of a command: --password VALUE.
             return group == "bare" and low.startswith("--", begin) and _telling(text[first:end])
         if group == "bare":
-            return self._bare(text, low, first, end, before, match)
+            return self._bare(text, low, (begin, first, end), before, match)
         if group == "jar":
             return low.find("=", first, end) >= 0
         if group == "quoted":
             value = low[first:end]
-            if value in self._words or (value[0] in ".x*<${%y[r" and self._placeholder.match(value)):
-                return False
-            return kind != "token" or _random(value)
+            return not self._stands_in(value) and (kind != "token" or _random(value))
         return True
 
-    def _bare(self, text: str, low: str, first: int, end: int, before: str, match: re.Match[str]) -> bool:
+    def _stands_in(self, value: str) -> bool:
+        return value in self._words or (
+            value[0] in ".x*<${%y[r" and self._placeholder.match(value) is not None
+        )
+
+    def _bare(
+        self, text: str, low: str, places: tuple[int, int, int], before: str, match: re.Match[str]
+    ) -> bool:
+        begin, first, end = places
         if before and before in "?&" and match["sign"] == "=":
             return not self._placeholder.match(low, first, end)
         if match["gap"] and match["sign"] != ":":
-            # A statement of a program, whose values have quotes or are names.
-            return False
+            # A statement of a program has quotes or a name there; a line of a file of settings has neither.
+            return _alone(text, begin, end) and _NAME.match(text, first, end) is None and end - first >= 8
         return _telling(text[first:end])
 
 
-_TELLING = re.compile(r"[^:=]{0,31}?[0-9!@#%^*+~]|[a-z]{20}")
+_TELLING = re.compile(r"[^:=0-9!@#%^*+~]{0,31}+[0-9!@#%^*+~]|[a-z]{20}")
+
+
+_NAME = re.compile(r"[A-Za-z_]+[0-9]{0,2}(?:[._\-][A-Za-z_]+[0-9]{0,2})*+\Z")
+_LINE_END = re.compile(r"[ \t]*+(?:\r?\n|\\+[nr]|\Z)")
+
+
+def _alone(text: str, begin: int, end: int) -> bool:
+    """Say whether nothing else stands in a line."""
+    before = text[max(0, begin - 16) : begin].rstrip(" \t")
+    return (not before or before[-1] == "\n" or before.endswith("\\n")) and _LINE_END.match(
+        text, end
+    ) is not None
 
 
 def _telling(value: str) -> bool:
@@ -173,10 +213,11 @@ class Schemes:
                 end = rest.end() if rest is not None else end
             value = text[first:end]
             if match["scheme"] == "bearer":
-                if _token_like(value):
-                    yield first, end, "bearer-token"
+                yield (first, end, "bearer-token") if _token_like(value) else (first, first, "")
             elif _is_basic(value[:400]):
                 yield first, end, "basic-credentials"
+            else:
+                yield first, first, ""
 
 
 def _token_like(value: str) -> bool:
@@ -203,10 +244,13 @@ class UrlSecrets:
     """Find passwords in URLs, and the signatures that make a URL a key."""
 
     scans: tuple[str, ...] = ()
-    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@"
+    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40"
     lowered: bool = False
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
+        # The same as part of another URL.
+        r"|%3[aA]%2[fF]%2[fF](?:[A-Za-z0-9_.\-]|%(?!3[aA]|40|2[fF])[0-9A-Fa-f]{2}){0,256}+%3[aA]"
+        r"(?P<coded>(?!%24|%7[bB]|%3[cC])(?:[^\s%&\"'<>\\/]|%(?!40|2[fF])){1,1024}+)%40"
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
@@ -214,7 +258,7 @@ class UrlSecrets:
         for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
             if match.start() >= stop:
                 return
-            yield *match.span("password"), "url-password"
+            yield *match.span(match.lastgroup or ""), "url-password"
 
 
 class UrlSignatures:
@@ -259,6 +303,8 @@ class PrivateKeys:
             found = self._pattern.match(text, head.start())
             if found is not None:
                 yield found.start(), found.end(), "private-key"
+            else:
+                yield head.start(), head.start(), ""
             start = found.end() if found is not None else head.end()
 
     _begin = re.compile(few)

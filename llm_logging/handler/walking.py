@@ -239,6 +239,8 @@ class Walk:
                     changed = True
                     continue
             found = self._pair(item, here) if type(item) in (list, tuple) and len(item) == 2 else item
+            if type(item) is str and index and type(value[index - 1]) is str:
+                found = self._argument(value[index - 1], item, here)
             if found is item:
                 found = self._guarded(item, below, here, depth + 1)
             changed = changed or found is not item
@@ -246,6 +248,16 @@ class Walk:
         if not changed:
             return value
         return tuple(out) if type(value) is tuple else out
+
+    def _argument(self, option: str, item: str, path: Path) -> Any:
+        # The words of a command: ["mysql", "--password", "..."].
+        if not option.startswith("--") or item.startswith("-") or len(option) > _LONGEST_KEY:
+            return item
+        name = option[2:]
+        kind = "key" if compact(name) in self._host.names else name_kind(name)
+        if kind is None or not hides(kind, "", item) or self._host.is_marker(item):
+            return item
+        return self._host.censored(item, kind, path)
 
     def _pair(self, pair: Any, path: Path) -> Any:
         # Headers travel as pairs of name and value.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import clock, format_micros, format_time
+from ..files.private import open_private
 from ..files.rings import Ring
 from ..schema import SCHEMA_VERSION, Acknowledgement
 from .bells import Bell, Bells, on_event_loop
@@ -388,8 +389,8 @@ class Writer:
             "files": files,
         }
         with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-            fd = os.open(self.root / ".writers.jsonl", flags, self._file_options.file_mode)
+            path = os.fspath(self.root / ".writers.jsonl")
+            fd = open_private(path, os.O_RDWR | os.O_APPEND, self._file_options.file_mode)
             try:
                 os.write(fd, json.dumps(note, separators=(",", ":")).encode() + b"\n")
             finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ..cutting import cut_short
 from ..schema import Cost, ErrorInfo
 from .plain import first, mapping, plain, text
 
@@ -308,7 +309,9 @@ def error_of(values: Mapping[str, Any], *, failed: bool = False) -> ErrorInfo | 
     found = values.get("error")
     if isinstance(found, str) and found:
         code = text(values.get("code"))
-        return ErrorInfo(code=code, message=text(values.get("message")) or found[:_MAX_MESSAGE], type=None)
+        return ErrorInfo(
+            code=code, message=text(values.get("message")) or cut_short(found, _MAX_MESSAGE), type=None
+        )
     inner = mapping(found)
     if not inner and (failed or values.get("type") == "error" or values.get("object") == "error"):
         inner = values
@@ -323,6 +326,6 @@ def error_of(values: Mapping[str, Any], *, failed: bool = False) -> ErrorInfo | 
         code=None if code is None else str(code),
         message=None
         if message is None
-        else str(message if isinstance(message, str) else plain(message))[:_MAX_MESSAGE],
+        else cut_short(str(message if isinstance(message, str) else plain(message)), _MAX_MESSAGE),
         type=None if kind == "error" else kind,
     )

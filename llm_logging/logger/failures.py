@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..cutting import cut_short
 from ..schema import ErrorInfo
 from .facts import error_of
 from .plain import first, mapping, shallow, text, whole_number
@@ -120,7 +121,7 @@ def failure_of(error: BaseException | Mapping[str, Any] | str) -> dict[str, Any]
 
 def _words(error: BaseException) -> str | None:
     try:
-        return str(error)[:_MAX_MESSAGE] or None
+        return cut_short(str(error), _MAX_MESSAGE) or None
     except Exception:  # noqa: BLE001  an exception that cannot say what it is
         return None
 

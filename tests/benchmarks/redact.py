@@ -16,6 +16,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+from llm_logging.handler.examining import PATTERN_SETS
 from llm_logging.handler.redaction import Redactor
 
 from .write import PROMPT, fields
@@ -103,6 +104,40 @@ def hostile(size: int) -> dict[str, str]:
         "almost every key": repeated("sk-ant-api03 ghp_abc AKIAIOSF xoxb-1 hf_x glpat-1 eyJ.eyJ. ya29. "),
         "-----BEGIN": repeated("-----BEGIN "),
         "Bearer of words": repeated("bearer authentication "),
+        "logins without machines": repeated("login a password b "),
+        "machines without names": repeated("machine a login b password "),
+        "pwd: words": repeated("pwd: abcdefg "),
+        "pwd: lines": repeated("pwd: abcdefg\n"),
+        "password: sentences": repeated("password: abcdefgh.\n"),
+        "password is base64": repeated("password is base64 "),
+        "variables called passwords": repeated("PASSWORD=password "),
+        "PGPASSWORD=abcdef": repeated("PGPASSWORD=abcdef "),
+        "mysql -p and a variable": repeated("mysql -p$A "),
+        "a command and line ends": repeated("curl -u $A:b curl -u a:$B " + "\n" * 2000),
+        "tokens of a model": repeated('"token":"a","'),
+        "tokens with spaces": repeated('"token": "abc def", '),
+        "words for passwords": repeated('password: "text" '),
+        "nothing between quotes": repeated('password: "" '),
+        "placeholders": repeated('password: "<your password>" '),
+        "a header and no scheme": repeated("authorization: bearer x "),
+        "pairs that end elsewhere": repeated("authorization, 'x' "),
+        "secret and a variable": repeated("secret: $x1 "),
+        "pass and what is no option": repeated("pass a1 "),
+        "short passwords": repeated("api_key=a1 "),
+        "many short secrets": repeated("api_key: a1b2c3d4 "),
+        "quotes of another depth": repeated('\\"token\\": \\"abc\\", '),
+        "JSON in JSON in JSON": repeated('"{\\"api_key\\": \\"{\\\\\\"x\\\\\\": 1}\\"}" '),
+        "key=key=": repeated("key=key=api_key="),
+        "bot tokens without bots": repeated("1234567:AAaaaaaaaaaaaaa"),
+        "half a bot token": repeated("12345678:AA" + "a" * 19 + " "),
+        "half a snowflake": repeated("MT" + "a" * 21 + ".aaaaaa.aa "),
+        "-us1 without a key": repeated("-us1"),
+        "_mmk without a key": repeated("_mmk"),
+        "Q~ without a secret": repeated("Q~aaaaaaaaaaaa"),
+        "sk- and letters alone": repeated("sk-" + "a" * 24 + " "),
+        "Bearer of tokens": repeated("bearer a1aaaaaaaaaaaaaaa "),
+        "Basic, each another": "".join(f"basic {number:08x}abcd " for number in range(size // 19)),
+        "BEGIN and END alone": repeated("-----BEGIN PRIVATE KEY----- "),
         "brackets": repeated("["),
         "backslashes": repeated("\\"),
         "other letters": repeated("p\u00e4\u00dfw\u00f6rd token \u00e9 "),
@@ -124,6 +159,17 @@ def almost_personal(size: int) -> dict[str, str]:
         "phone numbers cut short": repeated("555-123-456 "),
         "addresses without end": repeated("a@b."),
         "IPv6 without end": repeated("a:a:"),
+        "IPv6 and a letter more": repeated("f:f:f:g "),
+        "times of day": repeated("12:34:56 "),
+        "versions": repeated("1.2.3.4a "),
+        "addresses of machines": repeated("fe80::1 "),
+        "numbers above 255": repeated("999.999.999.999 "),
+        "phone numbers": repeated("555-555-5555 "),
+        "+ and digits": repeated("+1 2 3 4 5 6 "),
+        "account numbers": repeated("DE89370400440532013000 "),
+        "words of two letters and two digits": repeated("ab12-ab12-ab12-ab12-"),
+        "card numbers": repeated("4111 1111 1111 1111 "),
+        "addresses in a row": repeated("a@b.c@"),
     }
 
 
@@ -131,8 +177,8 @@ def large(size: int) -> None:
     measured("a message", Redactor(), hostile(size))
     measured(
         "the same with all sets asked for",
-        Redactor(patterns=["credentials", "email", "phone", "card", "iban", "ip"]),
-        almost_personal(size),
+        Redactor(patterns=PATTERN_SETS),
+        {**almost_personal(size), **hostile(size)},
     )
 
 

@@ -134,3 +134,12 @@ def test_width_follows_COLUMNS_and_has_a_floor(monkeypatch):
 def test_a_cut_is_shown():
     assert terminal.shorten("abcdef", 4) == "abc…"
     assert terminal.shorten("abc", 3) == "abc"
+
+
+def test_an_option_that_there_is_not_is_repeated_without_its_acting_characters(cli):
+    for argument in ("--no\u202esuch\x1b[2J", "-\u2066x", "--\u202ewhere=x"):
+        result = cli("stats", argument)
+        assert result.status == 2
+        assert not [char for char in result.err if acts(char) and char != "\n"]
+    # What an option is given is its own business.
+    assert "\u202e" not in cli("stats", "--where=model=\u202e", "--root", "/nowhere").err

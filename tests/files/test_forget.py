@@ -315,3 +315,34 @@ def test_wrong_arguments_are_refused(root, options, error):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(NotFoundError):
         forget(tmp_path / "none", user_id="ann")
+
+
+REFUSED = [
+    {
+        "data": {
+            "reasons": ["model: expected a value, got none"],
+            "entry": {"project_id": "p", "user_id": "ann"},
+        }
+    },
+    {"data": {"reasons": [], "entry": {"attributes": {"userId": "ann"}}}},
+    {"attributes": {"invalid": {"user_id": ["bob", "ann"]}}},
+]
+
+
+@pytest.mark.parametrize("fields", REFUSED)
+def test_what_was_refused_is_theirs_too(fields, tmp_path):
+    log = tmp_path / "projects/p/logs/events.jsonl"
+    write(
+        log,
+        [line("invalid_entry", project_id="p", **fields), line("log", project_id="p", message="ann is gone")],
+    )
+
+    def written():
+        return "".join(path.read_text() for path in log.parent.glob("*.jsonl"))
+
+    assert forget(tmp_path, user_id="ann", mode="pseudonymise", key=KEY).lines == 1
+    alias = pseudonym("user_id", "ann", KEY)
+    assert alias in written()
+    assert written().count('"ann') == 1
+    assert forget(tmp_path, user_id="ann", key=KEY).lines == 1
+    assert alias not in written()

@@ -2,16 +2,19 @@
 
 import hashlib
 import hmac
+import logging
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_logging import LLMFileHandler
 from llm_logging.errors import ConfigurationError
 from llm_logging.handler.pseudonyms import Pseudonymiser, pseudonymiser_from
 from llm_logging.keys import PSEUDONYM_KEY, pseudonym
 
 KEY = b"0123456789abcdef"
+ENTRY = {"project_id": "p", "chat_id": "c", "model": "m"}
 
 
 def test_named_fields_are_replaced_and_the_rest_stays():
@@ -103,3 +106,49 @@ def test_a_short_key_is_refused(monkeypatch):
 def test_none_asked_none_made():
     assert pseudonymiser_from(None) is None
     assert pseudonymiser_from([]) is None
+
+
+REFUSED = [
+    {"event_type": "llm_request", "project_id": "p", "chat_id": "c", "user_id": "ann-of-nowhere"},
+    {
+        "event_type": "llm_request",
+        "project_id": "p",
+        "chat_id": "c",
+        "user_id": "x",
+        "account": "ann-of-nowhere",
+    },
+    {"event_type": "llm_request", **ENTRY, "user_id": ["ann-of-nowhere"]},
+    {
+        "event_type": "chat_message",
+        "project_id": "p",
+        "role": "user",
+        "content": "x",
+        "user_id": "ann-of-nowhere",
+    },
+    {"project_id": "p", "userId": "ann-of-nowhere"},
+    {"project_id": "p", "account": "ann-of-nowhere"},
+    {"project_id": "p", "context": {"user_id": "ann-of-nowhere"}},
+]
+
+
+@pytest.mark.parametrize("extra", REFUSED)
+def test_a_name_is_replaced_also_where_an_entry_was_refused(extra, tmp_path, monkeypatch):
+    monkeypatch.setenv(PSEUDONYM_KEY, KEY.decode())
+    handler = LLMFileHandler(root=tmp_path, pseudonyms=["user_id", "attributes.account"])
+    logger = logging.getLogger("pseudonyms.refused")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("x", extra=extra)
+    logger.removeHandler(handler)
+    handler.close()
+    written = "".join(path.read_text() for path in tmp_path.rglob("*.jsonl"))
+    assert "ann-of-nowhere" not in written
+    names = {pseudonym(name, "ann-of-nowhere", KEY) for name in ("user_id", "account")}
+    assert any(name in written for name in names)
+
+
+def test_a_name_is_replaced_once_however_often_it_is_listed():
+    entry = {"user_id": "ann", "attributes": {"user_id": "ann"}}
+    expected = pseudonym("user_id", "ann", KEY)
+    found = Pseudonymiser(["user_id", "attributes.user_id", "user_id"], KEY).apply(entry)
+    assert found == {"user_id": expected, "attributes": {"user_id": expected}}

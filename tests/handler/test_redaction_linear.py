@@ -5,8 +5,9 @@ import re
 import pytest
 
 from llm_logging.handler import examining
+from llm_logging.handler.examining import PATTERN_SETS
 from llm_logging.handler.redaction import Redactor
-from tests.benchmarks.redact import hostile
+from tests.benchmarks.redact import PROSE, SECRET, almost_personal, hostile
 
 
 class Counted:
@@ -87,3 +88,43 @@ def test_the_count_tells_a_square_from_a_line(redactor, monkeypatch):
     monkeypatch.setattr(redactor._examiner, "_detectors", (square,))
     monkeypatch.setattr(redactor._examiner, "_raw", examining.matcher("a"))
     assert work(redactor, "a" * 40_000) > 8 * work(redactor, "a" * 10_000)
+
+
+ALMOST = sorted({*hostile(10), *almost_personal(10)})
+
+
+@pytest.mark.parametrize("name", ALMOST)
+def test_looks_are_bounded_and_what_stands_among_them_is_hidden_all_the_same(name, monkeypatch):
+    redactor = Redactor(patterns=PATTERN_SETS)
+    looks = 0
+    for detector, _ in redactor._examiner._detectors:
+
+        def counted(*arguments, spans=detector.spans):
+            nonlocal looks
+            for span in spans(*arguments):
+                looks += 1
+                yield span
+
+        monkeypatch.setattr(detector, "spans", counted)
+    monkeypatch.setattr(examining, "_LOOKS", 500)
+    piece = {**hostile(20_000), **almost_personal(20_000)}[name]
+    secrets = [f"{SECRET}{number:04}" for number in range(16)]
+    # Between lines of prose, as somebody would hide a secret from who looks for it.
+    text = "".join(f"{piece}\n{PROSE}{secret} {PROSE}\n" for secret in secrets)
+    found = redactor.redact_text(text)
+    assert not any(secret in found for secret in secrets)
+    blocks = len(text) // examining.BLOCK + 1
+    detectors = len(redactor._examiner._detectors)
+    last = (examining._LAST_LOOKS + 1) * detectors
+    assert looks <= 500 + len(text) // examining._LOOK_SHARE + examining._DENSE + last * blocks
+
+
+def test_a_long_text_with_a_near_miss_here_and_there_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(examining, "_LOOKS", 10)
+    text = ("password is wrong; " + PROSE * 3) * 4000
+    assert Redactor().redact_text(text) == text
+
+
+def test_a_text_of_nothing_but_near_misses_stays_as_it_is_while_there_are_looks_left():
+    text = '{"token":"a","logprob":-0.1},' * 10_000
+    assert Redactor().redact_text(text) == text

@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from llm_logging.handler.redaction import Redactor
+from llm_logging.checks import fast_entry, forgive
+from llm_logging.handler.redaction import _FIRM, Redactor
+from llm_logging.schema import LLMRequestLogEntry
 
 from .corpus import NAMES, Maker, named, positives, secrets_by_kind, surroundings, told
 
@@ -159,9 +161,21 @@ def test_harmless_requests_are_known_as_such():
     request = {"project_id": "shop-of-somebody", "model": "gpt-4o-2024-08-06", "finish_reasons": ["stop"]}
     assert redactor.harmless(("answered a question",), request)
     assert redactor.harmless(("answered a question",), {**request, "usage": {"prompt_tokens": 3}})
-    for spoilt in ({"model": SECRETS[0]}, {"finish_reasons": [SECRETS[0]]}, {"user_id": f"x {SECRETS[0]}"}):
-        assert not redactor.harmless(("answered a question",), {**request, **spoilt})
-        assert not redactor.harmless((SECRETS[0],), request)
+    for spoilt in (
+        {"model": SECRETS[0]},
+        {"finish_reasons": [SECRETS[0]]},
+        {"user_id": f"x {SECRETS[0]}"},
+        # A model keeps what it does not know: a provider's own words beside the counts, and any field of a later version.
+        {"usage": {"prompt_tokens": 3, "tier": SECRETS[0]}},
+        {"usage": {"raw": {"tier": SECRETS[0]}}},
+        {"timings": {"latency_ms": 3.0, "note": SECRETS[0]}},
+        {"error": {"message": SECRETS[0]}},
+        {"another": SECRETS[0]},
+        {"usage": SECRETS[0]},
+    ):
+        for firm in (False, True):
+            assert not redactor.harmless(("answered a question",), {**request, **spoilt}, firm=firm)
+            assert not redactor.harmless((SECRETS[0],), request, firm=firm)
     for options in (
         {"keys": ["model"]},
         {"paths": ["model"]},
@@ -251,3 +265,13 @@ def test_a_request_that_nobody_checked_is_scanned():
 def test_my_password_is_found_in_quotes():
     assert "swordfish" not in REDACTOR.redact_text("('my password is swordfish', 1)")
     assert REDACTOR.redact_text("the user's password is swordfish") != "the user's password is swordfish"
+
+
+def test_what_is_not_looked_at_in_a_request_has_no_room_for_a_text():
+    for name in _FIRM:
+        spoilt = SECRETS[0]
+        entry = {"project_id": "p", "chat_id": "c", "model": "m", name: spoilt}
+        assert fast_entry(entry, 0) is None
+        body, _ = forgive(LLMRequestLogEntry, entry)
+        assert body is not None
+        assert body.line_fields()["attributes"]["invalid"] == {name: spoilt}
