@@ -179,7 +179,8 @@ class StatsOptions(_Question):
             ends before it starts is refused where the question is asked.
         group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
             the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
-            or `tag`. A request with several tags counts in each of their groups.
+            or `tag`. A request with several tags counts in each of their groups, and with two lists in each pair of
+            their members.
         time_zone: An IANA name; bare dates and buckets are its days.
         where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
             `?`) or `!~`; all must hold. A mapping is read as equalities. `field=` means absent.

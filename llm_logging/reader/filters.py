@@ -19,7 +19,7 @@ from ..question import MOMENT_FORMS, StatsOptions, moment_kind
 from .columns import Column, find_column, readable
 from .period import resolve_period
 
-__all__ = ["Condition", "parse_filters", "unknown_field"]
+__all__ = ["Condition", "absent", "parse_filters", "unknown_field"]
 
 _FILTER: Final = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*", re.DOTALL
@@ -57,6 +57,12 @@ def unknown_field(option: str, name: str) -> ValidationError:
     return ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
 
 
+def absent(column: Column) -> str:
+    """Return SQL that says that a request lacks a field; a list that holds nothing is as one that is not there."""
+    name = f'"{column.name}"'
+    return f"coalesce(len(list_distinct({name})), 0) = 0" if column.kind == "list" else f"{name} IS NULL"
+
+
 def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
     """Read the filters of a question.
 
@@ -85,7 +91,7 @@ def _condition(
 ) -> Condition:
     name = f'"{column.name}"'
     if value == "" and op in {"=", "!="}:
-        return Condition(column, f"{name} IS {'NOT ' if op == '!=' else ''}NULL", ())
+        return Condition(column, f"{'NOT ' if op == '!=' else ''}({absent(column)})", ())
     if op in {"~", "!~"}:
         return _pattern(column, name, op, value)
     if column.kind == "list":

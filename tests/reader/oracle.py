@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 FINAL = ("success", "error", "timeout")
+LISTS = {"tag": "tags", "touched_files": "touched_files"}
 WHOLE = ("usage", "timings", "error", "cost")
 
 
@@ -227,8 +228,9 @@ def bucket(unit, start, zone):
 def value_of(row, name, zone):
     if name in {"hour", "day", "week", "month"}:
         return [bucket(name, row.start, zone)]
-    if name == "tag":
-        return list(dict.fromkeys(row.entry.get("tags") or [])) or [None]
+    if name in LISTS:
+        members = row.entry.get(LISTS[name]) or []
+        return [member for member in dict.fromkeys(members) if member is not None] or [None]
     if name.startswith("attributes."):
         value = (row.entry.get("attributes") or {}).get(name.removeprefix("attributes."))
         return [value if value is None or isinstance(value, str) else json.dumps(value)]

@@ -244,6 +244,29 @@ def test_groups_of_any_field(tmp_path):
     ]
 
 
+def test_two_lists_make_a_group_of_each_pair_of_their_members(tmp_path):
+    put(
+        tmp_path,
+        [
+            entry(0, tags=["a", "b"], touched_files=["x"]),
+            entry(1, tags=["a"], touched_files=["x", "y"]),
+            entry(2, touched_files=["x"]),
+        ],
+    )
+    rows = ask(tmp_path, group_by="tag,touched_files").breakdown
+    assert [(*row.group.values(), row.total_requests) for row in rows] == [
+        ("a", "x", 2), ("a", "y", 1), ("b", "x", 1), (None, "x", 1),
+    ]  # fmt: skip
+
+
+def test_a_list_that_holds_nothing_is_as_one_that_is_not_there(tmp_path):
+    put(tmp_path, [entry(0, tags=["a", None]), entry(1, tags=[]), entry(2, tags=[None]), entry(3)])
+    rows = ask(tmp_path, group_by="tag").breakdown
+    assert [(row.group["tag"], row.total_requests) for row in rows] == [("a", 1), (None, 3)]
+    assert ask(tmp_path, where="tag=").summary.total_requests == 3
+    assert ask(tmp_path, where="tag!=").summary.total_requests == 1
+
+
 def test_gaps_in_time_are_filled_on_request(tmp_path):
     put(tmp_path, [entry(0), entry(3 * 24 * 60, model="o3-mini")])
     assert len(ask(tmp_path, group_by="day").breakdown) == 2

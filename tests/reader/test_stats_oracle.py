@@ -80,7 +80,8 @@ def entries(draw, ids, groups):
             st.fixed_dictionaries({}, optional={"latency_ms": millis, "time_to_first_token_ms": millis})
         ),
         "usage": draw(st.one_of(st.none(), usages())),
-        "tags": draw(st.sampled_from([None, ["a"], ["a", "b"], ["b", "a", "b"]])),
+        "tags": draw(st.sampled_from([None, [], [None], ["a"], ["a", "b"], ["b", "a", "b"], ["a", None]])),
+        "touched_files": draw(st.sampled_from([None, ["x"], ["x", "y"], ["z", "y", "x"]])),
     }
     entry["timings"] = {k: v for k, v in entry["timings"].items() if v is not None} or None
     if status in {"error", "timeout"}:
@@ -126,7 +127,7 @@ def histories(draw):
 
 GROUPINGS = (
     (), ("day",), ("hour",), ("week",), ("month",), ("model",), ("day", "model"), ("status", "user"), ("tag",),
-    ("provider", "request_type"), ("http_status",), ("error.code",), ("chat", "month"),
+    ("provider", "request_type"), ("http_status",), ("error.code",), ("chat", "month"), ("tag", "touched_files"), ("touched_files", "day", "tag"),
 )  # fmt: skip
 
 
