@@ -93,12 +93,10 @@ def _named(model: str, figures: Figures) -> StatsRow:
 
 def _sorted(rows: list[StatsRow], sort: str) -> list[StatsRow]:
     if rows and (sort in rows[0].group or sort == "name"):
+        from ..reader.order import group_order
 
-        def by_name(row: StatsRow) -> tuple[tuple[bool, str], ...]:
-            values = row.group.values() if sort == "name" else [row.group[sort]]
-            return tuple((value is None, value or "") for value in values)
-
-        return sorted(rows, key=by_name)
+        order = group_order(list(rows[0].group) if sort == "name" else [sort])
+        return sorted(rows, key=lambda row: order(row.group))
     name = _SHORT.get(sort, sort)
 
     def by_figure(row: StatsRow) -> tuple[bool, Any]:

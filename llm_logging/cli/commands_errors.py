@@ -20,7 +20,10 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 def error_rows(stats: Stats) -> list[tuple[dict[str, str | None], str, int, Figures]]:
-    """Return one row a group and error code, the most frequent first: group, code, requests, the group's figures."""
+    """Return one row a group and error code: group, code, requests, the group's figures.
+
+    The most frequent come first; of equally frequent ones the codes are in order, then the groups as they were.
+    """
     groups: list[tuple[dict[str, str | None], Figures]] = [(row.group, row) for row in stats.breakdown]
     if not stats.group_by:
         groups = [({}, stats.summary)]
@@ -29,7 +32,7 @@ def error_rows(stats: Stats) -> list[tuple[dict[str, str | None], str, int, Figu
         for group, figures in groups
         for code, number in figures.error_codes.items()
     ]
-    return sorted(rows, key=lambda row: (-row[2], row[1], str(row[0])))
+    return sorted(rows, key=lambda row: (-row[2], row[1]))
 
 
 @app.command(

@@ -230,6 +230,13 @@ def test_sort_limit_and_reverse(cli, logged):
     assert limited["summary"]["total_requests"] == 30
 
 
+@pytest.mark.parametrize("sort", [(), ("--sort", "name"), ("--sort", "attributes.number")])
+def test_groups_are_in_the_order_of_their_values(cli, logged, sort):
+    found = cli("stats", "--root", logged, "--by", "attributes.number", "--format", "csv", *sort)
+    names = [row["attributes.number"] for row in rows(found.out)]
+    assert names == [str(number) for number in range(30)]
+
+
 def test_files_are_paths_globs_and_standard_input(cli, logged, tmp_path):
     logs = logged / "projects" / "shop" / "logs"
 

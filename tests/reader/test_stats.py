@@ -291,8 +291,37 @@ def test_a_repeated_hour_stays_two_and_a_missing_one_is_none(tmp_path):
     rows = ask(tmp_path, group_by="hour", time_zone="Europe/Berlin").breakdown
     assert [row.group["hour"] for row in rows] == [
         "2026-03-29T01:00+01:00", "2026-03-29T03:00+02:00", "2026-03-29T04:00+02:00",
-        "2026-10-25T02:00+01:00", "2026-10-25T02:00+02:00", "2026-10-25T03:00+01:00",
+        "2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00", "2026-10-25T03:00+01:00",
     ]  # fmt: skip
+    day = StatsOptions(
+        group_by="hour",
+        time_zone="Europe/Berlin",
+        fill_gaps=True,
+        from_date="2026-10-25",
+        to_date="2026-10-25",
+    )
+    filled = get_stats(None, day, root=tmp_path, cache=False, now=autumn + timedelta(days=2)).breakdown
+    assert [row.group["hour"][11:] for row in filled][:5] == [
+        "00:00+02:00", "01:00+02:00", "02:00+02:00", "02:00+01:00", "03:00+01:00",
+    ]  # fmt: skip
+
+
+def test_rows_are_ordered_by_value_not_by_how_it_is_written(tmp_path):
+    values = [(1, 100.0, 10), (10, 20.5, 9), (2, 5.0, "x"), (3, None, "007"), (None, 1e20, -1.5)]
+    put(
+        tmp_path,
+        [
+            entry(n, attempt=attempt, timings={"latency_ms": latency}, attributes={"n": number})
+            for n, (attempt, latency, number) in enumerate(values)
+        ],
+    )
+
+    def names(group):
+        return [row.group[group] for row in ask(tmp_path, group_by=group).breakdown]
+
+    assert names("attempt") == ["1", "2", "3", "10", None]
+    assert names("timings.latency_ms") == ["5.0", "20.5", "100.0", "1e+20", None]
+    assert names("attributes.n") == ["-1.5", "9", "10", "007", "x"]
 
 
 def test_the_period_is_echoed_and_resolved(tmp_path):
