@@ -289,6 +289,7 @@ def test_nothing_there_says_so_and_how_to_begin(cli, tmp_path, monkeypatch):
         (["--chat", "c-0"], 2, "--chat: expected --project"),
         (["--since", "whenever"], 2, "--since: expected a time like"),
         (["--since", "2026-01-12", "--until", "2026-01-10"], 2, "expected an end at or after its start"),
+        (["--since", "2026-02", "--until", "2026-01"], 2, "expected an end at or after its start"),
         (["--tz", "Mars"], 2, "--tz: expected a time zone like"),
         (["--where", "nonsense"], 2, "where"),
         (["--where", "beauty=1"], 2, "where"),
