@@ -316,6 +316,12 @@ def test_strict_fails_on_a_bad_line(cli, tmp_path):
     assert "llm_requests.jsonl" in strict.err
 
 
+def test_strict_names_standard_input_and_not_a_copy_of_it(program):
+    strict = program("stats", "--files", "-", "--strict", stdin=b'{"torn": \n')
+    assert (strict.status, strict.out) == (1, "")
+    assert strict.err.startswith("llm-logging: <stdin>: expected only whole lines")
+
+
 def test_percentiles_and_fill_gaps(cli, logged):
     result = cli("stats", "--root", logged, "--percentiles")
     assert all(word in result.out for word in ("measure", "of failures", "p99", "max"))

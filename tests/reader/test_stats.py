@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -423,6 +424,15 @@ def test_the_same_line_met_twice_counts_once(tmp_path):
         0,
     )
     assert stats.quality.complete
+
+
+def test_streams_are_told_apart_by_names_of_their_own(tmp_path):
+    nameless = [io.BytesIO(b'{"model": "m", "prompt_tokens": 3, "completion_tokens": 1}\n') for _ in range(2)]
+    stats = get_stats(files=nameless, cache=False)
+    assert stats.summary.prompt_tokens == 6
+    with pytest.raises(FileSystemError) as caught:
+        get_stats(None, StatsOptions(strict=True), files=[io.BytesIO(b""), io.BytesIO(b"{\n")], cache=False)
+    assert str(caught.value).startswith("<stream> (2): expected only whole lines")
 
 
 def test_a_call_seen_by_two_instrumentations_counts_once(tmp_path):
