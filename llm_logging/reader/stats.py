@@ -98,6 +98,7 @@ def get_stats(
                 "period": made.question.period,
                 "group_by": list(options.group_by),
                 "breakdown": rows,
+                "orphaned_after": options.orphaned_after,
             }
         )
 
