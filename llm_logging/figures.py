@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -307,6 +308,7 @@ class Stats(_Model):
         summary: All requests in question.
         breakdown: One row a group, in the order of the groups; empty without `group_by`.
         models: The figures by model as requested, the most used first.
+        orphaned_after: A request pending for longer than this counts as orphaned, not as running.
     """
 
     scope: StatsScope = Field(default_factory=StatsScope)
@@ -316,6 +318,7 @@ class Stats(_Model):
     breakdown: list[StatsRow] = Field(default_factory=list)
     models: dict[str, Figures] = Field(default_factory=dict)
     quality: Quality = Field(default_factory=Quality)
+    orphaned_after: timedelta = StatsOptions.model_fields["orphaned_after"].default
 
 
 class ProjectMetrics(Figures):

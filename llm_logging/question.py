@@ -17,7 +17,15 @@ from pydantic.alias_generators import to_camel
 
 from .errors import ErrorCode, ValidationError
 
-__all__ = ["MOMENT_FORMS", "TIME_UNITS", "Moment", "StatsOptions", "StatsScope", "moment_kind"]
+__all__ = [
+    "MOMENT_FORMS",
+    "TIME_UNITS",
+    "Moment",
+    "StatsOptions",
+    "StatsScope",
+    "filter_parts",
+    "moment_kind",
+]
 
 TIME_UNITS: Final = ("hour", "day", "week", "month")
 
@@ -31,6 +39,10 @@ _MOMENT: Final = re.compile(
     | (?P<word>now|today|yesterday)
     | (?P<time>\d{4}-\d{2}-\d{2}[T ]\d{2}.*)""",
     re.VERBOSE,
+)
+_FILTER: Final = re.compile(
+    r"\s*(?P<field>[^\s=!<>~]+(?:\s+[^\s=!<>~]+)*)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*",
+    re.DOTALL,
 )
 MOMENT_FORMS: Final = (
     "a day (2026-01-15), month (2026-01), ISO week (2026-W03), year (2026), time (2026-01-15T10:30:00Z), "
@@ -56,6 +68,16 @@ def moment_kind(text: str) -> str | None:
         except ValueError:
             return None
     return kind
+
+
+def filter_parts(text: str) -> tuple[str, str, str] | None:
+    """Read a filter, `field op value`, as its three parts; None where it is none.
+
+    Args:
+        text: Spaces around each part do not count.
+    """
+    match = _FILTER.fullmatch(text)
+    return (match["field"], match["op"], match["value"]) if match is not None else None
 
 
 def _reasons(error: pydantic.ValidationError) -> list[str]:
@@ -169,6 +191,18 @@ def _texts(value: Any, *, separator: str | None) -> Any:
     return value
 
 
+def _equality(field: Any, value: Any) -> str | tuple[str, str]:
+    """Return the filter for a field that is to have a value; an empty text means absent."""
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        raise ValueError(f"expected one value for {field!s:.120}, got {value!r:.120}")  # noqa: TRY004  pydantic's
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    named, wanted = str(field), "" if value is None else str(value)
+    text = f"{named}={wanted}"
+    # Some names and values would be read otherwise from text: those with an operator or with spaces around them.
+    return text if filter_parts(text) == (named, "=", wanted) else (named, wanted)
+
+
 class StatsOptions(_Question):
     """Say how a question is to be answered.
 
@@ -179,10 +213,12 @@ class StatsOptions(_Question):
             ends before it starts is refused where the question is asked.
         group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
             the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
-            or `tag`. A request with several tags counts in each of their groups.
+            or `tag`. A request with several tags counts in each of their groups, and with two lists in each pair of
+            their members.
         time_zone: An IANA name; bare dates and buckets are its days.
         where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
-            `?`) or `!~`; all must hold. A mapping is read as equalities. `field=` means absent.
+            `?`) or `!~`; all must hold. `field=` means absent. A mapping of fields to values is read as equalities, every
+            value as it is, None as absent; so is a pair of two texts among the filters.
         fill_gaps: Also give rows of zeros for periods in which nothing happened.
         orphaned_after: A request pending for longer than this counts as orphaned, not as running.
         strict: Fail on the first line that cannot be used, instead of skipping and counting it.
@@ -195,7 +231,7 @@ class StatsOptions(_Question):
     to_date: Moment | None = Field(default=None, union_mode="left_to_right")
     group_by: tuple[str, ...] = ()
     time_zone: str = "UTC"
-    where: tuple[str, ...] = ()
+    where: tuple[str | tuple[str, str], ...] = ()
     fill_gaps: bool = False
     orphaned_after: timedelta = timedelta(hours=1)
     strict: bool = False
@@ -220,7 +256,7 @@ class StatsOptions(_Question):
     @classmethod
     def _several_filters(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return tuple(f"{key}={'' if item is None else item}" for key, item in value.items())
+            return tuple(_equality(field, item) for field, item in value.items())
         return _texts(value, separator=None)
 
     @field_validator("time_zone", mode="after")

@@ -56,6 +56,8 @@ def test_options_take_what_people_write():
     assert (options.group_by, options.where) == (("day", "model"), ("status=error",))
     assert StatsOptions(group_by=["day", "day,model"]).group_by == ("day", "model")
     assert StatsOptions(where={"status": "error", "user": None}).where == ("status=error", "user=")
+    odd = StatsOptions(where={"attributes.s": " x ", "stream": True, "attributes.a=b": 1}).where
+    assert odd == (("attributes.s", " x "), "stream=true", ("attributes.a=b", "1"))
     assert StatsOptions(where=None, group_by=None).where == ()
     assert StatsOptions(from_date=datetime(2026, 1, 1, 12)).from_date == datetime(2026, 1, 1, 12)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 from ..errors import ErrorCode, ValidationError
@@ -17,17 +18,21 @@ from .terminal import use_colour, width
 
 __all__ = ["Shown", "arranged", "show", "watch"]
 
+# What the columns of the table are called, and other short names.
 _SHORT: Final = {
     "requests": "total_requests",
     "tokens": "total_tokens",
     "cost": "total_cost",
     "failed": "failed_requests",
     "errors": "failed_requests",
+    "pending": "pending_requests",
+    "cancelled": "cancelled_requests",
     "calls": "total_calls",
     "prompt": "prompt_tokens",
+    "cached": "cache_read_tokens",
     "completion": "completion_tokens",
     "latency": "average_latency_ms",
-    "name": "group",
+    **{name: f"latency_ms.{name}" for name in ("p50", "p90", "p95", "p99")},
 }
 
 
@@ -55,13 +60,16 @@ class Shown:
         """Refuse a `sort` that names nothing, before a long reading."""
         if self.sort is None:
             return
-        known = flat(Figures())
-        if _SHORT.get(self.sort, self.sort) not in known and self.sort not in {*groups, "name"}:
-            raise ValidationError(
-                f"--sort: expected a group's name or a figure ({', '.join(_SHORT)}, {', '.join(known)}), "
-                f"got {self.sort!r}",
-                code=ErrorCode.INVALID_OPTIONS,
-            )
+        known = [*groups, "name", *_SHORT, *flat(Figures())]
+        if self.sort in known:
+            return
+        near = get_close_matches(self.sort, known, n=4, cutoff=0.5)
+        meant = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ValidationError(
+            f"--sort: expected a group's name or a figure (requests, tokens, cost, p95, error_rate ...; all are columns "
+            f"of --format csv), got {self.sort!r}{meant}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
 
 
 def arranged(stats: Stats, shown: Shown) -> tuple[Stats, int]:
@@ -93,12 +101,10 @@ def _named(model: str, figures: Figures) -> StatsRow:
 
 def _sorted(rows: list[StatsRow], sort: str) -> list[StatsRow]:
     if rows and (sort in rows[0].group or sort == "name"):
+        from ..reader.order import group_order
 
-        def by_name(row: StatsRow) -> tuple[tuple[bool, str], ...]:
-            values = row.group.values() if sort == "name" else [row.group[sort]]
-            return tuple((value is None, value or "") for value in values)
-
-        return sorted(rows, key=by_name)
+        order = group_order(list(rows[0].group) if sort == "name" else [sort])
+        return sorted(rows, key=lambda row: order(row.group))
     name = _SHORT.get(sort, sort)
 
     def by_figure(row: StatsRow) -> tuple[bool, Any]:

@@ -86,6 +86,7 @@ def diff(
     tz: opt.Tz = "UTC",
     where: opt.Where = None,
     files: opt.Files = None,
+    orphaned_after: opt.OrphanedAfter = None,
     strict: opt.Strict = False,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
@@ -101,8 +102,8 @@ def diff(
     from .render import as_json
 
     question = Question(
-        root=root, files=files, project=project, chat=chat, tz=tz, where=where or (), by=by, strict=strict,
-        cache_dir=cache_dir, use_cache=not no_cache, prices=prices_file,
+        root=root, files=files, project=project, chat=chat, tz=tz, where=where or (), by=by, orphaned_after=orphaned_after,
+        strict=strict, cache_dir=cache_dir, use_cache=not no_cache, prices=prices_file,
     )  # fmt: skip
     first, second = periods(before, after, now=clock().now(), tz=tz)
     with question.reading(once=False) as source:

@@ -20,7 +20,10 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 def error_rows(stats: Stats) -> list[tuple[dict[str, str | None], str, int, Figures]]:
-    """Return one row a group and error code, the most frequent first: group, code, requests, the group's figures."""
+    """Return one row a group and error code: group, code, requests, the group's figures.
+
+    The most frequent come first; of equally frequent ones the codes are in order, then the groups as they were.
+    """
     groups: list[tuple[dict[str, str | None], Figures]] = [(row.group, row) for row in stats.breakdown]
     if not stats.group_by:
         groups = [({}, stats.summary)]
@@ -29,7 +32,7 @@ def error_rows(stats: Stats) -> list[tuple[dict[str, str | None], str, int, Figu
         for group, figures in groups
         for code, number in figures.error_codes.items()
     ]
-    return sorted(rows, key=lambda row: (-row[2], row[1], str(row[0])))
+    return sorted(rows, key=lambda row: (-row[2], row[1]))
 
 
 @app.command(
@@ -93,7 +96,13 @@ def _report(stats: Stats, rows: Sequence[Any]) -> dict[str, Any]:
         **{name: getattr(summary, name) for name in named},
         "group_by": stats.group_by,
         "breakdown": [
-            {"group": group, "error_code": code, "requests": number, "total_requests": figures.total_requests}
+            {
+                "group": group,
+                "error_code": code,
+                "requests": number,
+                "total_requests": figures.total_requests,
+                "cancelled_requests": figures.cancelled_requests,
+            }
             for group, code, number, figures in rows
         ],
     }
@@ -105,10 +114,11 @@ def _csv(stats: Stats, rows: Sequence[Any]) -> str:
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["error_code", *map(csv_cell, stats.group_by), "requests", "total_requests"])
+    counted = ("total_requests", "cancelled_requests")
+    writer.writerow(["error_code", *map(csv_cell, stats.group_by), "requests", *counted])
     for group, code, number, figures in rows:
         names = [csv_cell(group.get(name)) for name in stats.group_by]
-        writer.writerow([csv_cell(code), *names, number, figures.total_requests])
+        writer.writerow([csv_cell(code), *names, number, *(getattr(figures, name) for name in counted)])
     return out.getvalue()
 
 
@@ -128,7 +138,9 @@ def _columns(stats: Stats, rows: Sequence[Any]) -> list[Column]:
         Column("requests", [count(number) for _, _, number, _ in rows]),
     ]
     if stats.group_by:
-        shares = [share(number / f.total_requests) if f.total_requests else "" for _, _, number, f in rows]
+        # Of all that ended: `total_requests` does not hold the cancelled ones, which have rows here too.
+        ended = [figures.total_requests + figures.cancelled_requests for _, _, _, figures in rows]
+        shares = [share(number / all_) for (_, _, number, _), all_ in zip(rows, ended, strict=True)]
         columns.append(Column("of the group's", shares, rank=2))
     return columns
 

@@ -54,6 +54,7 @@ def stats(
     tz: opt.Tz = "UTC",
     where: opt.Where = None,
     files: opt.Files = None,
+    orphaned_after: opt.OrphanedAfter = None,
     strict: opt.Strict = False,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
@@ -75,7 +76,8 @@ def stats(
 
     question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
-        where=where or (), by=by, fill_gaps=fill_gaps, strict=strict, cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
+        where=where or (), by=by, fill_gaps=fill_gaps, orphaned_after=orphaned_after, strict=strict, cache_dir=cache_dir,
+        use_cache=not no_cache, prices=prices,
     )  # fmt: skip
     shown = answer.Shown(
         form=form, sort=sort, reverse=reverse, limit=limit, camel=camel, percentiles=percentiles

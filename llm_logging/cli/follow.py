@@ -2,8 +2,8 @@
 
 A log is followed by the open file, not by its name. When the name leads to another file, the open one is read to its
 end; segments that were sealed in between (several rotations can happen between two looks) are read whole, in order,
-compressed or not; then the new active file from its start. A file that has become shorter was truncated and is read
-from its start again. Only finished lines are given.
+compressed or not; then the new active file from its start. A file that has become shorter, or in which something else
+stands where it was read, was truncated and is read from its start again. Only finished lines are given.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ __all__ = ["LogFollower", "follow"]
 
 _BLOCK: Final = 1024 * 1024
 _TRIES: Final = 20
+# How much of its beginning, and of what came last, tells whether a file is still the one that was read: lines differ
+# by their times.
+_MARK: Final = 4096
 
 # When a segment was sealed, and its number in that second: what stays when it is packed or rewritten.
 _Key: TypeAlias = tuple[str, int]
@@ -47,6 +50,7 @@ class LogFollower:
     _known: frozenset[_Key] = field(init=False, default=frozenset())
     _held: bytes = field(init=False, default=b"")
     _skipping: bool = field(init=False, default=False)
+    _mark: bytes = field(init=False, default=b"")
 
     def start(self, count: int) -> list[bytes]:
         """Begin at the end of what is there.
@@ -61,7 +65,7 @@ class LogFollower:
         lines: list[bytes] = []
         if self._file is not None:
             lines, resume = last_lines(self._file, count)
-            self._file.seek(resume)
+            self._mark = self._read_mark(resume)
         sealed = sorted(self._known)
         while len(lines) < count and sealed:
             lines = self._last(sealed.pop(), count - len(lines)) + lines
@@ -81,7 +85,7 @@ class LogFollower:
             return
         # Whoever had the file open may have written between our reading and the renaming.
         yield from self._read()
-        self._held, self._skipping = b"", False
+        self._held, self._skipping, self._mark = b"", False, b""
         before, ours = self._known, self._first_line()
         self.close()
         self._open()
@@ -179,11 +183,14 @@ class LogFollower:
         file = self._file
         if file is None:
             return
-        if os.fstat(file.fileno()).st_size < file.tell():
+        place = file.tell()
+        # It may also have been filled again since, to the size that it had or beyond.
+        if os.fstat(file.fileno()).st_size < place or self._read_mark(place) != self._mark:
             self.notice(f"{self.path}: truncated; reading it from its start")
-            file.seek(0)
+            self._mark = self._read_mark(0)
             self._held, self._skipping = b"", False
         while block := file.read(_BLOCK):
+            self._mark = self._read_mark(file.tell())
             *whole, rest = (self._held + block).split(b"\n")
             for line in whole:
                 if self._skipping:
@@ -194,6 +201,21 @@ class LogFollower:
             if len(rest) > MAX_LINE_BYTES:
                 self.notice(f"{self.path}: a line of more than {MAX_LINE_BYTES:,} bytes is left out")
                 self._held, self._skipping = b"", True
+
+    def _read_mark(self, place: int) -> bytes:
+        """Return how the open file begins and what stands before a place, and go to that place."""
+        file = self._file
+        if file is None:
+            return b""
+        marks = []
+        for start in (0, max(0, place - _MARK)):
+            # By way of the end, which leaves nothing in the buffer of what the file held before.
+            file.seek(0, os.SEEK_END)
+            file.seek(start)
+            marks.append(file.read(min(_MARK, place)))
+        file.seek(0, os.SEEK_END)
+        file.seek(place)
+        return b"".join(marks)
 
 
 def follow(

@@ -7,13 +7,14 @@ a hundred and more whole units, smaller amounts two significant digits; the exac
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Final
 
 from ..figures import Figures
 from .terminal import safe
 
-__all__ = ["DASH", "bar", "cost", "count", "duration", "money", "several", "share", "signed", "size"]
+__all__ = ["DASH", "age", "bar", "cost", "count", "duration", "money", "several", "share", "signed", "size"]
 
 DASH: Final = "–"  # noqa: RUF001  an en dash is the sign for a value that is not there
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -54,6 +55,15 @@ def duration(milliseconds: float | None) -> str:
     if whole < 7200:
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def age(value: timedelta) -> str:
+    """Write a duration as it is typed: `1h`, `1h30m`, `7d`."""
+    rest, parts = value.total_seconds(), ""
+    for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
+        whole, rest = divmod(rest, seconds)
+        parts += f"{whole:.0f}{unit}" if whole else ""
+    return f"{parts}{rest:g}s" if rest or not parts else parts
 
 
 def _digits(value: float) -> str:

@@ -103,6 +103,13 @@ Strict = Annotated[
         show_default=False,
     ),
 ]
+OrphanedAfter = Annotated[
+    str | None,
+    typer.Option(
+        "--orphaned-after", metavar="AGE", rich_help_panel=PANEL, show_default=False,
+        help="A request pending for longer is orphaned, not running: 15m, 2h, 1d; else 1h.",
+    ),
+]  # fmt: skip
 CacheDir = Annotated[
     Path | None,
     typer.Option(
@@ -130,7 +137,8 @@ Sort = Annotated[
     str | None,
     typer.Option(
         "--sort", metavar="FIGURE", rich_help_panel=LOOK,
-        help="Largest first by requests, tokens, cost, error_rate, latency_ms.p95 ...; or by a group's name.",
+        help="Largest first by a column of the table (requests, tokens, p95, cost ...), any figure of the CSV "
+        "(error_rate, tokens_per_second.p50 ...), or by a group's name.",
     ),
 ]  # fmt: skip
 Reverse = Annotated[

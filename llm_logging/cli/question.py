@@ -15,6 +15,7 @@ from ..files.lines import as_binary
 from ..question import StatsOptions, StatsScope
 from . import options as opt
 from .progress import reading_progress
+from .times import parse_duration
 
 __all__ = ["Question", "named_files", "scope_of"]
 
@@ -34,6 +35,7 @@ class Question:
         where: Filters as typed.
         by: Groups as typed, with commas.
         fill_gaps: Also times at which nothing happened.
+        orphaned_after: As typed; None: as `StatsOptions` has it.
         strict: Fail on the first line that cannot be used.
         prices: A TOML file of the user's own rates.
         cache_dir: Where parsed segments are kept; None: the user's cache folder.
@@ -50,6 +52,7 @@ class Question:
     where: Sequence[str] = ()
     by: str | None = None
     fill_gaps: bool = False
+    orphaned_after: str | None = None
     strict: bool = False
     prices: Path | None = None
     cache_dir: Path | None = None
@@ -70,6 +73,8 @@ class Question:
             "fill_gaps": self.fill_gaps,
             "strict": self.strict,
         }
+        if self.orphaned_after is not None:
+            values["orphaned_after"] = parse_duration(self.orphaned_after, option="--orphaned-after")
         return StatsOptions(**{**values, **changes})
 
     def source(self, *, once: bool = True) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _row(group: dict[str, str | None], figures: Figures) -> StatsRow:
 
 def as_table(stats: Stats, look: Look) -> str:
     """Write an answer for people: totals, then a table of groups or models, then what is not covered."""
-    parts = [paint(title(stats), "bold", colour=look.colour) + "\n\n", _summary(stats.summary, look)]
+    parts = [paint(title(stats), "bold", colour=look.colour) + "\n\n", _summary(stats, look)]
     if look.percentiles:
         parts.append("\n" + _percentiles(stats.summary, look))
     if stats.group_by:
@@ -161,8 +161,9 @@ def whose(scope: StatsScope) -> str:
     return project if scope.type == "project" else f"chat {safe(scope.chat_id or '')} of {project}"
 
 
-def _summary(figures: Figures, look: Look) -> str:
-    lines = [("Requests", count(figures.total_requests), _requests(figures))]
+def _summary(stats: Stats, look: Look) -> str:
+    figures = stats.summary
+    lines = [("Requests", count(figures.total_requests), _requests(stats))]
     if figures.retried_requests or figures.total_calls != figures.total_requests:
         retries = f"{several(figures.retried_requests, 'retry', 'retries')} ({share(figures.retry_share)} of requests)"
         lines.append(
@@ -210,14 +211,15 @@ def _wrapped(detail: str, room: int, indent: int, look: Look) -> list[str]:
     return ["   " + ("\n" + " " * indent).join(painted)]
 
 
-def _requests(figures: Figures) -> str:
+def _requests(stats: Stats) -> str:
+    figures = stats.summary
     parts = [f"{count(figures.successful_requests)} ok"]
     failed = f"{count(figures.failed_requests)} failed"
     parts.append(f"{failed} ({share(figures.error_rate)})" if figures.failed_requests else failed)
     for value, word in (
         (figures.cancelled_requests, "cancelled"),
         (figures.running_requests, "running"),
-        (figures.orphaned_requests, "orphaned"),
+        (figures.orphaned_requests, f"orphaned (pending for over {numbers.age(stats.orphaned_after)})"),
     ):
         if value:
             parts.append(f"{count(value)} {word}")

@@ -1,22 +1,26 @@
 """Two periods side by side: what changed, per figure and group.
 
 Counts, tokens and durations are subtracted as numbers, money as decimals. Groups by time are lined up by their place
-in the period (first day with first day), since their names differ; all other groups by name.
+in the period (first day with first day, whether or not anything happened on it), since their names differ; all other
+groups by name. Rows are in the order of their groups, as those of `get_stats` are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
-from itertools import zip_longest
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
 from ..errors import ErrorCode, ValidationError
-from ..figures import Change, Comparison, ComparisonRow, Figures, StatsRow
+from ..figures import Change, Comparison, ComparisonRow, Figures, Stats, StatsRow
 from ..question import TIME_UNITS, StatsOptions, StatsScope
 from .aggregate import money_text
+from .order import bucket_name, bucket_number, bucket_numbers, name_order
 from .stats import get_stats
 
 __all__ = ["compare_stats", "figure_changes"]
@@ -102,42 +106,75 @@ def compare_stats(
         after=second.period,
         group_by=first.group_by,
         summary=figure_changes(first.summary, second.summary),
-        breakdown=list(_rows(first.breakdown, second.breakdown)),
+        breakdown=list(_rows(first, second)),
         quality_before=first.quality,
         quality_after=second.quality,
     )
 
 
-def _placed(rows: list[StatsRow]) -> dict[tuple[Any, ...], StatsRow]:
-    """Key rows by their group, the times in it by their place among the times there are."""
-    times: dict[str, list[str | None]] = {}
-    for row in rows:
-        for name, value in row.group.items():
-            if name in TIME_UNITS and value not in times.setdefault(name, []):
-                times[name].append(value)
-    return {
-        tuple(
-            times[name].index(value) if name in TIME_UNITS else value for name, value in row.group.items()
-        ): row
-        for row in rows
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One period: its rows, and which times it has.
+
+    Attributes:
+        rows: By group; times as their place in the period, which begins with 0.
+        times: By unit, the numbers of its times from the first to the last, whether or not anything happened then.
+        zone: Whose times they are.
+    """
+
+    rows: dict[tuple[Any, ...], StatsRow]
+    times: dict[str, range]
+    zone: ZoneInfo
+
+    def name(self, unit: str, key: tuple[Any, ...], place: int | None) -> str | None:
+        """Name the time at a place, that of a row by the row; None where the period has none there."""
+        if key in self.rows:
+            return self.rows[key].group[unit]
+        times = self.times[unit]
+        there = place is not None and 0 <= place < len(times)
+        return bucket_name(unit, times[place or 0], self.zone) if there else None
+
+
+def _side(stats: Stats) -> _Side:
+    zone = ZoneInfo(stats.period.time_zone)
+    start, end = stats.period.start, stats.period.end
+    # A period without an end of its own begins and ends with what happened in it.
+    first = start if start is not None else stats.summary.first_request
+    last = end - timedelta(microseconds=1) if end is not None else stats.summary.last_request
+    times = {
+        unit: bucket_numbers(unit, first, last, zone) if first is not None and last is not None else range(0)
+        for unit in stats.group_by
+        if unit in TIME_UNITS
     }
 
+    def place(group: str, value: str | None) -> Any:
+        if group not in times or value is None:
+            return value
+        return bucket_number(group, value) - times[group].start
 
-def _rows(before: list[StatsRow], after: list[StatsRow]) -> Iterator[ComparisonRow]:
-    first, second = _placed(before), _placed(after)
-    for key in {**first, **second}:
-        one, other = first.get(key), second.get(key)
-        labels = {}
-        for (name, old), (_, new) in zip_longest(
-            one.group.items() if one is not None else (), other.group.items() if other is not None else (),
-            fillvalue=(None, None),
-        ):  # fmt: skip
-            chosen = name if name is not None else next(iter(other.group)) if other is not None else ""
-            labels[chosen] = old if old == new or new is None else new if old is None else f"{old} / {new}"
-        if one is None and other is not None:
-            labels = dict(other.group)
+    rows = {tuple(place(*item) for item in row.group.items()): row for row in stats.breakdown}
+    return _Side(rows, times, zone)
+
+
+def _order(group: str) -> Callable[[Any], tuple[Any, ...]]:
+    return (lambda place: (place is None, place or 0)) if group in TIME_UNITS else name_order(group)
+
+
+def _rows(before: Stats, after: Stats) -> Iterator[ComparisonRow]:
+    first, second = _side(before), _side(after)
+    orders = [_order(group) for group in before.group_by]
+
+    def order(key: tuple[Any, ...]) -> list[Any]:
+        return [one(value) for one, value in zip(orders, key, strict=True)]
+
+    for key in sorted({**first.rows, **second.rows}, key=order):
+        names = dict(zip(before.group_by, key, strict=True))
+        for unit in first.times:
+            there = [side.name(unit, key, names[unit]) for side in (first, second)]
+            names[unit] = " / ".join(dict.fromkeys(name for name in there if name is not None)) or None
+        one, other = first.rows.get(key), second.rows.get(key)
         yield ComparisonRow(
-            group=labels,
+            group=names,
             changes=figure_changes(
                 one if one is not None else StatsRow(), other if other is not None else StatsRow()
             ),

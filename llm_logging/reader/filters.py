@@ -2,7 +2,9 @@
 
 Both sides are compared as what the field is: counts and durations as numbers, times as moments (a bare day, week,
 month or year as its first moment, with `=` as all of it), lists by whether they hold the value, text as text.
-An absent field is equal to nothing but the empty value, and different from everything else.
+An absent field is equal to nothing but the empty value, and different from everything else. An attribute may be
+anything: what is written as JSON writes numbers is equal to the same number written otherwise, whole ones to the last
+digit, and only numbers are less or more than a number; all else is text.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 from ..errors import ErrorCode, ValidationError
-from ..question import MOMENT_FORMS, StatsOptions, moment_kind
+from ..question import MOMENT_FORMS, StatsOptions, filter_parts, moment_kind
 from .columns import Column, find_column, readable
+from .order import JSON_NUMBER
 from .period import resolve_period
 
-__all__ = ["Condition", "parse_filters", "unknown_field"]
+__all__ = ["Condition", "absent", "parse_filters", "unknown_field"]
 
-_FILTER: Final = re.compile(
-    r"\s*(?P<field>[^\s=!<>~]+)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*", re.DOTALL
-)
+_NUMBER: Final = re.compile(JSON_NUMBER)
+_WHOLE: Final = "-?[0-9]{1,38}"
 _STARS: Final = re.compile(r"\*{2,}")
 _TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -57,6 +59,12 @@ def unknown_field(option: str, name: str) -> ValidationError:
     return ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
 
 
+def absent(column: Column) -> str:
+    """Return SQL that says that a request lacks a field; a list that holds nothing is as one that is not there."""
+    name = f'"{column.name}"'
+    return f"coalesce(len(list_distinct({name})), 0) = 0" if column.kind == "list" else f"{name} IS NULL"
+
+
 def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
     """Read the filters of a question.
 
@@ -69,15 +77,21 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
             field cannot have.
     """
     conditions = []
-    for text in options.where:
-        match = _FILTER.fullmatch(text)
-        if match is None:
-            raise _refuse(text, "`field op value` with one of = != < <= > >= ~ !~")
-        column = find_column(match["field"])
+    for given in options.where:
+        field, op, value = _parts(given) if isinstance(given, str) else (given[0], "=", given[1])
+        column = find_column(field)
         if column is None or column.kind == "json":
-            raise unknown_field("where", match["field"])
-        conditions.append(_condition(column, match["op"], readable(match["value"]), text, options, now))
+            raise unknown_field("where", field)
+        text = given if isinstance(given, str) else f"{field}={value}"
+        conditions.append(_condition(column, op, readable(value), text, options, now))
     return conditions
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    parts = filter_parts(text)
+    if parts is None:
+        raise _refuse(text, "`field op value` with one of = != < <= > >= ~ !~")
+    return parts
 
 
 def _condition(
@@ -85,7 +99,7 @@ def _condition(
 ) -> Condition:
     name = f'"{column.name}"'
     if value == "" and op in {"=", "!="}:
-        return Condition(column, f"{name} IS {'NOT ' if op == '!=' else ''}NULL", ())
+        return Condition(column, f"{'NOT ' if op == '!=' else ''}({absent(column)})", ())
     if op in {"~", "!~"}:
         return _pattern(column, name, op, value)
     if column.kind == "list":
@@ -117,15 +131,29 @@ def _pattern(column: Column, name: str, op: str, value: str) -> Condition:
 
 
 def _attribute(column: Column, name: str, op: str, value: str) -> Condition:
-    number = _number(value)
     if op in {"=", "!="}:
-        # 5 and 5.0 are one value, and so are true and true: as text first, then as numbers.
-        same = f"({name} = ?)" if number is None else f"({name} = ? OR TRY_CAST({name} AS DOUBLE) = ?)"
-        bound = (value,) if number is None else (value, float(number))
-        return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({same}, false)", bound)
+        # As text first, so that a tenant called 42 is found; then, of numbers alone, 5 and 5.0 are one value.
+        same, bound = f"{name} = ?", [value]
+        if _NUMBER.fullmatch(value) is not None and (number := _number(value)) is not None:
+            compared, more = _compared(name, "=", number)
+            same, bound = f"{same} OR {compared}", [*bound, *more]
+        return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({same}, false)", tuple(bound))
+    number = _number(value)
     if number is None:
         return Condition(column, f"{name} {op} ?", (value,))
-    return Condition(column, f"TRY_CAST({name} AS DOUBLE) {op} ?", (float(number),))
+    compared, bound = _compared(name, op, number)
+    return Condition(column, compared, tuple(bound))
+
+
+def _compared(name: str, op: str, number: Decimal) -> tuple[str, list[Any]]:
+    """Return SQL that compares those attributes that are numbers, and its parameters."""
+    sql = f"TRY_CAST({name} AS DOUBLE) {op} ?"
+    bound: list[Any] = [float(number)]
+    if number == number.to_integral_value() and number.adjusted() < 38:
+        # A double does not tell two whole numbers of more than 2**53 apart.
+        sql = f"CASE WHEN regexp_full_match({name}, ?) THEN TRY_CAST({name} AS HUGEINT) {op} ?::HUGEINT ELSE {sql} END"
+        bound = [_WHOLE, f"{number:.0f}", *bound]
+    return f"(regexp_full_match({name}, ?) AND {sql})", [JSON_NUMBER, *bound]
 
 
 def _number(value: str) -> Decimal | None:

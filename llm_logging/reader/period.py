@@ -49,9 +49,11 @@ def resolve_period(options: StatsOptions, now: datetime) -> Period:
     zone = ZoneInfo(options.time_zone)
     start = _moment(options.from_date, zone, now, end=False)
     end = _moment(options.to_date, zone, now, end=True)
-    if start is not None and end is not None and end < start:
+    # A day, week, month or year that is over when the start comes ends before it, though it ends where the start is.
+    last = _moment(options.to_date, zone, now, end=False)
+    if start is not None and end is not None and last is not None and (end, last) < (start, start):
         raise ValidationError(
-            f"period: expected an end at or after its start, {format_time(start)}, got {format_time(end)}",
+            f"period: expected an end at or after its start, {format_time(start)}, got {format_time(last)}",
             code=ErrorCode.INVALID_OPTIONS,
         )
     return Period(

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from ..figures import Period
 from ..question import TIME_UNITS, StatsOptions, StatsScope
 from .columns import Column, find_column, held_columns, readable
-from .filters import Condition, parse_filters, unknown_field
+from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
 from .period import Offset, bucket_sql, zone_offsets
 
@@ -162,7 +162,9 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
     match group.column.kind:
         case "list":
             # A request without any belongs to the group of none; see `spread_lists`.
-            return f"CASE WHEN len({name}) > 0 THEN list_distinct({name}) ELSE [NULL] END AS {group.sql}"
+            return (
+                f"CASE WHEN {absent(group.column)} THEN [NULL] ELSE list_distinct({name}) END AS {group.sql}"
+            )
         case "bool":
             return f"CASE {name} WHEN true THEN 'true' WHEN false THEN 'false' END AS {group.sql}"
         case "time":
@@ -216,8 +218,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
 
 def spread_lists(question: Question, source: str) -> str:
     """Return the table or query in which a request stands once in each of its groups."""
-    lists = [g.sql for g in question.groups if g.column is not None and g.column.kind == "list"]
-    if not lists:
-        return source
-    spread = ", ".join(f"unnest({name}) AS {name}" for name in lists)
-    return f"(SELECT * EXCLUDE ({', '.join(lists)}), {spread} FROM {source})"
+    for name in (g.sql for g in question.groups if g.column is not None and g.column.kind == "list"):
+        # One inside the other: several in one SELECT would go side by side, and each pair of members is a group.
+        source = f"(SELECT * EXCLUDE ({name}), unnest({name}) AS {name} FROM {source})"
+    return source

@@ -11,6 +11,7 @@ import glob
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -40,11 +41,13 @@ class Log:
         name: What it is called in answers: its path under the root, or as it was named.
         active: Its active file; None where files were named, which are then `paths`.
         paths: The files themselves.
+        labels: What answers call each of them: as it was named, or the name of the stream that it is a copy of.
     """
 
     name: str
     active: Path | None = None
     paths: tuple[Path, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +123,27 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
     """
     if isinstance(files, (str, os.PathLike)) or hasattr(files, "read"):
         files = [files]  # type: ignore[list-item]  # a stream is a name of itself
-    grouped: dict[str, dict[Path, Path]] = {}
+    grouped: dict[str, dict[Path, tuple[Path, str]]] = {}
+    streams: Counter[str] = Counter()
     for given in files:
         if isinstance(given, (str, os.PathLike)):
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
                 name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
-                grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path
+                grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path, str(path)
         else:
             copy = _copied(given, stack)
-            grouped.setdefault(getattr(given, "name", None) or "<stream>", {})[copy] = copy
-    return [Log(str(name), None, tuple(paths.values())) for name, paths in grouped.items()]
+            name = str(getattr(given, "name", None) or "<stream>")
+            streams[name] += 1
+            # Lines without an id are told apart by this name, so two streams of one name have two.
+            label = name if streams[name] == 1 else f"{name} ({streams[name]})"
+            grouped.setdefault(name, {})[copy] = copy, label
+    return [
+        Log(
+            name, None, tuple(path for path, _ in files.values()), tuple(label for _, label in files.values())
+        )
+        for name, files in grouped.items()
+    ]
 
 
 def _expanded(name: str) -> Iterator[Path]:
@@ -174,7 +187,10 @@ def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
     opened: list[LogFile] = []
     for log in logs:
         if log.active is None:
-            opened.extend(_open_file(path, log, parse_segment_name(path), stack) for path in log.paths)
+            opened.extend(
+                _open_file(path, log, parse_segment_name(path), stack, label)
+                for path, label in zip(log.paths, log.labels, strict=True)
+            )
         else:
             opened.extend(_open_active(log, log.active, stack))
     return opened
@@ -198,7 +214,9 @@ def waiting_lines(logs: Sequence[Log], root: Path, stack: ExitStack) -> list[Log
             copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
             copy.writelines(lines)
             copy.flush()
-            opened.append(_open_file(Path(copy.name), log, None, stack))
+            opened.append(
+                _open_file(Path(copy.name), log, None, stack, f"{log.active} (still to be written)")
+            )
     return opened
 
 
@@ -247,7 +265,9 @@ def _same_files(files: Sequence[LogFile], segments: Sequence[Segment]) -> bool:
         return False
 
 
-def _open_file(path: Path, log: Log, segment: Segment | None, stack: ExitStack) -> LogFile:
+def _open_file(
+    path: Path, log: Log, segment: Segment | None, stack: ExitStack, label: str | None = None
+) -> LogFile:
     try:
         handle = stack.enter_context(path.open("rb"))
     except OSError as error:
@@ -261,7 +281,7 @@ def _open_file(path: Path, log: Log, segment: Segment | None, stack: ExitStack) 
     compression = {".gz": "gz", ".zst": "zst"}.get(path.suffix)
     readable = Path(f"/proc/self/fd/{handle.fileno()}") if _BY_DESCRIPTOR else path
     return LogFile(
-        raw=RawFile(readable, str(path), compression),
+        raw=RawFile(readable, label if label is not None else str(path), compression),
         log=log,
         segment=segment,
         descriptor=handle.fileno(),

@@ -28,6 +28,7 @@ from .costs import price_keys, same_rate
 from .events import object_of
 from .load import Progress
 from .newest import suffix_of
+from .order import group_order
 from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
@@ -97,6 +98,7 @@ def get_stats(
                 "period": made.question.period,
                 "group_by": list(options.group_by),
                 "breakdown": rows,
+                "orphaned_after": options.orphaned_after,
             }
         )
 
@@ -179,14 +181,11 @@ def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
     }
 
 
-def _order_key(row: StatsRow) -> tuple[tuple[bool, str], ...]:
-    return tuple((value is None, value or "") for value in row.group.values())
-
-
 def _ordered(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
     if question.options.fill_gaps:
         rows = rows + _gaps(question, rows, summary)
-    return sorted(rows, key=_order_key)
+    order = group_order([group.name for group in question.groups])
+    return sorted(rows, key=lambda row: order(row.group))
 
 
 def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:

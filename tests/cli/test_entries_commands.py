@@ -8,7 +8,7 @@ import pytest
 from llm_logging.question import StatsOptions
 from llm_logging.reader.stats import get_stats
 
-from .logged import HOSTILE, make_root, uid
+from .logged import HOSTILE, make_root, request, uid, write
 
 
 def test_requests_are_listed_newest_first(cli, logged):
@@ -174,6 +174,19 @@ def test_errors_are_counted_by_code_and_group(cli, logged):
         ("rate_limit", "shop", "3"),
     ]
     assert cli("errors", "--root", logged, "--format", "markdown", "-n", "1").out.count("\n") == 3
+
+
+def test_shares_of_cancelled_requests_are_those_of_all_that_ended(cli, tmp_path):
+    cancelled = {"status": "error", "error": {"code": "cancelled"}, "http_status": None}
+    lines = [request(0, 1)] + [request(3 * n, n + 1, **cancelled) for n in range(1, 4)]
+    write(tmp_path / "a.jsonl", lines)
+    shown = cli("errors", "--files", tmp_path / "a.jsonl")
+    assert "0 of 1 request failed (0 %), 3 were cancelled" in shown.out
+    assert "75.0 %" in shown.out
+    (row,) = csv.DictReader(io.StringIO(cli("errors", tmp_path / "a.jsonl", "--format", "csv").out))
+    assert (row["error_code"], row["requests"], row["total_requests"], row["cancelled_requests"]) == (
+        "cancelled", "3", "1", "3",
+    )  # fmt: skip
 
 
 def test_diff_compares_periods(cli, logged, monkeypatch):

@@ -2,6 +2,7 @@ import gzip
 import random
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,6 +149,30 @@ def test_truncation_is_noticed_and_read_from_the_start(tmp_path):
     assert list(follower.poll()) == [b'{"again":1}']
     assert len(notices) == 1
     assert "truncated" in notices[0]
+    follower.close()
+
+
+@pytest.mark.parametrize("count", [5, 6, 500])
+@pytest.mark.parametrize("polled", [True, False])
+def test_truncation_is_noticed_where_the_file_was_filled_again(tmp_path, count, polled):
+    log = Log(tmp_path)
+    log.write(5)
+    notices = []
+    follower = LogFollower(log.path, notices.append)
+    follower.start(0)
+    if polled:
+        log.write(3)
+        assert len(list(follower.poll())) == 3
+        count += 3
+    again = [b'{"m":%d}' % (number % 9 + 1) for number in range(count)]
+    with log.path.open("r+b") as file:
+        file.truncate(0)
+        file.write(b"".join(line + b"\n" for line in again))
+    assert list(follower.poll()) == again
+    assert [notice.partition(": ")[2] for notice in notices] == ["truncated; reading it from its start"]
+    assert list(follower.poll()) == []
+    log.write(1)
+    assert list(follower.poll()) == log.lines[-1:]
     follower.close()
 
 

@@ -5,12 +5,13 @@ import os
 
 import pytest
 
-from llm_logging.cli.render import Look, as_table, draw_groups, notes
-from llm_logging.figures import Figures, Quality, Stats, StatsRow
+from llm_logging.cli.answer import Shown
+from llm_logging.cli.render import Look, as_markdown, as_table, draw_groups, notes
+from llm_logging.figures import Figures, Percentiles, Quality, Stats, StatsRow
 from llm_logging.question import StatsOptions, StatsScope
 from llm_logging.reader.stats import get_stats
 
-from .logged import HOSTILE, make_root
+from .logged import HOSTILE, make_root, request, write
 
 
 def rows(text):
@@ -223,11 +224,44 @@ def test_sort_limit_and_reverse(cli, logged):
     refused = cli("models", "--root", logged, "--sort", "beauty")
     assert refused.status == 2
     assert "--sort: expected a group's name or a figure" in refused.err
+    assert len(refused.err) < 250
+    misspelt = cli("models", "--root", logged, "--sort", "latncy_ms.p95")
+    assert (misspelt.status, "did you mean latency_ms.p95" in misspelt.err) == (2, True)
     limited = json.loads(
         cli("stats", "--root", logged, "--format", "json", "--limit", "1", "--sort", "cost").out
     )
     assert len(limited["models"]) == 1
     assert limited["summary"]["total_requests"] == 30
+
+
+def test_every_column_of_the_table_can_be_sorted_by():
+    figures = Figures(
+        total_requests=1, failed_requests=1, pending_requests=1, cancelled_requests=1, cache_read_tokens=1,
+        total_tokens=1, prompt_tokens=1, completion_tokens=1, latency_ms=Percentiles(n=1, p50=1, p90=1, p95=1, p99=1),
+    )  # fmt: skip
+    table = as_markdown(Stats(summary=figures, models={"m": figures}), Look(percentiles=True))
+    headers = [header.strip() for header in table.splitlines()[0].strip("| ").split(" | ")]
+    assert len(headers) == 14
+    for header in headers:
+        Shown(sort=header).check(("model",))
+
+
+def test_the_age_of_orphaned_requests_is_chosen_and_shown(cli, tmp_path):
+    write(tmp_path / "a.jsonl", [request(0, 1, pending=True)])
+    ask = ("stats", "--files", tmp_path / "a.jsonl")
+    assert "1 orphaned (pending for over 1h)" in cli(*ask).out
+    assert "1 orphaned (pending for over 1h30m)" in cli(*ask, "--orphaned-after", "90m").out
+    assert "1 running" in cli(*ask, "--orphaned-after", "99999d").out
+    found = json.loads(cli(*ask, "--orphaned-after", "2d", "--format", "json").out)
+    assert (found["orphaned_after"], found["summary"]["orphaned_requests"]) == ("P2D", 1)
+    assert cli(*ask, "--orphaned-after", "soon").status == 2
+
+
+@pytest.mark.parametrize("sort", [(), ("--sort", "name"), ("--sort", "attributes.number")])
+def test_groups_are_in_the_order_of_their_values(cli, logged, sort):
+    found = cli("stats", "--root", logged, "--by", "attributes.number", "--format", "csv", *sort)
+    names = [row["attributes.number"] for row in rows(found.out)]
+    assert names == [str(number) for number in range(30)]
 
 
 def test_files_are_paths_globs_and_standard_input(cli, logged, tmp_path):
@@ -282,6 +316,7 @@ def test_nothing_there_says_so_and_how_to_begin(cli, tmp_path, monkeypatch):
         (["--chat", "c-0"], 2, "--chat: expected --project"),
         (["--since", "whenever"], 2, "--since: expected a time like"),
         (["--since", "2026-01-12", "--until", "2026-01-10"], 2, "expected an end at or after its start"),
+        (["--since", "2026-02", "--until", "2026-01"], 2, "expected an end at or after its start"),
         (["--tz", "Mars"], 2, "--tz: expected a time zone like"),
         (["--where", "nonsense"], 2, "where"),
         (["--where", "beauty=1"], 2, "where"),
@@ -306,6 +341,12 @@ def test_strict_fails_on_a_bad_line(cli, tmp_path):
     strict = cli("stats", "--root", root, "--strict")
     assert (strict.status, strict.out) == (1, "")
     assert "llm_requests.jsonl" in strict.err
+
+
+def test_strict_names_standard_input_and_not_a_copy_of_it(program):
+    strict = program("stats", "--files", "-", "--strict", stdin=b'{"torn": \n')
+    assert (strict.status, strict.out) == (1, "")
+    assert strict.err.startswith("llm-logging: <stdin>: expected only whole lines")
 
 
 def test_percentiles_and_fill_gaps(cli, logged):

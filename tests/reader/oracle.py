@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 FINAL = ("success", "error", "timeout")
+LISTS = {"tag": "tags", "touched_files": "touched_files"}
 WHOLE = ("usage", "timings", "error", "cost")
 
 
@@ -227,8 +228,9 @@ def bucket(unit, start, zone):
 def value_of(row, name, zone):
     if name in {"hour", "day", "week", "month"}:
         return [bucket(name, row.start, zone)]
-    if name == "tag":
-        return list(dict.fromkeys(row.entry.get("tags") or [])) or [None]
+    if name in LISTS:
+        members = row.entry.get(LISTS[name]) or []
+        return [member for member in dict.fromkeys(members) if member is not None] or [None]
     if name.startswith("attributes."):
         value = (row.entry.get("attributes") or {}).get(name.removeprefix("attributes."))
         return [value if value is None or isinstance(value, str) else json.dumps(value)]
@@ -237,6 +239,20 @@ def value_of(row, name, zone):
     for part in aliases.get(name, name).split("."):
         value = (value or {}).get(part)
     return [value if value is None else str(value)]
+
+
+def rank_of(row, name, label):
+    """What a group is put in order by: the moment or the number itself where it is one; what is absent comes last."""
+    if label is None:
+        return (1,)
+    if name == "hour":
+        return (0, row.start.replace(minute=0, second=0, microsecond=0))
+    value = row.entry
+    for part in name.split("."):
+        value = (value or {}).get(part)
+    if isinstance(value, (int, float)):
+        return (0, 0, Fraction(value))
+    return (0, 1, label) if name.startswith("attributes.") else (0, label)
 
 
 def answer(lines, *, now, zone="UTC", start=None, end=None, group_by=(), project=None, chat=None):
@@ -249,19 +265,21 @@ def answer(lines, *, now, zone="UTC", start=None, end=None, group_by=(), project
         and (project is None or r.entry["project_id"] == project)
         and (chat is None or r.entry["chat_id"] == chat)
     ]  # fmt: skip
-    groups = defaultdict(list)
+    groups, ranks = defaultdict(list), {}
     for row in asked:
         keys = [()]
         for name in group_by:
             keys = [(*key, value) for key in keys for value in value_of(row, name, zone)]
         for key in keys:
             groups[key].append(row)
+            ranks[key] = tuple(rank_of(row, *part) for part in zip(group_by, key, strict=True))
     models = defaultdict(list)
     for row in asked:
         models[row.entry["model"]].append(row)
     return {
         "summary": figures(asked, last, now),
         "groups": {key: figures(members, last, now) for key, members in groups.items()} if group_by else {},
+        "order": sorted(ranks, key=ranks.get) if group_by else [],
         "models": {key: figures(members, last, now) for key, members in models.items()},
     }
 
