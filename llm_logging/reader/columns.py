@@ -21,7 +21,17 @@ from pydantic import BaseModel
 
 from ..schema import LLMRequestLogEntry
 
-__all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_struct", "readable"]
+__all__ = [
+    "ALIASES",
+    "Column",
+    "columns",
+    "find_column",
+    "held_columns",
+    "odd_time",
+    "raw_struct",
+    "readable",
+    "utc_time",
+]
 
 # What a segment's cache does not hold: long, or of another value in every line, and no figure needs it.
 NOT_HELD: Final = frozenset(
@@ -46,6 +56,9 @@ ALIASES: Final = {
 }
 
 _LARGEST_AMOUNT: Final = 10**9
+
+# What a calendar holds, and Python's `datetime`; the database reads times of 290,000 years before and after, and infinity.
+_CALENDAR: Final = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,8 @@ class Column:
             return f"{value} < {self.least} OR {value} > {self.most} OR {value} <> floor({value})"
         if self.kind == "ms":
             return f"{value} < 0 OR NOT isfinite({value})"
+        if self.kind == "time":
+            return odd_time(value)
         return f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL" if self.kind == "amount" else None
 
     def read(self, text: str) -> str:
@@ -150,12 +165,22 @@ def readable(text: str) -> str:
 def utc_time(text: str) -> str:
     """Return SQL that reads ISO 8601 text as UTC, a naive time as UTC; NULL where it is not one.
 
-    A plain cast to TIMESTAMP is faster but drops an offset, so it serves only what ends in `Z`.
+    A plain cast to TIMESTAMP is faster but drops an offset, so it serves only what ends in `Z`. Words that the database
+    takes for a time, such as `epoch`, are none.
     """
-    return (
+    first, last = (f"TIMESTAMP '{edge}'" for edge in _CALENDAR)
+    moment = (
         f"CASE WHEN suffix({text}, 'Z') THEN TRY_CAST({text} AS TIMESTAMP) "
         f"ELSE TRY_CAST({text} AS TIMESTAMPTZ)::TIMESTAMP END"
     )
+    digit = f"ltrim({text}) >= '0' AND ltrim({text}) < ':'"
+    return f"CASE WHEN {digit} AND {moment} BETWEEN {first} AND {last} THEN {moment} END"
+
+
+def odd_time(moment: str) -> str:
+    """Return SQL that says that a time read as `native_type` is none, or may be a word: one of 1970 is looked at again."""
+    first, last = (f"TIMESTAMPTZ '{edge}+00'" for edge in _CALENDAR)
+    return f"{moment} < {first} OR {moment} > {last} OR {moment} = TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 
 
 def _unwrap(annotation: Any) -> tuple[Any, list[Any]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from ..files.unpacking import open_gzip, open_zstd
-from .columns import Column, held_columns, raw_struct, readable, utc_time
+from .columns import Column, held_columns, odd_time, raw_struct, readable, utc_time
 from .engine import quoted
 from .salvage import STATUSES, salvage_lines
 
@@ -162,12 +162,14 @@ def _native_odd(extra: Sequence[Column]) -> str:
     total = f"coalesce({prompt} + {completion}, {prompt}, {completion})"
     conditions = [condition for condition in misfits if condition is not None]
     conditions += [f"{total} IS DISTINCT FROM raw.usage.total_tokens", "raw.timestamp_start IS NULL"]
+    conditions.append(odd_time("raw.timestamp"))
     return " OR ".join(f"({condition})" for condition in conditions)
 
 
 def _misfits(extra: Sequence[Column]) -> dict[str, str]:
     """Return for each field that can be wrong the SQL that says it is there and unusable."""
-    return {
+    stamp = f"raw.timestamp IS NOT NULL AND ({utc_time('raw.timestamp')}) IS NULL"
+    return {"timestamp": stamp} | {
         column.path: f"{column.source} IS NOT NULL AND ({column.read(column.source)}) IS NULL"
         for column in (*held_columns(), *extra)
         if column.kind not in {"text", "json", "attribute", "key"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -148,6 +149,44 @@ def test_one_bad_field_costs_a_line_nothing_else(name, tmp_path):
     assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
     assert stats.quality.invalid_fields == {path: 1}
     assert stats.quality.skipped == {}
+
+
+NO_TIMES = {
+    "year 10000": "10000-01-01T00:00:00.000000Z",
+    "before our era": "0044-03-15 (BC) 10:00:00Z",
+    "as far as the database goes": "294246-01-01T00:00:00Z",
+    "year 0 in UTC": "0001-01-01T00:00:00+05:00",
+    "year 10000 in UTC": "9999-12-31T23:59:59-05:00",
+    "for ever": "infinity",
+    "since ever": "-infinity",
+    "a word": "epoch",
+}
+
+
+@pytest.mark.parametrize("beside", [b"", b"not json\n"], ids=["clean", "salvaged"])
+@pytest.mark.parametrize("name", NO_TIMES)
+def test_a_time_beyond_the_calendar_is_unusable(name, beside, tmp_path):
+    data = raw(1) + b"\n" + raw(2, timestamp_start=NO_TIMES[name]) + b"\n" + beside
+    stats = read(tmp_path, data, group_by="day")
+    assert stats.quality.invalid_fields == {"timestamp_start": 1}
+    assert [(row.group, row.total_tokens) for row in stats.breakdown] == [({"day": "2026-01-15"}, 30)]
+    assert stats.summary.first_request == stats.summary.last_request == datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+
+def test_what_is_no_time_counts_wherever_it_stands(tmp_path):
+    stats = read(tmp_path, raw(1, timestamp="infinity", timestamp_start="infinity") + b"\n" + raw(2) + b"\n")
+    assert stats.quality.invalid_fields == {"timestamp": 1, "timestamp_start": 1}
+    assert stats.summary.first_request == stats.summary.last_request == datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+
+def test_the_first_and_the_last_moment_of_the_calendar_are_times(tmp_path):
+    edges = ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+    stats = read(
+        tmp_path, b"".join(raw(n, timestamp_start=at) + b"\n" for n, at in enumerate(edges, start=1))
+    )
+    assert stats.quality.invalid_fields == {}
+    assert stats.summary.first_request == datetime.min.replace(tzinfo=UTC)
+    assert stats.summary.last_request == datetime.max.replace(tzinfo=UTC)
 
 
 def test_usage_of_another_type_leaves_the_request(tmp_path):
