@@ -152,7 +152,8 @@ class Column:
             case "list":
                 return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
             case "key":
-                return f"CASE WHEN {text} IS NOT NULL THEN hash({text}) END"
+                # Empty text names nothing, so no two requests share it.
+                return f"CASE WHEN {text} <> '' THEN hash({text}) END"
             case _:
                 return text
 

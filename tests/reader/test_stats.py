@@ -313,6 +313,18 @@ def test_missing_lines_are_gaps_and_pruned_ones_are_none(tmp_path):
     assert not quality.complete
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_empty_text_names_neither_a_response_nor_a_call(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("LLM_LOGGING_CACHE", str(tmp_path / "cache"))
+    put(tmp_path, [entry(n, provider_response_id="", request_group="") for n in range(3)], sealed=1)
+    stats = get_stats(root=tmp_path, cache=cache)
+    assert (stats.summary.total_requests, stats.summary.total_calls) == (3, 3)
+    assert stats.summary.total_tokens == 45
+    assert stats.quality.duplicate_requests == 0
+    page = get_llm_request_logs(root=tmp_path)
+    assert [found.lines for found in page.entries] == [1, 1, 1]
+
+
 def test_the_same_line_met_twice_counts_once(tmp_path):
     put(tmp_path, [entry(0), entry(1)], sealed=1)
     put(tmp_path, [entry(1), entry(2)])
