@@ -38,7 +38,7 @@ DEFAULT_LIMIT: Final = 8 * 2**30
 _SAMPLE: Final = 4096
 _BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 5
+_FORMAT: Final = 6
 
 
 @cache

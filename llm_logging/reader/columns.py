@@ -135,7 +135,8 @@ class Column:
 
     def read(self, text: str) -> str:
         """Return SQL that reads the kind from text; NULL where the text is not one."""
-        number = f"TRY_CAST({text} AS DOUBLE)"
+        # The database would read 1_000 as a thousand.
+        number = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DOUBLE) END"
         match self.kind:
             case "count":
                 fits = f"{number} BETWEEN {self.least} AND {self.most} AND floor({number}) = {number}"
@@ -145,7 +146,7 @@ class Column:
             case "time":
                 return utc_time(text)
             case "amount":
-                amount = f"TRY_CAST({text} AS DECIMAL(38, 24))"
+                amount = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DECIMAL(38, 24)) END"
                 return f"CASE WHEN abs({amount}) <= {_LARGEST_AMOUNT} THEN {amount} END"
             case "bool":
                 return f"TRY_CAST({text} AS BOOLEAN)"

@@ -230,7 +230,7 @@ def _numeric() -> dict[str, frozenset[str]]:
 
 def _as_number(value: Any) -> Any:
     # The parser reads numbers from text, so an entry does too: 12, "12" and 12.0 tokens are 12.
-    if isinstance(value, str):
+    if isinstance(value, str) and "_" not in value:
         try:
             value = float(value) if any(mark in value for mark in ".eE") else int(value)
         except ValueError:

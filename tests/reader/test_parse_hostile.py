@@ -11,6 +11,8 @@ import pytest
 
 from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.figures import StatsOptions
+from llm_logging.handler.spool import process
+from llm_logging.reader.parse import RawFile, has_truths
 from llm_logging.reader.stats import get_stats
 
 AT = "2026-01-15T10:00:00.000000Z"
@@ -138,6 +140,41 @@ BAD_FIELDS = {
     "start": ({"timestamp_start": "yesterday"}, "timestamp_start", 10, 5),
     "amount": ({"cost": {"amount": "a lot"}}, "cost.amount", 10, 5),
     "status": ({"status": "done"}, "status", 10, 5),
+    "boolean tokens that are the total": (
+        {"usage": {"prompt_tokens": True, "completion_tokens": 5, "total_tokens": 6}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "boolean tokens of none": (
+        {
+            "usage": {
+                "prompt_tokens": 7,
+                "completion_tokens": 5,
+                "total_tokens": 12,
+                "cache_read_tokens": False,
+            }
+        },
+        "usage.cache_read_tokens",
+        7,
+        5,
+    ),
+    "boolean attempt": ({"attempt": True}, "attempt", 10, 5),
+    "boolean latency": ({"timings": {"latency_ms": False}}, "timings.latency_ms", 10, 5),
+    "tokens in Python's spelling": (
+        {"usage": {"prompt_tokens": "1_000", "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "amount in Python's spelling": ({"cost": {"amount": "1_000"}}, "cost.amount", 10, 5),
+    "usage that is text": ({"usage": "abc"}, "usage", 0, 0),
+    "usage that is a number": ({"usage": 5}, "usage", 0, 0),
+    "usage that is a list": ({"usage": [1]}, "usage", 0, 0),
+    "timings that are a number": ({"timings": 5}, "timings", 10, 5),
+    "error that is a number": ({"error": 5}, "error", 10, 5),
+    "cost that is a number": ({"cost": 0.5}, "cost", 10, 5),
+    "writer that is text": ({"writer": "me"}, "writer", 10, 5),
 }
 
 
@@ -149,6 +186,42 @@ def test_one_bad_field_costs_a_line_nothing_else(name, tmp_path):
     assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
     assert stats.quality.invalid_fields == {path: 1}
     assert stats.quality.skipped == {}
+    with pytest.raises(FileSystemError, match=rf"1 x {path}"):
+        read(tmp_path, raw(1, **fields) + b"\n", strict=True)
+
+
+@pytest.mark.parametrize("name", BAD_FIELDS)
+def test_a_piece_of_the_cache_counts_bad_fields_too(name, tmp_path):
+    fields, path, prompt, completion = BAD_FIELDS[name]
+    log = tmp_path / "root" / "projects" / "shop" / "logs" / "llm_requests.20260115T103000Z-0001.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(raw(1, **fields) + b"\n" + raw(2) + b"\n")
+    for _ in range(2):
+        stats = get_stats(root=tmp_path / "root", cache_dir=tmp_path / "cache")
+        assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt + 10, completion + 5)
+        assert stats.quality.invalid_fields == {path: 1}
+
+
+def test_an_error_that_is_text_is_its_message(tmp_path):
+    data = raw(1, status="error", error='it said "no"') + b"\n" + raw(2) + b"\n"
+    stats = read(tmp_path, data, where='error.message=it said "no"')
+    assert stats.summary.failed_requests == 1
+    assert stats.quality.invalid_fields == {}
+
+
+def test_numbers_of_a_writer_of_ours_need_no_second_look(tmp_path):
+    import duckdb
+
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(raw(1, writer={"id": process().id, "seq": 1}) + b"\n")
+    with duckdb.connect() as db:
+        rows = "(SELECT 'w' AS writer_id)"
+        assert not has_truths(
+            db, RawFile(tmp_path / "none.jsonl", "none"), f"(SELECT '{process().id}' AS writer_id)"
+        )
+        assert not has_truths(db, RawFile(path, "log"), rows)
+        path.write_bytes(raw(1, usage={"reasoning_tokens": True}) + b"\n")
+        assert has_truths(db, RawFile(path, "log"), rows)
 
 
 NO_TIMES = {
