@@ -42,7 +42,7 @@ _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 class RequestLog(LLMRequestLogEntry):
     """One request as it was logged, all its lines folded.
 
-    An entry of another program may lack `project_id` or `chat_id`.
+    An entry of another program may lack `project_id` or `chat_id`, and one whose times cannot be read has none.
 
     Attributes:
         message: The message of the line that counts.
@@ -52,6 +52,7 @@ class RequestLog(LLMRequestLogEntry):
 
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
     chat_id: Identifier | None = None  # type: ignore[assignment]
+    timestamp_start: UTCTime | None = None  # type: ignore[assignment]
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1
@@ -258,7 +259,8 @@ def to_entry(line: RequestLine) -> RequestLog:
     fields.update({name: text or "unknown" for name, text in identity.items()})
     if moment_of(fields.get("timestamp_start")) is None and line.time is not None:
         fields["timestamp_start"] = line.time
-    ended = "timestamp_end" in fields
+    ended = moment_of(fields.get("timestamp_end")) is not None
+    started = ended or line.time is not None or moment_of(fields.get("timestamp_start")) is not None
     entry, _ = forgive(LLMRequestLogEntry, fields, line.time)
     known: dict[str, Any] = {
         **(dict(entry) if entry is not None else fields),
@@ -267,9 +269,11 @@ def to_entry(line: RequestLine) -> RequestLog:
         "logged_at": line.time,
         "lines": line.count,
     }
+    # What the clock and the latency imply is for writing; a reader says what was logged.
     if not ended:
-        # What the latency implies is for writing; a reader says what was logged.
         known["timestamp_end"] = None
+    if not started:
+        known["timestamp_start"] = None
     return RequestLog.model_construct(**known)
 
 
