@@ -313,6 +313,28 @@ def test_missing_lines_are_gaps_and_pruned_ones_are_none(tmp_path):
     assert not quality.complete
 
 
+LEFT_OUT = {
+    "Pacific/Apia": "2011-12-30",
+    "Pacific/Kwajalein": "1993-08-21",
+    "Pacific/Kiritimati": "1994-12-31",
+}
+
+
+@pytest.mark.parametrize("zone", LEFT_OUT)
+def test_a_day_that_a_zone_left_out_is_empty_and_no_bucket(tmp_path, zone):
+    put(tmp_path, [entry(0)])
+    day = date.fromisoformat(LEFT_OUT[zone])
+    before, after = day - timedelta(days=1), day + timedelta(days=1)
+    gone = ask(tmp_path, from_date=day, to_date=day, time_zone=zone, group_by="day", fill_gaps=True)
+    assert gone.period.start == gone.period.end
+    assert gone.breakdown == []
+    assert ask(tmp_path, from_date=before, to_date=before, time_zone=zone).period.end == gone.period.start
+    assert ask(tmp_path, from_date=after, time_zone=zone).period.start == gone.period.end
+    around = ask(tmp_path, from_date=before, to_date=after, time_zone=zone, group_by="day", fill_gaps=True)
+    assert [row.group["day"] for row in around.breakdown] == [str(before), str(after)]
+    assert around.period.end - around.period.start == timedelta(days=2)
+
+
 @pytest.mark.parametrize("cache", [True, False])
 def test_empty_text_names_neither_a_response_nor_a_call(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("LLM_LOGGING_CACHE", str(tmp_path / "cache"))
