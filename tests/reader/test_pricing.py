@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import uuid
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import genai_prices
 import pytest
@@ -13,6 +15,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from llm_logging.errors import ConfigurationError
 from llm_logging.figures import StatsOptions
+from llm_logging.reader.overrides import read_overrides
 from llm_logging.reader.stats import get_stats
 
 FIRST = datetime(2024, 6, 1, tzinfo=UTC)
@@ -203,3 +206,42 @@ def test_a_wrong_file_of_rates_says_what_is_wrong(text, says, tmp_path):
     (tmp_path / "log.jsonl").touch()
     with pytest.raises(ConfigurationError, match=says):
         price_one(tmp_path, "")
+
+
+WRONG = {
+    "tiers = 5": "tiers: expected a list of tables, got 5",
+    'tiers = ["x"]': "tiers: expected a list of tables, got",
+    "from = 2026-02-01\nuntil = 2026-01-01": "until: expected a day after 2026-02-01, from which it holds, got 2026-01-01",
+    "from = 2026-02-01\nuntil = 2026-02-01": "until: expected a day after 2026-02-01",
+    'from = "garbage"': "from: expected a date such as 2026-01-01, got 'garbage'",
+    'until = "0001-01-01T00:00:00+05:00"': "until: expected a date such as 2026-01-01, got '0001",
+    'request = "1e36"': "request: expected 0 to 1,000,000 dollars with at most 18 decimals, got '1e36'",
+    'cache_read = "1000000.01"': "cache_read: expected 0 to 1,000,000 dollars",
+    'cache_read = "1e6"\nrequest = "1e-18"': "expected rates of 20 digits at most",
+}
+
+
+@pytest.mark.parametrize("lines", WRONG)
+def test_a_rate_that_cannot_be_meant_is_refused_by_its_name(tmp_path, lines):
+    path = tmp_path / "prices.toml"
+    path.write_text(f'[[rates]]\nmodel = "m"\ninput = "1"\noutput = "1"\n{lines}\n')
+    with pytest.raises(ConfigurationError, match=re.escape(WRONG[lines])):
+        read_overrides(path)
+
+
+@pytest.mark.parametrize("rate", ["1000000", "99.999999999999999999"])
+def test_the_dearest_rates_and_most_tokens_are_counted_exactly(tmp_path, rate):
+    prices = tmp_path / "prices.toml"
+    prices.write_text(f'[[rates]]\nmodel = "m"\ninput = "{rate}"\noutput = "{rate}"\n')
+    log = tmp_path / "log.jsonl"
+    usage = {"prompt_tokens": 2**53, "completion_tokens": 2**53, "total_tokens": 2**54}
+    lines = [
+        {"event_type": "llm_request", "id": str(uuid.UUID(int=n)), "model": "m", "status": "success", "usage": usage,
+         "timestamp_start": "2026-01-15T10:00:00Z"}
+        for n in range(5)
+    ]  # fmt: skip
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stats = get_stats(files=log, cache=False, prices=prices)
+    with localcontext() as context:
+        context.prec = 60
+        assert Decimal(stats.summary.estimated_cost) == Decimal(rate) * 10 * 2**53 / 10**6
