@@ -250,7 +250,8 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
     values["average_latency_ms"] = values["latency_ms"].mean or 0.0
     values["error_codes"] = {key: int(count) for key, count in row["error_codes"].items()}
     values["http_statuses"] = {str(key): int(count) for key, count in row["http_statuses"].items()}
-    nothing = None if values["unpriced_requests"] else Decimal(0)
+    # Nothing was spent only where nothing is known to have been spent in some other way.
+    nothing = None if values["unpriced_requests"] or row["other_costs"] else Decimal(0)
     priced = values["priced_requests"] > 0
     estimated = amount_of(row["estimated_cost"], scale) if priced else None
     reported = row["reported_cost"]

@@ -55,6 +55,8 @@ ALIASES: Final = {
     "error": "error.code",
 }
 
+# Text that tells amounts apart, so that what is empty is none, and spaces around it say nothing.
+_CODES: Final = frozenset({"cost.currency"})
 _LARGEST_AMOUNT: Final = 10**9
 
 # What a calendar holds, and Python's `datetime`; the database reads times of 290,000 years before and after, and infinity.
@@ -67,7 +69,7 @@ class Column:
 
     Attributes:
         path: Its place in the line, `usage.prompt_tokens`.
-        kind: `text`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
+        kind: `text`, `code`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
         least: The least a count may be.
         most: The most a count may be.
         origin: The place in the line that a key is made from.
@@ -131,7 +133,8 @@ class Column:
             return f"{value} < 0 OR NOT isfinite({value})"
         if self.kind == "time":
             return odd_time(value)
-        return f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL" if self.kind == "amount" else None
+        unread = f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL"
+        return unread if self.kind in {"amount", "code"} else None
 
     def read(self, text: str) -> str:
         """Return SQL that reads the kind from text; NULL where the text is not one."""
@@ -152,6 +155,8 @@ class Column:
                 return f"TRY_CAST({text} AS BOOLEAN)"
             case "list":
                 return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
+            case "code":
+                return f"nullif(trim({text}), '')"
             case "key":
                 # Empty text names nothing, so no two requests share it.
                 return f"CASE WHEN {text} <> '' THEN hash({text}) END"
@@ -229,7 +234,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
             found.append(Column(path, "list" if origin is list else "json"))
         else:
             known = {float: "ms", Decimal: "amount", bool: "bool"}
-            found.append(Column(path, known.get(kind, "text")))
+            found.append(Column(path, "code" if path in _CODES else known.get(kind, "text")))
     return found
 
 

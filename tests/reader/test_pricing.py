@@ -182,6 +182,34 @@ def test_what_the_provider_reported_goes_before_any_list(tmp_path):
     assert stats.models["mystery"].estimated_cost is None
 
 
+def test_what_was_reported_in_other_currencies_only_is_no_zero_in_this_one(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at, usage = datetime(2026, 1, 1, tzinfo=UTC), {"prompt_tokens": 10, "completion_tokens": 1}
+    foreign = line(1, "openai", "gpt-4o", None, usage, at, cost={"amount": "1.5", "currency": "EUR"})
+    figures = price_one(tmp_path, foreign).summary
+    assert figures.other_costs == {"EUR": "1.5"}
+    assert (figures.total_cost, figures.estimated_cost, figures.reported_cost) == (None, None, None)
+    assert figures.cache_savings is None
+    reported = line(2, "openai", "gpt-4o", None, usage, at, cost={"amount": "2"})
+    figures = price_one(tmp_path, foreign, reported).summary
+    assert (figures.total_cost, figures.reported_cost, figures.other_costs) == ("2", "2", {"EUR": "1.5"})
+
+
+def test_a_currency_is_told_by_its_letters(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at, usage = datetime(2026, 1, 1, tzinfo=UTC), {"prompt_tokens": 10, "completion_tokens": 1}
+    stats = price_one(
+        tmp_path,
+        *(
+            line(number, "openai", "gpt-4o", None, usage, at, cost={"amount": "1", "currency": currency})
+            for number, currency in enumerate(["EUR", " eur", "eur ", "", "  ", None])
+        ),
+    )
+    assert stats.summary.other_costs == {"EUR": "3"}
+    assert stats.summary.reported_cost == "3"
+    assert stats.quality.invalid_fields == {"cost.currency": 2}
+
+
 def test_the_response_model_is_what_is_priced(tmp_path):
     (tmp_path / "prices.toml").write_text(TOML)
     at = datetime(2026, 1, 1, tzinfo=UTC)
