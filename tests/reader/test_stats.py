@@ -12,6 +12,7 @@ import threading
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,20 @@ def test_missing_lines_are_gaps_and_pruned_ones_are_none(tmp_path):
     assert [(gap.first, gap.last) for gap in quality.gaps] == [(8, 8), (11, 12)]
     assert (quality.missing_lines, quality.pruned_lines, quality.unclosed_writers) == (3, 5, 0)
     assert not quality.complete
+
+
+@pytest.mark.parametrize("latencies", [[1e308, 1.7e308], [sys.float_info.max] * 7, [1.7e308, 1.0, 1e308]])
+def test_the_mean_of_the_longest_durations_is_finite(tmp_path, latencies):
+    put(tmp_path, [entry(n, timings={"latency_ms": ms}) for n, ms in enumerate(latencies)])
+    found = ask(tmp_path).summary
+    exact = sum(map(Fraction, latencies)) / len(latencies)
+    assert found.latency_ms.mean == found.average_latency_ms == pytest.approx(float(exact), rel=1e-15)
+
+
+def test_a_speed_beyond_all_numbers_is_none(tmp_path):
+    put(tmp_path, [entry(0, timings={"latency_ms": 5e-324}), entry(1, timings={"latency_ms": 1000.0})])
+    speed = ask(tmp_path).summary.tokens_per_second
+    assert (speed.n, speed.mean, speed.max) == (1, 5.0, 5.0)
 
 
 LEFT_OUT = {
