@@ -147,7 +147,9 @@ def cost(figures: Figures) -> str:
     mark = "≥" if figures.unpriced_requests else "~" if figures.priced_requests else ""
     nothing = not figures.priced_requests and not figures.reported_requests
     parts = []
-    if not (nothing and (figures.unpriced_requests or figures.other_costs)):
+    if figures.total_cost is not None and not (
+        nothing and (figures.unpriced_requests or figures.other_costs)
+    ):
         parts.append(money(figures.total_cost, figures.currency, mark=mark))
     parts += [money(amount, currency) for currency, amount in figures.other_costs.items()]
     return " + ".join(parts) or DASH

@@ -107,9 +107,10 @@ def _tokens(entry: RequestLog) -> str:
 
 def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: bool = False) -> list[Column]:
     """Return the columns of a list of requests."""
-    times = [show_time(entry.timestamp_start.astimezone(tz), "full") for entry in entries]
+    starts = [entry.timestamp_start for entry in entries]
+    times = [show_time(at.astimezone(tz), "full") if at is not None else DASH for at in starts]
     return [
-        Column("started", times, [text[5:19] for text in times], left=True, style="dim"),
+        Column("started", times, [text[5:19] or text for text in times], left=True, style="dim"),
         Column("id", [safe(e.id) if whole_ids else safe(e.id)[-12:] for e in entries], rank=2, left=True),
         Column("project", [safe(e.project_id or DASH) for e in entries], rank=5, left=True),
         Column("chat", [safe(e.chat_id or DASH) for e in entries], rank=6, left=True),

@@ -11,6 +11,7 @@ Percentiles cannot be summed: they are asked of the requests, see `spread`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,6 +70,8 @@ _VALUES: Final = tuple(dict.fromkeys(measure.value for measure in MEASURES))
 # Durations are summed in millionths of a microsecond; the few that are too long for that are summed as they are.
 _UNIT: Final = "1e9"
 _LONG: Final = "9e9"
+# A power of two: dividing by it rounds nothing, and a sum of the longest there can be stays finite.
+_FAR: Final = 2.0**64
 
 # Which rows of `base` each count is the sum of.
 COUNTS: Final = {
@@ -119,7 +122,7 @@ def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mappin
         parts += [
             f"count({name}) AS {name}_n",
             f"sum((CASE WHEN {name} < {_LONG} THEN {name} * {_UNIT} END)::BIGINT) AS {name}_sum",
-            f"sum({name}) FILTER (WHERE {name} >= {_LONG}) AS {name}_long",
+            f"sum({name} / {_FAR!r}::DOUBLE) FILTER (WHERE {name} >= {_LONG}) AS {name}_long",
             f"min({name}) AS {name}_min",
             f"max({name}) AS {name}_max",
         ]
@@ -228,8 +231,12 @@ def _spread(row: Mapping[str, Any], name: str) -> Percentiles:
     if not count:
         return Percentiles()
     quantiles = dict(zip(PERCENTILES, row[f"{name}_q"], strict=True))
-    mean = ((row[f"{name}_sum"] or 0.0) + (row[f"{name}_long"] or 0.0)) / count
-    return Percentiles(n=count, mean=mean, min=row[f"{name}_min"], max=row[f"{name}_max"], **quantiles)
+    most = row[f"{name}_max"]
+    far = row[f"{name}_long"] or 0.0
+    mean = ((row[f"{name}_sum"] or 0.0) + far * _FAR) / count
+    if math.isinf(mean):
+        mean = min(far / count * _FAR, most)
+    return Percentiles(n=count, mean=mean, min=row[f"{name}_min"], max=most, **quantiles)
 
 
 def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
@@ -250,7 +257,8 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
     values["average_latency_ms"] = values["latency_ms"].mean or 0.0
     values["error_codes"] = {key: int(count) for key, count in row["error_codes"].items()}
     values["http_statuses"] = {str(key): int(count) for key, count in row["http_statuses"].items()}
-    nothing = None if values["unpriced_requests"] else Decimal(0)
+    # Nothing was spent only where nothing is known to have been spent in some other way.
+    nothing = None if values["unpriced_requests"] or row["other_costs"] else Decimal(0)
     priced = values["priced_requests"] > 0
     estimated = amount_of(row["estimated_cost"], scale) if priced else None
     reported = row["reported_cost"]

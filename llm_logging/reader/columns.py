@@ -21,7 +21,17 @@ from pydantic import BaseModel
 
 from ..schema import LLMRequestLogEntry
 
-__all__ = ["ALIASES", "Column", "columns", "find_column", "held_columns", "raw_struct", "readable"]
+__all__ = [
+    "ALIASES",
+    "Column",
+    "columns",
+    "find_column",
+    "held_columns",
+    "odd_time",
+    "raw_struct",
+    "readable",
+    "utc_time",
+]
 
 # What a segment's cache does not hold: long, or of another value in every line, and no figure needs it.
 NOT_HELD: Final = frozenset(
@@ -45,7 +55,12 @@ ALIASES: Final = {
     "error": "error.code",
 }
 
+# Text that tells amounts apart, so that what is empty is none, and spaces around it say nothing.
+_CODES: Final = frozenset({"cost.currency"})
 _LARGEST_AMOUNT: Final = 10**9
+
+# What a calendar holds, and Python's `datetime`; the database reads times of 290,000 years before and after, and infinity.
+_CALENDAR: Final = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,7 @@ class Column:
 
     Attributes:
         path: Its place in the line, `usage.prompt_tokens`.
-        kind: `text`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
+        kind: `text`, `code`, `count`, `ms`, `time`, `amount`, `bool`, `list`, `json`, `attribute` or `key`.
         least: The least a count may be.
         most: The most a count may be.
         origin: The place in the line that a key is made from.
@@ -116,11 +131,15 @@ class Column:
             return f"{value} < {self.least} OR {value} > {self.most} OR {value} <> floor({value})"
         if self.kind == "ms":
             return f"{value} < 0 OR NOT isfinite({value})"
-        return f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL" if self.kind == "amount" else None
+        if self.kind == "time":
+            return odd_time(value)
+        unread = f"{value} IS NOT NULL AND ({self.read(value)}) IS NULL"
+        return unread if self.kind in {"amount", "code"} else None
 
     def read(self, text: str) -> str:
         """Return SQL that reads the kind from text; NULL where the text is not one."""
-        number = f"TRY_CAST({text} AS DOUBLE)"
+        # The database would read 1_000 as a thousand.
+        number = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DOUBLE) END"
         match self.kind:
             case "count":
                 fits = f"{number} BETWEEN {self.least} AND {self.most} AND floor({number}) = {number}"
@@ -130,14 +149,17 @@ class Column:
             case "time":
                 return utc_time(text)
             case "amount":
-                amount = f"TRY_CAST({text} AS DECIMAL(38, 24))"
+                amount = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DECIMAL(38, 24)) END"
                 return f"CASE WHEN abs({amount}) <= {_LARGEST_AMOUNT} THEN {amount} END"
             case "bool":
                 return f"TRY_CAST({text} AS BOOLEAN)"
             case "list":
                 return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
+            case "code":
+                return f"nullif(trim({text}), '')"
             case "key":
-                return f"CASE WHEN {text} IS NOT NULL THEN hash({text}) END"
+                # Empty text names nothing, so no two requests share it.
+                return f"CASE WHEN {text} <> '' THEN hash({text}) END"
             case _:
                 return text
 
@@ -150,12 +172,22 @@ def readable(text: str) -> str:
 def utc_time(text: str) -> str:
     """Return SQL that reads ISO 8601 text as UTC, a naive time as UTC; NULL where it is not one.
 
-    A plain cast to TIMESTAMP is faster but drops an offset, so it serves only what ends in `Z`.
+    A plain cast to TIMESTAMP is faster but drops an offset, so it serves only what ends in `Z`. Words that the database
+    takes for a time, such as `epoch`, are none.
     """
-    return (
+    first, last = (f"TIMESTAMP '{edge}'" for edge in _CALENDAR)
+    moment = (
         f"CASE WHEN suffix({text}, 'Z') THEN TRY_CAST({text} AS TIMESTAMP) "
         f"ELSE TRY_CAST({text} AS TIMESTAMPTZ)::TIMESTAMP END"
     )
+    digit = f"ltrim({text}) >= '0' AND ltrim({text}) < ':'"
+    return f"CASE WHEN {digit} AND {moment} BETWEEN {first} AND {last} THEN {moment} END"
+
+
+def odd_time(moment: str) -> str:
+    """Return SQL that says that a time read as `native_type` is none, or may be a word: one of 1970 is looked at again."""
+    first, last = (f"TIMESTAMPTZ '{edge}+00'" for edge in _CALENDAR)
+    return f"{moment} < {first} OR {moment} > {last} OR {moment} = TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 
 
 def _unwrap(annotation: Any) -> tuple[Any, list[Any]]:
@@ -202,7 +234,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
             found.append(Column(path, "list" if origin is list else "json"))
         else:
             known = {float: "ms", Decimal: "amount", bool: "bool"}
-            found.append(Column(path, known.get(kind, "text")))
+            found.append(Column(path, "code" if path in _CODES else known.get(kind, "text")))
     return found
 
 

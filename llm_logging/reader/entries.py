@@ -233,7 +233,8 @@ def _add_twins(
     for (key,) in doubled:
         if key in lines:
             wanted[_call_of(fold_request(lines[key]))] = key
-    responses = {str(call[2]) for call in wanted}
+    # Empty text names no response; see `columns`.
+    responses = {str(call[2]) for call in wanted if call[2] not in (None, "")}
     if not responses:
         return
     strangers: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)

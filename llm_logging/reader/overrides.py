@@ -6,7 +6,7 @@
     from = 2026-01-01              # optional: the first day, UTC
     until = 2026-07-01             # optional: the first day that no longer counts
     service_tier = "flex"          # optional
-    input = "2.50"                 # dollars a million tokens; text keeps it exact, numbers are read as decimals
+    input = "2.50"                 # dollars a million tokens, 1,000,000 at most; text keeps it exact, numbers are read as decimals
     output = "10"
     cache_read = "1.25"            # what is not stated costs what `input` or `output` does
     cache_write = "3.125"
@@ -41,6 +41,9 @@ RATES: Final = (
     "input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "reasoning",
     "request",
 )  # fmt: skip
+# A dollar a token. Costs are whole numbers of a small unit, of 38 digits, and those of tokens may have 16.
+_DEAREST: Final = 1_000_000
+_DIGITS: Final = 20
 _MATCHING: Final = ("provider", "model", "from", "until", "service_tier", "tiers")
 
 
@@ -109,7 +112,21 @@ def read_overrides(path: Path) -> list[Override]:
     entries = content.get("rates")
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ConfigurationError(f"{path}: expected [[rates]] entries, got {sorted(content)}")
-    return [_entry(entry, f"{path}: rates[{number}]") for number, entry in enumerate(entries)]
+    read = [_entry(entry, f"{path}: rates[{number}]") for number, entry in enumerate(entries)]
+    rates = [rate for one in read for _, step in one.steps for rate in step.values()]
+    finest = min((rate.normalize() for rate in rates), key=_exponent, default=Decimal(0))
+    if max(rates, default=Decimal(0)).adjusted() - _exponent(finest) >= _DIGITS:
+        raise ConfigurationError(
+            f"{path}: expected rates of {_DIGITS} digits at most, from the first of the dearest, {max(rates)}, to the "
+            f"last of the finest, {finest:f}"
+        )
+    return read
+
+
+def _exponent(rate: Decimal) -> int:
+    exponent = rate.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent
 
 
 def _entry(entry: Mapping[str, Any], where: str) -> Override:
@@ -127,17 +144,25 @@ def _entry(entry: Mapping[str, Any], where: str) -> Override:
     if "input" not in first or "output" not in first:
         raise ConfigurationError(f"{where}: expected input and output, got {sorted(first)}")
     steps: list[tuple[int, Mapping[str, Decimal]]] = [(-1, first)]
-    for number, tier in enumerate(entry.get("tiers", ())):
-        over = tier.get("over") if isinstance(tier, Mapping) else None
+    tiers = entry.get("tiers", [])
+    if not isinstance(tiers, list) or not all(isinstance(tier, Mapping) for tier in tiers):
+        raise ConfigurationError(f"{where}.tiers: expected a list of tables, got {tiers!r}")
+    for number, tier in enumerate(tiers):
+        over = tier.get("over")
         place = f"{where}.tiers[{number}]"
         if type(over) is not int or over <= steps[-1][0]:
             raise ConfigurationError(f"{place}.over: expected more tokens than the tier before, got {over!r}")
         steps.append((over, {**first, **_rates({k: v for k, v in tier.items() if k != "over"}, place)}))
+    since, until = _day(entry.get("from"), f"{where}.from"), _day(entry.get("until"), f"{where}.until")
+    if since is not None and until is not None and since >= until:
+        raise ConfigurationError(
+            f"{where}.until: expected a day after {entry['from']}, from which it holds, got {entry['until']}"
+        )
     return Override(
         provider=entry.get("provider"),
         model=entry["model"],
-        since=_day(entry.get("from"), f"{where}.from"),
-        until=_day(entry.get("until"), f"{where}.until"),
+        since=since,
+        until=until,
         service_tier=entry.get("service_tier"),
         steps=tuple(steps),
     )
@@ -153,9 +178,10 @@ def _rates(entry: Mapping[str, Any], where: str) -> dict[str, Decimal]:
         except (InvalidOperation, TypeError, ValueError):
             rate = Decimal("nan")
         exponent = rate.as_tuple().exponent
-        if name not in RATES or not isinstance(exponent, int) or rate < 0 or exponent < -18:
+        fits = isinstance(exponent, int) and 0 <= rate <= _DEAREST and exponent >= -18
+        if name not in RATES or not fits:
             raise ConfigurationError(
-                f"{where}.{name}: expected dollars of 0 or more with at most 18 decimals, got {value!r}"
+                f"{where}.{name}: expected 0 to {_DEAREST:,} dollars with at most 18 decimals, got {value!r}"
             )
         found[name] = rate
     return found
@@ -164,13 +190,18 @@ def _rates(entry: Mapping[str, Any], where: str) -> dict[str, Decimal]:
 def _day(value: Any, where: str) -> datetime | None:
     if value is None:
         return None
+    day = value
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            day = datetime.fromisoformat(value)
         except ValueError:
-            value = None
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+            day = None
+    try:
+        if isinstance(day, datetime):
+            return day.replace(tzinfo=UTC) if day.tzinfo is None else day.astimezone(UTC)
+        if isinstance(day, date):
+            return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    except OverflowError:
+        # In UTC it is before the year 1 or after 9999.
+        pass
     raise ConfigurationError(f"{where}: expected a date such as 2026-01-01, got {value!r}")

@@ -2,7 +2,7 @@
 
 Two ways. The fast one reads values as what they are to be and gives up on the first that is not, so a file that it
 reads holds nothing wrong: DuckDB tells a wrong type then, and what it would bend without a word (7.9 tokens become 8,
-true becomes 1) is looked for. A file on which it gives up is read as text, value by value; and if some of its lines are
+true becomes 1) is looked for, the latter in lines that are not from a writer of ours. A file on which it gives up is read as text, value by value; and if some of its lines are
 not even JSON, line by line (`salvage`).
 
 Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from ..files.unpacking import open_gzip, open_zstd
-from .columns import Column, held_columns, raw_struct, readable, utc_time
+from .columns import Column, held_columns, odd_time, raw_struct, readable, utc_time
 from .engine import quoted
 from .salvage import STATUSES, salvage_lines
 
@@ -34,6 +34,7 @@ __all__ = [
     "Parsed",
     "RawFile",
     "clean_rows",
+    "has_truths",
     "line_columns",
     "mark",
     "open_lines",
@@ -43,6 +44,10 @@ __all__ = [
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
+# How long the ids are that our writers give themselves.
+_WRITER_ID: Final = 16
+# Groups that may be a text, which is then this part of them.
+_TEXT_MEANS: Final = {"error": "message"}
 
 # A name that no entry has.
 _MARK: Final = "llm_logging_mark"
@@ -96,9 +101,8 @@ def line_columns(extra: Sequence[Column] = ()) -> list[str]:
     return ["key", "line_time", "writer_id", "seq", "bad", *held]
 
 
-def _read_json(
-    extra: Sequence[Column], compression: str | None, *, native: bool, more: Mapping[str, str] | None = None
-) -> str:
+def _paths(extra: Sequence[Column]) -> dict[str, str]:
+    """Return the types as which the parts of a line are read natively, by path."""
     fixed = {
         "timestamp": "TIMESTAMPTZ", "event_type": "VARCHAR", "writer.id": "VARCHAR", "writer.seq": "BIGINT", "id": "UUID",
         "usage.total_tokens": "DOUBLE",
@@ -109,17 +113,70 @@ def _read_json(
         **{c.origin or c.path: c.native_type for c in wanted},
         **fixed,
     }
-    types |= more or {}
-    if not native:
-        types = dict.fromkeys(types, "VARCHAR")
     if any(column.kind == "attribute" for column in extra):
         types["attributes"] = "JSON"
-    listed = ", ".join(f"'{name}': '{kind}'" for name, kind in raw_struct(types).items())
+    return types
+
+
+def _lines_of(types: Mapping[str, str], compression: str | None, *, strict: bool) -> str:
+    listed = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
     unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[compression]
     return (
-        f"read_json(?, format='newline_delimited', columns={{{listed}}}, ignore_errors={not native}, "
+        f"read_json(?, format='newline_delimited', columns={{{listed}}}, ignore_errors={not strict}, "
         f"compression='{unpack}')"
     )
+
+
+def _native_lines(
+    extra: Sequence[Column], compression: str | None, more: Mapping[str, str] | None = None
+) -> str:
+    """Return SQL of lines whose parts have their types; a wrong one is an error."""
+    return _lines_of({**raw_struct(_paths(extra)), **(more or {})}, compression, strict=True)
+
+
+def _groups(extra: Sequence[Column]) -> dict[str, list[str]]:
+    """Return the parts of each group of fields: of `usage`, `timings` ..."""
+    groups: dict[str, list[str]] = {}
+    for path in _paths(extra):
+        head, dot, part = path.partition(".")
+        if dot:
+            groups.setdefault(head, []).append(part)
+    return groups
+
+
+def _text_lines(extra: Sequence[Column], compression: str | None) -> str:
+    """Return SQL of lines whose parts are text; a group of fields is there as a whole too, for it may be none."""
+    groups = _groups(extra)
+    types = {
+        path.partition(".")[0]: "JSON" if "." in path or path == "attributes" else "VARCHAR"
+        for path in _paths(extra)
+    }
+    parts = []
+    for name, members in groups.items():
+        shape = ", ".join(f'"{member}": "VARCHAR"' for member in members)
+        value = f'"{name}"'
+        if name in _TEXT_MEANS:
+            head = f"""'{{"{_TEXT_MEANS[name]}":'"""
+            value = f"CASE WHEN {_is_text(value)} THEN {head} || {value} || '}}' ELSE {value} END"
+        parts += [f"from_json({value}, '{{{shape}}}') AS \"{name}\"", f'"{name}" AS "{_whole(name)}"']
+    names = ", ".join(f'"{name}"' for name in groups)
+    lines = _lines_of(types, compression, strict=False)
+    return f"(SELECT * EXCLUDE ({names}), {', '.join(parts)} FROM {lines})"
+
+
+def _whole(group: str) -> str:
+    return f"{group} as a whole"
+
+
+def _is_text(json: str) -> str:
+    return f"""left({json}, 1) = '"'"""
+
+
+def _usable_group(name: str) -> str:
+    """Return SQL that says of a group that is there whether its parts, or what stands for one, can be read."""
+    whole = f'raw."{_whole(name)}"'
+    usable = f"left({whole}, 1) = '{{'"
+    return f"{usable} OR {_is_text(whole)}" if name in _TEXT_MEANS else usable
 
 
 def _attribute(column: Column) -> str:
@@ -177,12 +234,15 @@ def _native_odd(extra: Sequence[Column]) -> str:
     total = f"coalesce({prompt} + {completion}, {prompt}, {completion})"
     conditions = [condition for condition in misfits if condition is not None]
     conditions += [f"{total} IS DISTINCT FROM raw.usage.total_tokens", "raw.timestamp_start IS NULL"]
+    conditions.append(odd_time("raw.timestamp"))
     return " OR ".join(f"({condition})" for condition in conditions)
 
 
 def _misfits(extra: Sequence[Column]) -> dict[str, str]:
     """Return for each field that can be wrong the SQL that says it is there and unusable."""
-    return {
+    stamp = f"raw.timestamp IS NOT NULL AND ({utc_time('raw.timestamp')}) IS NULL"
+    groups = {name: f"NOT ({_usable_group(name)})" for name in _groups(extra)}
+    return {"timestamp": stamp, **groups} | {
         column.path: f"{column.source} IS NOT NULL AND ({column.read(column.source)}) IS NULL"
         for column in (*held_columns(), *extra)
         if column.kind not in {"text", "json", "attribute", "key"}
@@ -212,7 +272,7 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
 
     try:
         found = _load_native(db, raw, table, extra)
-        if not found.odd:
+        if not found.odd and not has_truths(db, raw, table, extra):
             return Parsed(lines=found.lines, others=found.others)
     except duckdb.Error:
         # Something in the file is not what it is to be, or its compression is damaged.
@@ -243,7 +303,7 @@ class _Loaded:
 def _load_native(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> _Loaded:
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)} "
-        f"FROM {_read_json(extra, raw.compression, native=True)} AS raw",
+        f"FROM {_native_lines(extra, raw.compression)} AS raw",
         [str(raw.path)],
     )
     return _tally(db, table)
@@ -267,7 +327,7 @@ def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence
     Raises:
         duckdb.Error: Somewhere something is not what it is to be.
     """
-    lines = _read_json(extra, None, native=True, more={_MARK: "BIGINT"})
+    lines = _native_lines(extra, None, {_MARK: "BIGINT"})
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)}, raw.{_MARK} AS mark FROM {lines} AS raw",
         [str(path)],
@@ -290,8 +350,32 @@ def clean_rows(raw: RawFile) -> str:
     values = _native_values(())
     usable = f"{_kind()} = 1 AND NOT coalesce({_native_odd(())}, false)"
     values["key"] = f"CASE WHEN {usable} THEN {values['key']} END"
-    lines = _read_json((), raw.compression, native=True).replace("?", quoted(raw.path), 1)
+    lines = _native_lines((), raw.compression).replace("?", quoted(raw.path), 1)
     return f"SELECT {_select_list(values)} FROM {lines} AS raw"
+
+
+def has_truths(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Column] = ()) -> bool:
+    """Say whether a file that was read natively has a true or false in place of a number, which reads as 1 or 0.
+
+    Only text tells them apart, and making text of every number takes a tenth of the time. Our own writers refuse them, so
+    a file is looked at again where some line names no writer of ours.
+
+    Args:
+        db: Where the rows are.
+        raw: The file.
+        rows: The table or query of its rows.
+        extra: Columns beside the held ones.
+    """
+    strange = f"SELECT 1 FROM {rows} WHERE coalesce(strlen(writer_id), 0) <> {_WRITER_ID} LIMIT 1"
+    if db.execute(strange).fetchone() is None:
+        return False
+    numbers = [column for column in (*held_columns(), *extra) if column.kind in {"count", "ms"}]
+    lines = _lines_of(raw_struct({one.path: "VARCHAR" for one in numbers}), raw.compression, strict=False)
+    truths = " OR ".join(f"{column.source} IN ('true', 'false')" for column in numbers)
+    return (
+        db.execute(f"SELECT 1 FROM {lines} AS raw WHERE {truths} LIMIT 1", [str(raw.path)]).fetchone()
+        is not None
+    )
 
 
 def _select_list(values: Mapping[str, str]) -> str:
@@ -303,7 +387,7 @@ def _load(
 ) -> _Loaded:
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_kind()} AS kind, {_projection(extra)} "
-        f"FROM {_read_json(extra, compression, native=False)} AS raw",
+        f"FROM {_text_lines(extra, compression)} AS raw",
         [str(path)],
     )
     return _tally(db, table)
@@ -324,7 +408,7 @@ def _invalid(
     misfits = _misfits(extra)
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in misfits.values())
     row = db.execute(
-        f"SELECT {counts} FROM {_read_json(extra, compression, native=False)} AS raw WHERE {_kind()} = 1",
+        f"SELECT {counts} FROM {_text_lines(extra, compression)} AS raw WHERE {_kind()} = 1",
         [str(path)],
     ).fetchone()
     return {name: count for name, count in zip(misfits, row or (), strict=True) if count}

@@ -104,7 +104,10 @@ def _aware(value: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first moment of a day, also where a clock change skips its midnight."""
+    """Return the first moment of a day, also where a clock change skips its midnight.
+
+    Of a day that a zone left out, for it moved across the date line, that is the first moment of the next.
+    """
     naive = datetime(day.year, day.month, day.day, tzinfo=zone)
     moment = naive.astimezone(UTC)
     if moment.astimezone(zone).date() == day and moment.astimezone(zone).time() == naive.time():
@@ -115,8 +118,17 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return next(
         at
         for at in (offset.since for offset in zone_offsets(zone, before, after))
-        if at is not None and at.astimezone(zone).date() == day
+        if at is not None and at.astimezone(zone).date() >= day
     )
+
+
+def _is_left_out(day: date, zone: ZoneInfo) -> bool:
+    """Say whether a zone has no moment of a day."""
+    try:
+        return _midnight(day, zone).astimezone(zone).date() != day
+    except OverflowError:
+        # At either end of the calendar.
+        return False
 
 
 def _days(text: str, kind: str | None, today: date) -> tuple[date, date]:
@@ -214,7 +226,8 @@ def buckets_between(unit: str, first: datetime, last: datetime, zone: ZoneInfo) 
     elif unit == "month":
         bucket = bucket.replace(day=1)
     while bucket <= last_bucket:
-        yield bucket
+        if unit != "day" or not _is_left_out(bucket, zone):
+            yield bucket
         try:
             bucket = (bucket + timedelta(days=32)).replace(day=1) if unit == "month" else bucket + step
         except OverflowError:

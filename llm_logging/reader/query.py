@@ -190,6 +190,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
     prompt, completion = "usage_prompt_tokens", "usage_completion_tokens"
     latency, first_token = "timings_latency_ms", "timings_time_to_first_token_ms"
     streamed = f"{latency} - coalesce({first_token}, 0)"
+    speed = f"{completion} * 1000.0 / ({streamed})"
     tokens = ", ".join(
         f"coalesce(usage_{name}, 0) AS {name}"
         for name in (
@@ -209,7 +210,7 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
             {prompt} IS NOT NULL OR {completion} IS NOT NULL AS has_usage, usage_source, {tokens},
             {prompt} IS NULL AS no_prompt, {completion} IS NULL AS no_completion,
             {latency} AS latency, {first_token} AS first_token,
-            CASE WHEN {streamed} > 0 THEN {completion} * 1000.0 / ({streamed}) END AS speed,
+            CASE WHEN {streamed} > 0 AND isfinite({speed}) THEN {speed} END AS speed,
             cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
         FROM {source} WHERE {where}
         """

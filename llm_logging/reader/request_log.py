@@ -42,7 +42,7 @@ _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 class RequestLog(LLMRequestLogEntry):
     """One request as it was logged, all its lines folded.
 
-    An entry of another program may lack `project_id` or `chat_id`.
+    An entry of another program may lack `project_id` or `chat_id`, and one whose times cannot be read has none.
 
     Attributes:
         message: The message of the line that counts.
@@ -52,6 +52,7 @@ class RequestLog(LLMRequestLogEntry):
 
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
     chat_id: Identifier | None = None  # type: ignore[assignment]
+    timestamp_start: UTCTime | None = None  # type: ignore[assignment]
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1
@@ -179,9 +180,9 @@ def moment_of(value: Any) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def fold_request(lines: Sequence[RequestLine]) -> RequestLine:
@@ -230,7 +231,7 @@ def _numeric() -> dict[str, frozenset[str]]:
 
 def _as_number(value: Any) -> Any:
     # The parser reads numbers from text, so an entry does too: 12, "12" and 12.0 tokens are 12.
-    if isinstance(value, str):
+    if isinstance(value, str) and "_" not in value:
         try:
             value = float(value) if any(mark in value for mark in ".eE") else int(value)
         except ValueError:
@@ -258,7 +259,8 @@ def to_entry(line: RequestLine) -> RequestLog:
     fields.update({name: text or "unknown" for name, text in identity.items()})
     if moment_of(fields.get("timestamp_start")) is None and line.time is not None:
         fields["timestamp_start"] = line.time
-    ended = "timestamp_end" in fields
+    ended = moment_of(fields.get("timestamp_end")) is not None
+    started = ended or line.time is not None or moment_of(fields.get("timestamp_start")) is not None
     entry, _ = forgive(LLMRequestLogEntry, fields, line.time)
     known: dict[str, Any] = {
         **(dict(entry) if entry is not None else fields),
@@ -267,9 +269,11 @@ def to_entry(line: RequestLine) -> RequestLog:
         "logged_at": line.time,
         "lines": line.count,
     }
+    # What the clock and the latency imply is for writing; a reader says what was logged.
     if not ended:
-        # What the latency implies is for writing; a reader says what was logged.
         known["timestamp_end"] = None
+    if not started:
+        known["timestamp_start"] = None
     return RequestLog.model_construct(**known)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, Final
@@ -227,8 +227,6 @@ def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str,
         holder: dict[str, Any] = envelope if name == "timestamp" else entry
         if isinstance(holder.get(name), (int, float)):
             holder[name] = _from_epoch(holder[name])
-    if not isinstance(envelope.get("writer"), Mapping):
-        envelope.pop("writer", None)
     return {**envelope, "event_type": "llm_request", **entry}
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .columns import Column, held_columns
 from .engine import duckdb_module
-from .parse import Parsed, line_columns, mark, parse_file, parse_marked
+from .parse import Parsed, RawFile, has_truths, line_columns, mark, parse_file, parse_marked
 from .pieces import Span, copy_span, span_lines
 from .quality import numbers_by_mark, numbers_in
 
@@ -28,6 +28,7 @@ __all__ = ["load_tails"]
 # Files of so many bytes at most are parsed together, up to so many bytes in all.
 _SMALL: Final = 2**20
 _MOST_BYTES: Final = 64 * 2**20
+_TALLY: Final = "SELECT mark, count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0) FROM piece GROUP BY mark"
 
 Numbers = list[tuple[str, int, int, int]]
 _Told = tuple[Span, Parsed, Numbers]
@@ -83,15 +84,13 @@ def _load_together(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequenc
         copy.flush()
         try:
             parse_marked(db, Path(copy.name), "piece", extra)
-            rows = db.execute(
-                "SELECT mark, count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0) FROM piece "
-                "GROUP BY mark"
-            ).fetchall()
+            clear = not has_truths(db, RawFile(Path(copy.name), copy.name), "piece", extra)
         except duckdb_module().Error:
-            rows = [(None, 0, 0, 0)]
+            clear = False
+    rows = db.execute(_TALLY).fetchall() if clear else []
     counts = {number: (lines, others, odd) for number, lines, others, odd in rows}
-    if None in counts:
-        # Some line is not JSON, or no object.
+    if not clear or None in counts:
+        # Some line is not JSON, or no object, or true where a number is to be.
         middle = len(spans) // 2
         yield from _load_together(db, spans[:middle], extra)
         yield from _load_together(db, spans[middle:], extra)

@@ -120,6 +120,8 @@ def test_cost_says_how_well_it_is_known():
     assert numbers.cost(Figures(total_cost="0", unpriced_requests=4)) == "–"
     assert numbers.cost(Figures()) == "$0.00"
     assert numbers.cost(figures(priced_requests=1, other_costs={"EUR": "2"})) == "~$12.34 + €2.00"
+    foreign = Figures(total_cost=None, reported_requests=1, other_costs={"EUR": "2"})
+    assert numbers.cost(foreign) == "€2.00"
 
 
 def test_bars():

@@ -199,6 +199,35 @@ def test_what_comes_later_moves_no_page(tmp_path):
     assert [e.message for e in second.entries] == [f"call {n}" for n in (5, 4, 3, 2)]
 
 
+@pytest.mark.parametrize("wrong", ["garbage", "10000-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00"])
+def test_a_request_whose_times_cannot_be_read_has_none(tmp_path, wrong):
+    fields = {
+        "timestamp": wrong,
+        "timestamp_start": wrong,
+        "timestamp_end": wrong,
+        "timings": {"latency_ms": 5.0},
+    }
+    save(tmp_path, [line(0, 1, **fields)])
+    (found,) = get_llm_request_logs(root=tmp_path).entries
+    assert (found.timestamp_start, found.timestamp_end, found.logged_at) == (None, None, None)
+    assert found.attributes == {"invalid": {"timestamp_start": wrong, "timestamp_end": wrong}}
+    assert found.timings.latency_ms == 5.0
+    assert "timestamp_start" not in json.loads(found.model_dump_json(exclude_none=True))
+
+
+def test_an_end_tells_when_a_request_started(tmp_path):
+    fields = {
+        "timestamp": None,
+        "timestamp_start": None,
+        "timestamp_end": stamp(START),
+        "timings": {"latency_ms": 500.0},
+    }
+    save(tmp_path, [line(0, 1, **fields)])
+    (found,) = get_llm_request_logs(root=tmp_path).entries
+    assert found.timestamp_start == START - timedelta(milliseconds=500)
+    assert found.timestamp_end == START
+
+
 def test_one_call_seen_twice_is_one_entry_with_the_fields_of_both(tmp_path):
     same = {"provider": "openai", "provider_response_id": "resp-1"}
     lines = [

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.figures import StatsOptions
+from llm_logging.handler.spool import process
+from llm_logging.reader.parse import RawFile, has_truths
 from llm_logging.reader.stats import get_stats
 
 AT = "2026-01-15T10:00:00.000000Z"
@@ -137,6 +140,41 @@ BAD_FIELDS = {
     "start": ({"timestamp_start": "yesterday"}, "timestamp_start", 10, 5),
     "amount": ({"cost": {"amount": "a lot"}}, "cost.amount", 10, 5),
     "status": ({"status": "done"}, "status", 10, 5),
+    "boolean tokens that are the total": (
+        {"usage": {"prompt_tokens": True, "completion_tokens": 5, "total_tokens": 6}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "boolean tokens of none": (
+        {
+            "usage": {
+                "prompt_tokens": 7,
+                "completion_tokens": 5,
+                "total_tokens": 12,
+                "cache_read_tokens": False,
+            }
+        },
+        "usage.cache_read_tokens",
+        7,
+        5,
+    ),
+    "boolean attempt": ({"attempt": True}, "attempt", 10, 5),
+    "boolean latency": ({"timings": {"latency_ms": False}}, "timings.latency_ms", 10, 5),
+    "tokens in Python's spelling": (
+        {"usage": {"prompt_tokens": "1_000", "completion_tokens": 5}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "amount in Python's spelling": ({"cost": {"amount": "1_000"}}, "cost.amount", 10, 5),
+    "usage that is text": ({"usage": "abc"}, "usage", 0, 0),
+    "usage that is a number": ({"usage": 5}, "usage", 0, 0),
+    "usage that is a list": ({"usage": [1]}, "usage", 0, 0),
+    "timings that are a number": ({"timings": 5}, "timings", 10, 5),
+    "error that is a number": ({"error": 5}, "error", 10, 5),
+    "cost that is a number": ({"cost": 0.5}, "cost", 10, 5),
+    "writer that is text": ({"writer": "me"}, "writer", 10, 5),
 }
 
 
@@ -148,6 +186,80 @@ def test_one_bad_field_costs_a_line_nothing_else(name, tmp_path):
     assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
     assert stats.quality.invalid_fields == {path: 1}
     assert stats.quality.skipped == {}
+    with pytest.raises(FileSystemError, match=rf"1 x {path}"):
+        read(tmp_path, raw(1, **fields) + b"\n", strict=True)
+
+
+@pytest.mark.parametrize("name", BAD_FIELDS)
+def test_a_piece_of_the_cache_counts_bad_fields_too(name, tmp_path):
+    fields, path, prompt, completion = BAD_FIELDS[name]
+    log = tmp_path / "root" / "projects" / "shop" / "logs" / "llm_requests.20260115T103000Z-0001.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(raw(1, **fields) + b"\n" + raw(2) + b"\n")
+    for _ in range(2):
+        stats = get_stats(root=tmp_path / "root", cache_dir=tmp_path / "cache")
+        assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt + 10, completion + 5)
+        assert stats.quality.invalid_fields == {path: 1}
+
+
+def test_an_error_that_is_text_is_its_message(tmp_path):
+    data = raw(1, status="error", error='it said "no"') + b"\n" + raw(2) + b"\n"
+    stats = read(tmp_path, data, where='error.message=it said "no"')
+    assert stats.summary.failed_requests == 1
+    assert stats.quality.invalid_fields == {}
+
+
+def test_numbers_of_a_writer_of_ours_need_no_second_look(tmp_path):
+    import duckdb
+
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(raw(1, writer={"id": process().id, "seq": 1}) + b"\n")
+    with duckdb.connect() as db:
+        rows = "(SELECT 'w' AS writer_id)"
+        assert not has_truths(
+            db, RawFile(tmp_path / "none.jsonl", "none"), f"(SELECT '{process().id}' AS writer_id)"
+        )
+        assert not has_truths(db, RawFile(path, "log"), rows)
+        path.write_bytes(raw(1, usage={"reasoning_tokens": True}) + b"\n")
+        assert has_truths(db, RawFile(path, "log"), rows)
+
+
+NO_TIMES = {
+    "year 10000": "10000-01-01T00:00:00.000000Z",
+    "before our era": "0044-03-15 (BC) 10:00:00Z",
+    "as far as the database goes": "294246-01-01T00:00:00Z",
+    "year 0 in UTC": "0001-01-01T00:00:00+05:00",
+    "year 10000 in UTC": "9999-12-31T23:59:59-05:00",
+    "for ever": "infinity",
+    "since ever": "-infinity",
+    "a word": "epoch",
+}
+
+
+@pytest.mark.parametrize("beside", [b"", b"not json\n"], ids=["clean", "salvaged"])
+@pytest.mark.parametrize("name", NO_TIMES)
+def test_a_time_beyond_the_calendar_is_unusable(name, beside, tmp_path):
+    data = raw(1) + b"\n" + raw(2, timestamp_start=NO_TIMES[name]) + b"\n" + beside
+    stats = read(tmp_path, data, group_by="day")
+    assert stats.quality.invalid_fields == {"timestamp_start": 1}
+    assert [(row.group, row.total_tokens) for row in stats.breakdown] == [({"day": "2026-01-15"}, 30)]
+    assert stats.summary.first_request == stats.summary.last_request == datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+
+def test_what_is_no_time_counts_wherever_it_stands(tmp_path):
+    stats = read(tmp_path, raw(1, timestamp="infinity", timestamp_start="infinity") + b"\n" + raw(2) + b"\n")
+    assert stats.quality.invalid_fields == {"timestamp": 1, "timestamp_start": 1}
+    assert stats.summary.first_request == stats.summary.last_request == datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+
+def test_the_first_and_the_last_moment_of_the_calendar_are_times(tmp_path):
+    edges = ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+    stats = read(
+        tmp_path, b"".join(raw(n, timestamp_start=at) + b"\n" for n, at in enumerate(edges, start=1))
+    )
+    assert stats.quality.invalid_fields == {}
+    assert stats.summary.first_request == datetime.min.replace(tzinfo=UTC)
+    assert stats.summary.last_request == datetime.max.replace(tzinfo=UTC)
 
 
 def test_usage_of_another_type_leaves_the_request(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
+import uuid
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import genai_prices
 import pytest
@@ -14,6 +16,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from llm_logging.errors import ConfigurationError
 from llm_logging.figures import StatsOptions
+from llm_logging.reader.overrides import read_overrides
 from llm_logging.reader.prices import get_prices
 from llm_logging.reader.stats import get_stats
 
@@ -181,6 +184,34 @@ def test_what_the_provider_reported_goes_before_any_list(tmp_path):
     assert stats.models["mystery"].estimated_cost is None
 
 
+def test_what_was_reported_in_other_currencies_only_is_no_zero_in_this_one(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at, usage = datetime(2026, 1, 1, tzinfo=UTC), {"prompt_tokens": 10, "completion_tokens": 1}
+    foreign = line(1, "openai", "gpt-4o", None, usage, at, cost={"amount": "1.5", "currency": "EUR"})
+    figures = price_one(tmp_path, foreign).summary
+    assert figures.other_costs == {"EUR": "1.5"}
+    assert (figures.total_cost, figures.estimated_cost, figures.reported_cost) == (None, None, None)
+    assert figures.cache_savings is None
+    reported = line(2, "openai", "gpt-4o", None, usage, at, cost={"amount": "2"})
+    figures = price_one(tmp_path, foreign, reported).summary
+    assert (figures.total_cost, figures.reported_cost, figures.other_costs) == ("2", "2", {"EUR": "1.5"})
+
+
+def test_a_currency_is_told_by_its_letters(tmp_path):
+    (tmp_path / "prices.toml").write_text(TOML)
+    at, usage = datetime(2026, 1, 1, tzinfo=UTC), {"prompt_tokens": 10, "completion_tokens": 1}
+    stats = price_one(
+        tmp_path,
+        *(
+            line(number, "openai", "gpt-4o", None, usage, at, cost={"amount": "1", "currency": currency})
+            for number, currency in enumerate(["EUR", " eur", "eur ", "", "  ", None])
+        ),
+    )
+    assert stats.summary.other_costs == {"EUR": "3"}
+    assert stats.summary.reported_cost == "3"
+    assert stats.quality.invalid_fields == {"cost.currency": 2}
+
+
 def test_the_response_model_is_what_is_priced(tmp_path):
     (tmp_path / "prices.toml").write_text(TOML)
     at = datetime(2026, 1, 1, tzinfo=UTC)
@@ -237,3 +268,42 @@ def test_a_list_that_was_fetched_is_not_taken_for_the_installed_one(tmp_path, mo
     monkeypatch.setattr(data_snapshot, "_custom_snapshot", None)
     assert asked() == (price, version)
     assert price != "7"
+
+
+WRONG = {
+    "tiers = 5": "tiers: expected a list of tables, got 5",
+    'tiers = ["x"]': "tiers: expected a list of tables, got",
+    "from = 2026-02-01\nuntil = 2026-01-01": "until: expected a day after 2026-02-01, from which it holds, got 2026-01-01",
+    "from = 2026-02-01\nuntil = 2026-02-01": "until: expected a day after 2026-02-01",
+    'from = "garbage"': "from: expected a date such as 2026-01-01, got 'garbage'",
+    'until = "0001-01-01T00:00:00+05:00"': "until: expected a date such as 2026-01-01, got '0001",
+    'request = "1e36"': "request: expected 0 to 1,000,000 dollars with at most 18 decimals, got '1e36'",
+    'cache_read = "1000000.01"': "cache_read: expected 0 to 1,000,000 dollars",
+    'cache_read = "1e6"\nrequest = "1e-18"': "expected rates of 20 digits at most",
+}
+
+
+@pytest.mark.parametrize("lines", WRONG)
+def test_a_rate_that_cannot_be_meant_is_refused_by_its_name(tmp_path, lines):
+    path = tmp_path / "prices.toml"
+    path.write_text(f'[[rates]]\nmodel = "m"\ninput = "1"\noutput = "1"\n{lines}\n')
+    with pytest.raises(ConfigurationError, match=re.escape(WRONG[lines])):
+        read_overrides(path)
+
+
+@pytest.mark.parametrize("rate", ["1000000", "99.999999999999999999"])
+def test_the_dearest_rates_and_most_tokens_are_counted_exactly(tmp_path, rate):
+    prices = tmp_path / "prices.toml"
+    prices.write_text(f'[[rates]]\nmodel = "m"\ninput = "{rate}"\noutput = "{rate}"\n')
+    log = tmp_path / "log.jsonl"
+    usage = {"prompt_tokens": 2**53, "completion_tokens": 2**53, "total_tokens": 2**54}
+    lines = [
+        {"event_type": "llm_request", "id": str(uuid.UUID(int=n)), "model": "m", "status": "success", "usage": usage,
+         "timestamp_start": "2026-01-15T10:00:00Z"}
+        for n in range(5)
+    ]  # fmt: skip
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stats = get_stats(files=log, cache=False, prices=prices)
+    with localcontext() as context:
+        context.prec = 60
+        assert Decimal(stats.summary.estimated_cost) == Decimal(rate) * 10 * 2**53 / 10**6

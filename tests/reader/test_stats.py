@@ -13,6 +13,7 @@ import threading
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -412,6 +413,54 @@ def test_missing_lines_are_gaps_and_pruned_ones_are_none(tmp_path):
     assert [(gap.first, gap.last) for gap in quality.gaps] == [(8, 8), (11, 12)]
     assert (quality.missing_lines, quality.pruned_lines, quality.unclosed_writers) == (3, 5, 0)
     assert not quality.complete
+
+
+@pytest.mark.parametrize("latencies", [[1e308, 1.7e308], [sys.float_info.max] * 7, [1.7e308, 1.0, 1e308]])
+def test_the_mean_of_the_longest_durations_is_finite(tmp_path, latencies):
+    put(tmp_path, [entry(n, timings={"latency_ms": ms}) for n, ms in enumerate(latencies)])
+    found = ask(tmp_path).summary
+    exact = sum(map(Fraction, latencies)) / len(latencies)
+    assert found.latency_ms.mean == found.average_latency_ms == pytest.approx(float(exact), rel=1e-15)
+
+
+def test_a_speed_beyond_all_numbers_is_none(tmp_path):
+    put(tmp_path, [entry(0, timings={"latency_ms": 5e-324}), entry(1, timings={"latency_ms": 1000.0})])
+    speed = ask(tmp_path).summary.tokens_per_second
+    assert (speed.n, speed.mean, speed.max) == (1, 5.0, 5.0)
+
+
+LEFT_OUT = {
+    "Pacific/Apia": "2011-12-30",
+    "Pacific/Kwajalein": "1993-08-21",
+    "Pacific/Kiritimati": "1994-12-31",
+}
+
+
+@pytest.mark.parametrize("zone", LEFT_OUT)
+def test_a_day_that_a_zone_left_out_is_empty_and_no_bucket(tmp_path, zone):
+    put(tmp_path, [entry(0)])
+    day = date.fromisoformat(LEFT_OUT[zone])
+    before, after = day - timedelta(days=1), day + timedelta(days=1)
+    gone = ask(tmp_path, from_date=day, to_date=day, time_zone=zone, group_by="day", fill_gaps=True)
+    assert gone.period.start == gone.period.end
+    assert gone.breakdown == []
+    assert ask(tmp_path, from_date=before, to_date=before, time_zone=zone).period.end == gone.period.start
+    assert ask(tmp_path, from_date=after, time_zone=zone).period.start == gone.period.end
+    around = ask(tmp_path, from_date=before, to_date=after, time_zone=zone, group_by="day", fill_gaps=True)
+    assert [row.group["day"] for row in around.breakdown] == [str(before), str(after)]
+    assert around.period.end - around.period.start == timedelta(days=2)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_empty_text_names_neither_a_response_nor_a_call(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("LLM_LOGGING_CACHE", str(tmp_path / "cache"))
+    put(tmp_path, [entry(n, provider_response_id="", request_group="") for n in range(3)], sealed=1)
+    stats = get_stats(root=tmp_path, cache=cache)
+    assert (stats.summary.total_requests, stats.summary.total_calls) == (3, 3)
+    assert stats.summary.total_tokens == 45
+    assert stats.quality.duplicate_requests == 0
+    page = get_llm_request_logs(root=tmp_path)
+    assert [found.lines for found in page.entries] == [1, 1, 1]
 
 
 def test_the_same_line_met_twice_counts_once(tmp_path):

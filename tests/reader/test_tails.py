@@ -57,6 +57,10 @@ FILES = {
         ).encode()
         + b"\n"
     ),
+    "true": lambda p: (
+        request(p, 0, usage={"prompt_tokens": True, "completion_tokens": 2, "total_tokens": 3}) + b"\n"
+    ),
+    "a group of the wrong shape": lambda p: request(p, 0, usage=5, timings="x") + b"\n",
     "joined": lambda p: request(p, 0) + request(p, 1) + b"\n",
 }
 
