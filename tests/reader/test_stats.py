@@ -220,47 +220,6 @@ def test_filters(where, numbers, tmp_path):
     assert stats.summary.average_latency_ms == pytest.approx(expected)
 
 
-ODD = [
-    entry(0, attributes={"n": 1234567890123456789, "t": "007", "flag": True, "my key": "v", "a=b": 1}),
-    entry(1, attributes={"n": 1234567890123456788, "t": "7", "flag": "true", "s": " x "}),
-    entry(2, attributes={"n": 1e3, "t": 7, "s": "x"}),
-    entry(3, attributes={"n": -0.5, "t": 7.0, "flag": False, "s": "nan"}),
-]
-
-
-@pytest.mark.parametrize(
-    ("where", "numbers"),
-    [
-        ("attributes.n=1234567890123456789", {0}),
-        ({"attributes.n": 1234567890123456788}, {1}),
-        ("attributes.n!=1234567890123456789", {1, 2, 3}),
-        ("attributes.n>1234567890123456788", {0}),
-        ("attributes.n<=1234567890123456788", {1, 2, 3}),
-        ("attributes.n=1000", {2}),
-        ("attributes.n=1000.00", {2}),
-        ({"attributes.n": 1000}, {2}),
-        ("attributes.n<.5", {3}),
-        # A text that is written like a number cannot be told from it; one that is not is none.
-        ("attributes.t=7", {1, 2, 3}),
-        ("attributes.t=007", {0}),
-        ("attributes.t>6", {1, 2, 3}),
-        ("attributes.s>5", set()),
-        ({"attributes.flag": True}, {0, 1}),
-        ({"attributes.flag": False}, {3}),
-        ({"attributes.flag": None}, {2}),
-        ({"attributes.s": " x "}, {1}),
-        ("attributes.s= x ", {2}),
-        ({"attributes.my key": "v"}, {0}),
-        ("attributes.my key = v", {0}),
-        ({"attributes.a=b": 1}, {0}),
-    ],
-)
-def test_attributes_are_compared_as_what_they_are(where, numbers, tmp_path):
-    put(tmp_path, ODD)
-    found = ask(tmp_path, where=where, group_by="id").breakdown
-    assert {row.group["id"] for row in found} == {ODD[number]["id"] for number in numbers}
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -292,29 +251,6 @@ def test_groups_of_any_field(tmp_path):
         {"stream": "true"},
         {"stream": None},
     ]
-
-
-def test_two_lists_make_a_group_of_each_pair_of_their_members(tmp_path):
-    put(
-        tmp_path,
-        [
-            entry(0, tags=["a", "b"], touched_files=["x"]),
-            entry(1, tags=["a"], touched_files=["x", "y"]),
-            entry(2, touched_files=["x"]),
-        ],
-    )
-    rows = ask(tmp_path, group_by="tag,touched_files").breakdown
-    assert [(*row.group.values(), row.total_requests) for row in rows] == [
-        ("a", "x", 2), ("a", "y", 1), ("b", "x", 1), (None, "x", 1),
-    ]  # fmt: skip
-
-
-def test_a_list_that_holds_nothing_is_as_one_that_is_not_there(tmp_path):
-    put(tmp_path, [entry(0, tags=["a", None]), entry(1, tags=[]), entry(2, tags=[None]), entry(3)])
-    rows = ask(tmp_path, group_by="tag").breakdown
-    assert [(row.group["tag"], row.total_requests) for row in rows] == [("a", 1), (None, 3)]
-    assert ask(tmp_path, where="tag=").summary.total_requests == 3
-    assert ask(tmp_path, where="tag!=").summary.total_requests == 1
 
 
 def test_gaps_in_time_are_filled_on_request(tmp_path):
@@ -354,24 +290,6 @@ def test_a_repeated_hour_stays_two_and_a_missing_one_is_none(tmp_path):
     assert [row.group["hour"][11:] for row in filled][:5] == [
         "00:00+02:00", "01:00+02:00", "02:00+02:00", "02:00+01:00", "03:00+01:00",
     ]  # fmt: skip
-
-
-def test_rows_are_ordered_by_value_not_by_how_it_is_written(tmp_path):
-    values = [(1, 100.0, 10), (10, 20.5, 9), (2, 5.0, "x"), (3, None, "007"), (None, 1e20, -1.5)]
-    put(
-        tmp_path,
-        [
-            entry(n, attempt=attempt, timings={"latency_ms": latency}, attributes={"n": number})
-            for n, (attempt, latency, number) in enumerate(values)
-        ],
-    )
-
-    def names(group):
-        return [row.group[group] for row in ask(tmp_path, group_by=group).breakdown]
-
-    assert names("attempt") == ["1", "2", "3", "10", None]
-    assert names("timings.latency_ms") == ["5.0", "20.5", "100.0", "1e+20", None]
-    assert names("attributes.n") == ["-1.5", "9", "10", "007", "x"]
 
 
 def test_the_period_is_echoed_and_resolved(tmp_path):
@@ -509,57 +427,6 @@ def test_two_periods_compared(tmp_path):
     assert found.summary["latency_ms.p50"].before == 150.0
     with pytest.raises(ValidationError):
         compare_stats(None, StatsOptions(group_by="day"), StatsOptions(), root=tmp_path)
-
-
-def compared(root, before, after, **options):
-    """Give the requests before and after of each row, by the row's name."""
-    sides = [StatsOptions(from_date=start, to_date=end, **options) for start, end in (before, after)]
-    found = compare_stats(None, *sides, root=root, cache=False)
-    name = found.group_by[0]
-    return [
-        (row.group[name], row.changes["total_requests"].before, row.changes["total_requests"].after)
-        for row in found.breakdown
-    ]
-
-
-def test_times_are_compared_by_their_place_in_the_period_also_where_one_was_quiet(tmp_path):
-    days = [
-        entry(24 * 60 * n) for n in (-9, -3, -2, -2.5)
-    ]  # the 6th, 12th, 13th, and the evening of the 12th
-    put(tmp_path, days)
-    week, next_week = ("2026-W02", "2026-W02"), ("2026-W03", "2026-W03")
-    expected = [("2026-01-05 / 2026-01-12", 0, 2), ("2026-01-06 / 2026-01-13", 1, 1)]
-    assert compared(tmp_path, week, next_week, group_by="day") == expected
-    filled = compared(tmp_path, week, next_week, group_by="day", fill_gaps=True)
-    assert [row for row in filled if row[1] or row[2]] == expected
-    assert compared(tmp_path, week, next_week, group_by="week") == [("2026-W02 / 2026-W03", 1, 3)]
-    assert compared(tmp_path, week, next_week, group_by="hour") == [
-        ("2026-01-05T10:00+00:00 / 2026-01-12T10:00+00:00", 0, 1),
-        ("2026-01-05T22:00+00:00 / 2026-01-12T22:00+00:00", 0, 1),
-        ("2026-01-06T10:00+00:00 / 2026-01-13T10:00+00:00", 1, 1),
-    ]
-    assert compared(tmp_path, ("2025", "2025"), ("2026", "2026"), group_by="month") == [
-        ("2025-01 / 2026-01", 0, 4)
-    ]
-
-
-def test_a_time_that_the_other_period_does_not_have_stands_alone(tmp_path):
-    put(tmp_path, [entry(24 * 60 * n) for n in (14, 15, 17)])  # the 29th, the 30th, the 1st of February
-    january, february = ("2026-01", "2026-01"), ("2026-02", "2026-02")
-    assert compared(tmp_path, january, february, group_by="day") == [
-        ("2026-01-01 / 2026-02-01", 0, 1), ("2026-01-29", 1, 0), ("2026-01-30", 1, 0),
-    ]  # fmt: skip
-    # Without an end of their own, periods begin and end with what happened in them.
-    assert compared(tmp_path, (None, "2026-01"), ("2026-02", None), group_by="day") == [
-        ("2026-01-29 / 2026-02-01", 1, 1), ("2026-01-30", 1, 0),
-    ]  # fmt: skip
-
-
-def test_compared_groups_are_in_the_order_of_their_values(tmp_path):
-    put(tmp_path, [entry(n, attempt=n) for n in (10, 2)] + [entry(24 * 60 + n, attempt=n) for n in (1, 9)])
-    first, second = ("2026-01-15", "2026-01-15"), ("2026-01-16", "2026-01-16")
-    rows = compared(tmp_path, first, second, group_by="attempt")
-    assert [name for name, *_ in rows] == ["1", "2", "9", "10"]
 
 
 def test_prices_in_use_add_up(tmp_path):
