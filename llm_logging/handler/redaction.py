@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..schema import LLMRequestLogEntry, Timings, Usage
 from .credentials import KINDS
 from .examining import PATTERN_SETS, Examiner
-from .keynames import NAME_KINDS, compact
+from .keynames import NAME_KINDS, compact, name_kind
 from .linear import Span
 from .paths import compile_paths, render_path
 from .walking import HIDDEN, REMOVED, Path, Walk, steps_of
@@ -36,8 +36,11 @@ _TOGETHER: Final = 256
 _FIELDS: Final = frozenset(LLMRequestLogEntry.model_fields) - {"attributes", "cost", "error"}
 # What is checked to be an id or a time, and the parts of a request that hold nothing but numbers and a word of ours.
 _MADE: Final = frozenset({"id", "timestamp_start", "timestamp_end"})
+# What else a provider's own usage says in words.
+_USAGE_WORDS: Final = frozenset({"service_tier", "modality", "trafficType", "inference_geo", "speed"})
+_USAGE_DEPTH: Final = 4
 _COUNTS: Final[Mapping[str, frozenset[str]]] = {
-    "usage": frozenset(Usage.model_fields) - {"raw"},
+    "usage": frozenset(Usage.model_fields),
     "timings": frozenset(Timings.model_fields),
 }
 _NUMBERS: Final = frozenset({int, float, bool})
@@ -108,6 +111,7 @@ class Redactor:
         self._clean = self._examiner.clean
         self._harmless: set[str] = set()
         self._harmless_keys: set[str] = set()
+        self._count_names: set[str] = set()
         self.open_keys: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
         # With added names or sets, no field is beyond suspicion and no text is looked at in company.
@@ -159,12 +163,16 @@ class Redactor:
             if kind is str:
                 if value in known or len(value) < _SHORTEST:
                     continue
+                if name == "request_group" and value == request.get("id"):
+                    continue
                 if name not in _MADE or _MADE_FORM.fullmatch(value) is None:
                     fresh.append(value)
             elif kind is dict:
                 if name not in _COUNTS or not value.keys() <= _COUNTS[name]:
                     return None
-                if not all(type(part) in _NUMBERS or part in _SOURCES for part in value.values()):
+                if not all(
+                    type(part) in _NUMBERS or self._part(key, part, fresh) for key, part in value.items()
+                ):
                     return None
             elif kind is list:
                 if not all(type(item) is str for item in value):
@@ -173,6 +181,50 @@ class Redactor:
             elif kind not in _NUMBERS:
                 return None
         return fresh
+
+    def _part(self, name: str, part: Any, fresh: list[str]) -> bool:
+        if name == "raw":
+            return self._counts(part, fresh, _USAGE_DEPTH)
+        return type(part) is str and part in _SOURCES
+
+    def _counts(self, usage: Any, fresh: list[str], depth: int) -> bool:
+        """Say whether a provider's own usage holds nothing but numbers under names of no secrets, and a word here and there.
+
+        Args:
+            usage: Of JSON's own types.
+            fresh: Takes the words that are not known to be harmless.
+            depth: How much deeper it may go.
+        """
+        if type(usage) is list:
+            return depth > 0 and all(
+                type(item) is dict and self._counts(item, fresh, depth - 1) for item in usage
+            )
+        if type(usage) is not dict or not depth:
+            return False
+        for name, value in usage.items():
+            if name not in self._count_names and not self._names_count(name):
+                return False
+            kind = type(value)
+            if kind in _NUMBERS or value is None:
+                continue
+            if kind is str:
+                if name not in _USAGE_WORDS:
+                    return False
+                if len(value) >= _SHORTEST and value not in self._harmless:
+                    fresh.append(value)
+            elif not self._counts(value, fresh, depth - 1):
+                return False
+        return True
+
+    def _names_count(self, name: Any) -> bool:
+        if type(name) is not str or len(name) > _LONGEST_KEY or name_kind(name) is not None:
+            return False
+        if self.key(name, None) is not name:
+            return False
+        if len(self._count_names) >= _MOST_KEYS:
+            self._count_names.clear()
+        self._count_names.add(name)
+        return True
 
     def redact(self, value: Any) -> Any:
         """Return the value without its secrets; the same object when it held none.

@@ -135,7 +135,10 @@ REQUESTS = st.fixed_dictionaries(
         **dict.fromkeys(("project_id", "chat_id", "user_id", "model", "prompt_name", "provider"), TEXTS),
         "finish_reasons": st.lists(TEXTS, max_size=3),
         "messages_included": st.lists(TEXTS | st.lists(TEXTS, max_size=2), max_size=3),
-        "usage": st.fixed_dictionaries({"prompt_tokens": st.integers(0, 2**53)}, optional={"raw": VALUES}),
+        "usage": st.fixed_dictionaries(
+            {"prompt_tokens": st.integers(0, 2**53)},
+            optional={"raw": VALUES | st.dictionaries(st.sampled_from(NAMES), st.integers(-5, 2**53))},
+        ),
         "attributes": VALUES,
         "http_status": st.integers(100, 599),
         "password": TEXTS,
@@ -159,6 +162,30 @@ def test_harmless_requests_are_known_as_such():
     request = {"project_id": "shop-of-somebody", "model": "gpt-4o-2024-08-06", "finish_reasons": ["stop"]}
     assert redactor.harmless(("answered a question",), request)
     assert redactor.harmless(("answered a question",), {**request, "usage": {"prompt_tokens": 3}})
+    raw = {
+        "prompt_tokens": 3,
+        "service_tier": "on_demand",
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": None},
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}],
+    }
+    counted = {
+        **request,
+        "id": "0" * 36,
+        "request_group": "0" * 36,
+        "usage": {"prompt_tokens": 3, "raw": raw},
+    }
+    assert redactor.harmless(("answered a question",), counted)
+    for secret in (
+        {"password": 5},
+        {"service_tier": SECRETS[0]},
+        {"note": SECRETS[0]},
+        {SECRETS[0]: 5},
+        {"details": {"pin_code": 1234, "api_key": 5}},
+        {"headers": [{"name": "x-api-key", "value": "five"}]},
+    ):
+        spoilt = {**counted, "usage": {"prompt_tokens": 3, "raw": {**raw, **secret}}}
+        assert not redactor.harmless(("answered a question",), spoilt), secret
+    assert not redactor.harmless(("answered a question",), {**counted, "request_group": SECRETS[0]})
     for spoilt in ({"model": SECRETS[0]}, {"finish_reasons": [SECRETS[0]]}, {"user_id": f"x {SECRETS[0]}"}):
         assert not redactor.harmless(("answered a question",), {**request, **spoilt})
         assert not redactor.harmless((SECRETS[0],), request)
