@@ -25,7 +25,7 @@ def main() -> None:
         stream = litellm.completion(
             model=MODEL, messages=question, stream=True, stream_options={"include_usage": True}
         )
-        print("".join(chunk.choices[0].delta.content or "" for chunk in stream))
+        print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
     # LiteLLM calls back from a thread of its own.
     time.sleep(1)
 

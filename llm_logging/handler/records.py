@@ -145,6 +145,10 @@ def fast_request(
             return None
         fields = dict(given)
         context = payload.context
+    elif type(payload) is RecordPayload and payload.kind == LLM_REQUEST and payload.entry is None:
+        return _checked(
+            {**(payload.fallback or {}), **defaults, **(payload.context or {}), **payload.fields}, micros
+        )
     else:
         return None
     fields.pop("event_type", None)

@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..schema import LLMRequestLogEntry, Timings, Usage
 from .credentials import KINDS
 from .examining import PATTERN_SETS, Examiner
-from .keynames import NAME_KINDS, compact
+from .keynames import NAME_KINDS, compact, name_kind
 from .linear import Span
 from .paths import compile_paths, render_path
 from .walking import HIDDEN, REMOVED, Path, Walk, steps_of
@@ -48,8 +48,11 @@ _FIRM: Final = frozenset(
         "timestamp_end",
     }
 )
+# What else a provider's own usage says in words.
+_USAGE_WORDS: Final = frozenset({"service_tier", "modality", "trafficType", "inference_geo", "speed"})
+_USAGE_DEPTH: Final = 4
 _COUNTS: Final[Mapping[str, frozenset[str]]] = {
-    "usage": frozenset(Usage.model_fields) - {"raw"},
+    "usage": frozenset(Usage.model_fields),
     "timings": frozenset(Timings.model_fields),
 }
 _TEXTS: Final = frozenset(LLMRequestLogEntry.model_fields) - {
@@ -127,6 +130,7 @@ class Redactor:
         self._clean = self._examiner.clean
         self._harmless: set[str] = set()
         self._harmless_keys: set[str] = set()
+        self._count_names: set[str] = set()
         self.open_keys: set[str] = set()
         self.scan_sufficient: bool = self.root is None and all(name.isascii() for name in keys or ())
         # With added names or sets, no field is beyond suspicion and no text is looked at in company.
@@ -177,14 +181,12 @@ class Redactor:
                 continue
             kind = type(value)
             if name not in _TEXTS and name not in _FIRM:
-                if kind is not dict or name not in _COUNTS or not value.keys() <= _COUNTS[name]:
-                    return None
-                if not firm and not all(
-                    type(part) in _NUMBERS or part in _SOURCES for part in value.values()
-                ):
+                if kind is not dict or not self._group(name, value, fresh, firm):
                     return None
             elif kind is str:
-                if len(value) >= _SHORTEST and value not in known:
+                if len(value) < _SHORTEST or value in known:
+                    continue
+                if name != "request_group" or value != request.get("id"):
                     fresh.append(value)
             elif kind is list:
                 for item in value:
@@ -195,6 +197,57 @@ class Redactor:
             elif kind not in _NUMBERS:
                 return None
         return fresh
+
+    def _group(self, name: str, group: Mapping[str, Any], fresh: list[str], firm: bool) -> bool:
+        """Say whether a group of fields holds numbers and words of ours only; of a firm one that is known of all but `raw`."""
+        return group.keys() <= _COUNTS.get(name, frozenset()) and all(
+            (firm and key != "raw") or type(part) in _NUMBERS or self._part(key, part, fresh)
+            for key, part in group.items()
+        )
+
+    def _part(self, name: str, part: Any, fresh: list[str]) -> bool:
+        if name == "raw":
+            return self._counts(part, fresh, _USAGE_DEPTH)
+        return type(part) is str and part in _SOURCES
+
+    def _counts(self, usage: Any, fresh: list[str], depth: int) -> bool:
+        """Say whether a provider's own usage holds nothing but numbers under names of no secrets, and a word here and there.
+
+        Args:
+            usage: Of JSON's own types.
+            fresh: Takes the words that are not known to be harmless.
+            depth: How much deeper it may go.
+        """
+        if type(usage) is list:
+            return depth > 0 and all(
+                type(item) is dict and self._counts(item, fresh, depth - 1) for item in usage
+            )
+        if type(usage) is not dict or not depth:
+            return False
+        for name, value in usage.items():
+            if name not in self._count_names and not self._names_count(name):
+                return False
+            kind = type(value)
+            if kind in _NUMBERS or value is None:
+                continue
+            if kind is str:
+                if name not in _USAGE_WORDS:
+                    return False
+                if len(value) >= _SHORTEST and value not in self._harmless:
+                    fresh.append(value)
+            elif not self._counts(value, fresh, depth - 1):
+                return False
+        return True
+
+    def _names_count(self, name: Any) -> bool:
+        if type(name) is not str or len(name) > _LONGEST_KEY or name_kind(name) is not None:
+            return False
+        if self.key(name, None) is not name:
+            return False
+        if len(self._count_names) >= _MOST_KEYS:
+            self._count_names.clear()
+        self._count_names.add(name)
+        return True
 
     def redact(self, value: Any) -> Any:
         """Return the value without its secrets; the same object when it held none.

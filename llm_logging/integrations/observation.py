@@ -89,8 +89,7 @@ class Observation:
             The observation; None where it cannot be logged.
         """
         try:
-            known = {name: value for name, value in fields.items() if value is not None}
-            call = (log or get_logger()).request(pending=pending, **known)
+            call = (log or get_logger()).request(pending=pending, **fields)
             call.start()
         except ConfigurationError as error:
             if error.message not in _told:
@@ -114,7 +113,7 @@ class Observation:
     @guarded
     def note(self, **fields: Any) -> None:
         """Add fields; those that are None are left out."""
-        self._call.note(**{name: value for name, value in fields.items() if value is not None})
+        self._call.note(**fields)
 
     @guarded
     def chunk(self, content: bool) -> None:
@@ -156,5 +155,5 @@ class Observation:
         if self._ended:
             return
         self._ended = True
-        self._call.fail(error, **{name: value for name, value in fields.items() if value is not None})
+        self._call.fail(error, **fields)
         self._call.end()

@@ -29,6 +29,7 @@ Counts = dict[str, int]
 """Fields of `llm_logging.schema.Usage` to numbers; what is unknown is absent."""
 
 _OPENAI_CHAT = frozenset({"prompt_tokens", "completion_tokens"})
+_OPENAI_PLAIN = _OPENAI_CHAT | {"total_tokens"}
 _GEMINI = frozenset(
     {
         "promptTokenCount",
@@ -59,7 +60,7 @@ def _number(values: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
         value = values.get(name)
         if value is not None:
-            number = whole_number(value)
+            number = value if type(value) is int and value >= 0 else whole_number(value)
             if number is not None:
                 return number
     return None
@@ -104,6 +105,12 @@ def _reconciled(counts: Counts, total: int | None) -> Counts:
 
 
 def _openai_chat(usage: Mapping[str, Any]) -> Counts:
+    if usage.keys() <= _OPENAI_PLAIN:
+        return _put(
+            {},
+            prompt_tokens=_number(usage, "prompt_tokens"),
+            completion_tokens=_number(usage, "completion_tokens"),
+        )
     prompt = mapping(first(usage, "prompt_tokens_details", "input_tokens_details"))
     completion = mapping(first(usage, "completion_tokens_details", "output_tokens_details"))
     counts = _put(

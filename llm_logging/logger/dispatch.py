@@ -177,7 +177,12 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
     Raises:
         ConfigurationError: There is none.
     """
-    sinks = [sink for handler in _handlers(logger) for sink in _sinks_behind(handler)]
+    sinks: list[Any] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        for handler in current.handlers:
+            sinks += _sinks_behind(handler)
+        current = current.parent if current.propagate else None
     if not sinks:
         queued = any(hasattr(handler, "queue") for handler in _handlers(logger))
         hint = (

@@ -186,11 +186,12 @@ class ResponseFold:
             if content is not None:
                 self._streamed = True
                 return content
-        for _ in range(_MAX_WRAPPERS):
-            inner = self._inner(values)
-            if inner is None:
-                break
-            values, event = inner
+        if values.get("object") != "chat.completion":
+            for _ in range(_MAX_WRAPPERS):
+                inner = self._inner(values)
+                if inner is None:
+                    break
+                values, event = inner
         kind = values.get("type")
         if not isinstance(kind, str):
             kind = event

@@ -137,7 +137,10 @@ REQUESTS = st.fixed_dictionaries(
         **dict.fromkeys(("project_id", "chat_id", "user_id", "model", "prompt_name", "provider"), TEXTS),
         "finish_reasons": st.lists(TEXTS, max_size=3),
         "messages_included": st.lists(TEXTS | st.lists(TEXTS, max_size=2), max_size=3),
-        "usage": st.fixed_dictionaries({"prompt_tokens": st.integers(0, 2**53)}, optional={"raw": VALUES}),
+        "usage": st.fixed_dictionaries(
+            {"prompt_tokens": st.integers(0, 2**53)},
+            optional={"raw": VALUES | st.dictionaries(st.sampled_from(NAMES), st.integers(-5, 2**53))},
+        ),
         "attributes": VALUES,
         "http_status": st.integers(100, 599),
         "password": TEXTS,
@@ -176,6 +179,32 @@ def test_harmless_requests_are_known_as_such():
         for firm in (False, True):
             assert not redactor.harmless(("answered a question",), {**request, **spoilt}, firm=firm)
             assert not redactor.harmless((SECRETS[0],), request, firm=firm)
+    raw = {
+        "prompt_tokens": 3,
+        "service_tier": "on_demand",
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": None},
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}],
+    }
+    counted = {
+        **request,
+        "id": "0" * 36,
+        "request_group": "0" * 36,
+        "usage": {"prompt_tokens": 3, "raw": raw},
+    }
+    for firm in (False, True):
+        assert redactor.harmless(("answered a question",), counted, firm=firm)
+        for secret in (
+            {"password": 5},
+            {"service_tier": SECRETS[0]},
+            {"note": SECRETS[0]},
+            {SECRETS[0]: 5},
+            {"details": {"pin_code": 1234, "api_key": 5}},
+            {"headers": [{"name": "x-api-key", "value": "five"}]},
+        ):
+            spoilt = {**counted, "usage": {"prompt_tokens": 3, "raw": {**raw, **secret}}}
+            assert not redactor.harmless(("answered a question",), spoilt, firm=firm), secret
+        grouped = {**counted, "request_group": SECRETS[0]}
+        assert not redactor.harmless(("answered a question",), grouped, firm=firm)
     for options in (
         {"keys": ["model"]},
         {"paths": ["model"]},

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_logging.logger import body
 from llm_logging.logger.body import BodyReader
 from llm_logging.logger.eventstream import EventStreamDecoder
 from llm_logging.logger.sse import LineDecoder, SSEDecoder
@@ -315,3 +316,31 @@ def test_recorded_streams_say_the_same_cut_anywhere():
                 read(cut(packed, places), "text/event-stream" if recording.kind == "sse" else None, "gzip")[0]
                 == whole
             )
+
+
+NEXT = b'data: {"id":"c1","object":"chat.completion.chunk","model":"gpt-4o","choices":[{"index":0,"delta":%b,%b}]%b}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("delta", "rest", "beside", "skipped"),
+    [
+        (b'{"content":"H\xc3\xa9"}', b'"finish_reason":null', b',"usage":null', True),
+        (b'{"content":"Hi"}', b'"finish_reason": null', b', "usage": null', True),
+        (b'{"content":"Hi"}', b'"finish_reason":null,"native_finish_reason":null', b"", True),
+        (b'{"content":"\\"usage\\": 5"}', b'"finish_reason":null', b"", False),
+        (b'{"content":"Hi"}', b'"finish_reason":"length"', b',"usage":null', False),
+        (b'{"content":"Hi"}', b'"finish_reason":null', b',"usage":{"prompt_tokens":1}', False),
+        (b'{"content":"Hi"}', b'"finish_reason":null', b',"usage":   {"prompt_tokens":1}', False),
+        (b'{"content":"Hi"}', b'"finish_reason"\t:\n"length"', b"", False),
+        (
+            b'{"content":"Hi"}',
+            b'"finish_reason":null',
+            b',"usage":null,"x":{"usage":{"prompt_tokens":1}}',
+            False,
+        ),
+        (b'{"content":"Hi"}', b'"finish_reason":null', b',"error":{"message":"no"}', False),
+        (b'{"content":"H\xc3"}', b'"finish_reason":null', b"", False),
+    ],
+)
+def test_only_events_that_can_say_nothing_but_more_text_are_passed_over(delta, rest, beside, skipped):
+    assert body._says_nothing_new(NEXT % (delta, rest, beside)) is skipped
