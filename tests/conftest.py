@@ -27,6 +27,10 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+def known_loggers() -> list[logging.Logger]:
+    return [made for made in logging.root.manager.loggerDict.values() if isinstance(made, logging.Logger)]
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Leave the root logger and our process-wide state as the test found them."""
@@ -34,7 +38,11 @@ def logging_as_before() -> Iterator[None]:
     handlers, level, disabled = list(top.handlers), top.level, logging.root.manager.disable
     raising = logging.raiseExceptions
     factory = logging.getLogRecordFactory()
+    silent = {logger.name for logger in known_loggers() if logger.disabled}
     yield
+    for logger in known_loggers():
+        # A `dictConfig` that does not say otherwise disables every logger there is, for good.
+        logger.disabled = logger.name in silent
     for handler in list(top.handlers):
         if handler not in handlers:
             top.removeHandler(handler)

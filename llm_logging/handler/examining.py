@@ -130,7 +130,7 @@ def _hide(text: str, start: int, stop: int, done: int, found: list[Span]) -> int
     """Hide the rest of a block as one, with the line that it ends in: so much in so little text is no log of a program's."""
     line_end = text.find("\n", stop, stop + OVERLAP)
     rest = _WORD.match(text, min(len(text), stop + OVERLAP) if line_end < 0 else line_end)
-    end = max(rest.end() if rest is not None else stop, done)
+    end = max(rest.end() if rest is not None else stop, done, PrivateKeys.end_of_last(text, start, stop))
     found.append((start, end, "secrets"))
     return end
 

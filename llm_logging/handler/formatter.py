@@ -139,9 +139,7 @@ class LLMJsonFormatter(JsonFormatter):
             before, after = self._assemble(record, built, message, body, names)
             if redactor is None:
                 return before, after
-            if built.kind is _REQUESTS and redactor.harmless(
-                (message, record.name, built.event_type), body, firm=built.firm
-            ):
+            if built.kind is _REQUESTS and redactor.harmless((message, *names[:3]), body, firm=built.firm):
                 return before, after
             if redactor.clean(before + after):
                 return before, after

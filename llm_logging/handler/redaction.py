@@ -190,7 +190,8 @@ class Redactor:
                     fresh.append(value)
             elif kind is list:
                 for item in value:
-                    if type(item) is not str:
+                    # Of the words of a command, each tells what the next one is.
+                    if type(item) is not str or item.startswith("--"):
                         return None
                     if len(item) >= _SHORTEST and item not in known:
                         fresh.append(item)

@@ -308,3 +308,11 @@ class PrivateKeys:
             start = found.end() if found is not None else head.end()
 
     _begin = re.compile(few)
+
+    @classmethod
+    def end_of_last(cls, text: str, start: int, stop: int) -> int:
+        """Return where the last key ends that begins in text[start:stop], or `stop`: a key has many lines."""
+        # One that begins before another has ended before it.
+        heads = (text.rfind("-----BEGIN ", start, stop), text.rfind("Private-Lines:", start, stop))
+        found = [cls._pattern.match(text, head) for head in heads if head >= 0]
+        return max([stop, *(match.end() for match in found if match is not None)])

@@ -277,3 +277,23 @@ def test_the_words_of_a_command_are_found(logged):
 )
 def test_what_only_looks_alike_stays(text):
     assert Redactor().redact_text(text) == text
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_level_that_is_a_secret_is_in_no_line_of_a_request(logged, monkeypatch, times):
+    monkeypatch.setitem(logging._levelToName, 37, SECRET)
+    logger, written = logged()
+    for _ in range(times):
+        logger.log(37, "x", extra=ENTRY)
+    text = written()
+    assert PART not in text
+    assert text.count('"level":"[redacted:openai-key]"') == times
+
+
+@pytest.mark.parametrize("field", ["tags", "touched_files", "finish_reasons"])
+def test_words_of_a_command_in_a_list_of_a_request_are_told_by_their_option(logged, field):
+    logger, written = logged()
+    logger.info("x", extra={**ENTRY, field: ["mysql", "--password", "hunter2abc"]})
+    text = written()
+    assert "hunter2abc" not in text
+    assert "--password" in text

@@ -128,3 +128,18 @@ def test_a_long_text_with_a_near_miss_here_and_there_stays_as_it_is(monkeypatch)
 def test_a_text_of_nothing_but_near_misses_stays_as_it_is_while_there_are_looks_left():
     text = '{"token":"a","logprob":-0.1},' * 10_000
     assert Redactor().redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["AKIA without end", "-us1 without a key", "half a token, again and again", "BEGIN without END"]
+)
+def test_a_key_of_many_lines_that_begins_in_a_hidden_part_is_hidden_to_its_end(name, monkeypatch):
+    monkeypatch.setattr(examining, "_LOOKS", 100)
+    redactor = Redactor()
+    lines = [f"{number:03}" + "aB3dE5gH" * 7 + "+/xyz" for number in range(50)]
+    label = "RSA PRIV" + "ATE KEY"
+    key = "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"])
+    piece = hostile(40_000)[name]
+    for cut in range(30_000, 30_000 + examining.BLOCK, 128):
+        found = redactor.redact_text(f"{piece[:cut]}\n{key}\n{piece[:100]}")
+        assert not [line for line in lines if line in found], cut
