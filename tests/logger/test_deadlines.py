@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-import sys
+from importlib import metadata
 
 import pytest
 
@@ -41,13 +41,90 @@ def test_a_timeout_that_ends_the_program(log, sink):
     assert outcome(sink.only()) == ("timeout", "timeout")
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="wait_for runs the code in a task of its own until Python 3.12"
-)
 def test_wait_for(log, sink):
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(ask(log), 0.02))
     assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+async def deeper(log):
+    await asyncio.sleep(0)
+    return await asyncio.wait_for(ask(log), 30)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_wait_for_that_is_stopped_itself(log, sink, timed):
+    async def main():
+        task = asyncio.create_task(deeper(log))
+        if timed:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await deeper(log)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    expected = [("timeout", "timeout")] if timed else []
+    assert [outcome(entry) for entry in sink.final] == [*expected, ("error", "cancelled")]
+
+
+def test_a_task_that_is_cancelled_while_someone_waits_for_it(log, sink):
+    async def main():
+        task = asyncio.create_task(ask(log))
+        asyncio.get_running_loop().call_later(0.02, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+    assert outcome(sink.only()) == ("error", "cancelled")
+
+
+def test_wait_for_gives_up_what_has_a_timeout_of_its_own(log, sink):
+    async def patient():
+        async with asyncio.timeout(30):
+            await ask(log)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(patient(), 0.02))
+    assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+def test_deadlines_of_anyio(log, sink):
+    anyio = pytest.importorskip("anyio")
+    if tuple(map(int, metadata.version("anyio").split(".")[:2])) < (4, 11):
+        pytest.skip("older versions do not say why they cancel")
+
+    async def main():
+        with anyio.move_on_after(0.02):
+            await ask(log)
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.02):
+                await ask(log)
+        with anyio.CancelScope() as scope:
+            asyncio.get_running_loop().call_later(0.02, scope.cancel)
+            await ask(log)
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, log)
+            await anyio.sleep(0.02)
+            group.cancel_scope.cancel("enough")
+
+    asyncio.run(main())
+    timeout, cancelled = ("timeout", "timeout"), ("error", "cancelled")
+    assert [outcome(entry) for entry in sink.final] == [timeout, timeout, cancelled, cancelled]
+
+
+def test_deadlines_of_trio():
+    class Cancelled(BaseException):
+        source = "deadline"
+
+    told = []
+    assert ask_whether_timed_out(Cancelled(), told.append)
+    assert told == [True]
+    Cancelled.source = "explicit"
+    assert not ask_whether_timed_out(Cancelled(), told.append)
+    assert told == [True]
 
 
 def test_wait_for_inside_of_the_request(log, sink):
