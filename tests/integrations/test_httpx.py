@@ -292,6 +292,31 @@ def test_retries_of_a_stainless_sdk_are_attempts_of_one_call(library, log, sink,
 
 
 @libraries
+@pytest.mark.parametrize("retries", [None, "0"])
+def test_a_request_that_is_sent_on_is_an_attempt_that_failed(library, log, sink, server, retries):
+    server.play(PATH, Answer({}, status=307, headers={"location": f"{server.url}/v2/chat/completions"}))
+    server.play("/v2/chat/completions", Answer(WHOLE, status=500), Answer(WHOLE))
+    headers = {} if retries is None else {"x-stainless-retry-count": retries}
+    with client(library, log, server) as http:
+        http.post(PATH, json=ASKED, headers=headers, follow_redirects=True)
+        again = {} if retries is None else {"x-stainless-retry-count": "1"}
+        http.post(PATH, json=ASKED, headers=again, follow_redirects=True)
+        http.post(PATH, json={**ASKED, "n": 1}, headers=headers)
+        http.post(PATH, json={**ASKED, "n": 2}, headers=headers)
+    told = [(entry.attempt, entry.status, entry.http_status, entry.model) for entry in sink.final]
+    assert told == [
+        (1, "error", 307, "gpt-4o"),
+        (2, "error", 500, "gpt-4o"),
+        (3, "error", 307, "gpt-4o"),
+        (4, "success", 200, "gpt-4o"),
+        (1, "error", 307, "gpt-4o"),
+        (1, "error", 307, "gpt-4o"),
+    ]
+    assert len({entry.request_group for entry in sink.final}) == 3
+    assert sink.final[0].error.code == "307"
+
+
+@libraries
 def test_retries_without_a_header_are_told_by_what_failed(library, log, sink, server):
     server.play(PATH, Answer({"error": {}}, 500), Answer(WHOLE))
     with client(library, log, server) as http:
