@@ -539,3 +539,29 @@ def test_http2_passes_through(log, sink, server):
     with inner.Client(transport=transport, base_url=server.url) as http:
         assert json.loads(http.post(PATH, json=ASKED).content) == WHOLE
     assert tokens(sink.only()) == (9, 2)
+
+
+@libraries
+def test_an_error_in_a_stream_is_counted_by_its_type(library, log, sink, server):
+    told = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    begun = {
+        "type": "message_start",
+        "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 3}},
+    }
+    server.play(
+        "/v1/messages",
+        Answer(
+            [
+                b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode())
+                for event in (begun, told)
+            ],
+            content_type="text/event-stream",
+        ),
+        Answer(told, status=529),
+    )
+    asked = {"model": "claude", "max_tokens": 5, "messages": []}
+    with client(library, log, server, provider="anthropic") as http:
+        http.post("/v1/messages", json={**asked, "stream": True})
+        http.post("/v1/messages", json=asked)
+    assert [entry.error.code for entry in sink.final] == ["overloaded_error"] * 2
+    assert [entry.status for entry in sink.final] == ["error"] * 2
