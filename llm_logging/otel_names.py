@@ -213,7 +213,9 @@ def entry_fields(attributes: Mapping[str, Any]) -> dict[str, Any]:
         _first(attributes, ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"))
     )
     usage = {field: _first(attributes, names) for field, names in _COUNTS.items()}
-    found["usage"] = {field: count for field, count in usage.items() if count is not None} or None
+    found["usage"] = (
+        _whole_parts({field: count for field, count in usage.items() if count is not None}) or None
+    )
     found["finish_reasons"] = _reasons(attributes)
     waited = attributes.get("gen_ai.response.time_to_first_chunk")
     if isinstance(waited, (int, float)):
@@ -222,6 +224,34 @@ def entry_fields(attributes: Mapping[str, Any]) -> dict[str, Any]:
     if found["operation"] == "completion":
         found["operation"] = "text_completion"
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _whole_parts(usage: dict[str, Any]) -> dict[str, Any]:
+    """Make cached tokens part of the prompt and reasoning part of the completion, where an instrumentor has them beside.
+
+    It passes on what its provider says, and some providers count them so. A total decides, else that a part is larger than
+    its whole.
+    """
+    if not all(type(count) is int and count >= 0 for count in usage.values()):
+        return usage
+    given = dict(usage)
+    prompt, completion, total = (usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    if prompt is None and completion is None:
+        return usage
+    cached = usage.get("cache_read_tokens", 0) + usage.get("cache_write_tokens", 0)
+    reasoning = usage.get("reasoning_tokens", 0)
+    spare = None if total is None else total - (prompt or 0) - (completion or 0)
+    if prompt is not None and cached and (cached > prompt or spare in (cached, cached + reasoning)):
+        usage["prompt_tokens"] = prompt + cached
+    aside = completion is not None and (reasoning > completion or spare in (reasoning, cached + reasoning))
+    if aside and reasoning:
+        usage["completion_tokens"] += reasoning
+    # Ours is the sum, always.
+    if total is not None and total != usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0):
+        del usage["total_tokens"]
+    if usage != given:
+        usage["raw"] = given
+    return usage
 
 
 def _reasons(attributes: Mapping[str, Any]) -> list[str] | None:

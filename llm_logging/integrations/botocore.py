@@ -104,7 +104,7 @@ class _Listener:
             return
         last = call.attempt
         began = last.began if last is not None else clock().monotonic()
-        call.attempt = Attempt(None, last.number + 1 if last else 1, last.group if last else "", began)
+        call.attempt = Attempt((), last.number + 1 if last else 1, last.group if last else "", began)
         observation = Observation.begin(
             self._log,
             pending=self._pending,

@@ -18,6 +18,8 @@ from .observation import Observation, guarded, report
 __all__ = ["Exchange"]
 
 _OF_THE_BODY = frozenset({"content-type", "content-encoding"})
+# From here on, a status says that no answer came: a redirection is an attempt that failed.
+_REFUSED = 300
 _TIMEOUT_STATUSES = frozenset({408, 504})
 
 
@@ -74,11 +76,11 @@ class Exchange:
         self._provider = route.provider
         self._content = content
         kind = headers.get("content-type", "")
-        self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < 400
+        self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < _REFUSED
         self._reader = BodyReader(
             kind or None,
             headers.get("content-encoding"),
-            failed=status >= 400,
+            failed=status >= _REFUSED,
             stream=self._streamed,
             keep_text=content or self.estimate is not None,
             embedding=route.operation in ("embeddings", "rerank"),
@@ -119,7 +121,7 @@ class Exchange:
                 self.observation.settle(Extraction(), how)
             return
         found = self._reader.close()
-        if self.status is not None and self.status >= 400:
+        if self.status is not None and self.status >= _REFUSED:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
         elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:

@@ -192,6 +192,10 @@ def _body(request: Any) -> bytes | dict[str, Any] | None:
     held = request.__dict__.get("_content")
     if isinstance(held, bytes):
         return held
+    # A request that a redirection made has only its stream; that of bytes holds them.
+    held = getattr(request.stream, "_stream", None)
+    if isinstance(held, bytes):
+        return held
     # A form, for audio: its fields are kept in order; those that are files have no value.
     values = {field.name: getattr(field, "value", None) for field in getattr(request.stream, "fields", ())}
     return {

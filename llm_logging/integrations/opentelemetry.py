@@ -35,6 +35,8 @@ except ImportError:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Key = tuple[int, int]
+# A span that never ends must not be kept for ever.
+_MOST_OPEN = 20_000
 
 
 def to_otel(entry: LLMRequestLogEntry | Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +106,10 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
             self._open[key] = (span, None if span.parent is None else _key(span.parent))
             if silent:
                 self._silent.add(key)
+            if len(self._open) > _MOST_OPEN:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                self._silent.discard(oldest)
 
     @guarded
     def _ended(self, span: Any) -> None:

@@ -123,7 +123,11 @@ class LLMCall:
         if found.response_model is not None:
             learned["model"] = found.response_model
         if found.error is not None:
-            learned["error"] = found.error
+            error = found.error
+            if error.code is None and error.type is not None:
+                # As for a refusal: what has no code of its own is counted by its type.
+                error = error.model_copy(update={"code": error.type})
+            learned["error"] = error
         if found.time_to_first_token_ms is not None:
             learned["provider_first_token"] = found.time_to_first_token_ms
         if found.provider_latency_ms is not None:

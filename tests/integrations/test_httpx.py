@@ -276,33 +276,6 @@ def test_a_response_that_nobody_closes(library, log, sink, server):
 
 
 @libraries
-def test_retries_of_a_stainless_sdk_are_attempts_of_one_call(library, log, sink, server):
-    server.play(PATH, Answer({"error": {"message": "slow"}}, 429), Answer({"error": {}}, 503), Answer(WHOLE))
-    with client(library, log, server) as http:
-        for count in range(3):
-            http.post(PATH, json=ASKED, headers={"x-stainless-retry-count": str(count)})
-        http.post(PATH, json=ASKED, headers={"x-stainless-retry-count": "0"})
-    first, second, third, other = sink.final
-    assert [entry.attempt for entry in sink.final] == [1, 2, 3, 1]
-    assert first.id == first.request_group == second.request_group == third.request_group
-    assert other.request_group == other.id
-    assert [entry.status for entry in sink.final] == ["error", "error", "success", "success"]
-    assert third.timings.total_duration_ms > third.timings.latency_ms
-    assert first.timings.total_duration_ms is None
-
-
-@libraries
-def test_retries_without_a_header_are_told_by_what_failed(library, log, sink, server):
-    server.play(PATH, Answer({"error": {}}, 500), Answer(WHOLE))
-    with client(library, log, server) as http:
-        for _ in range(3):
-            http.post(PATH, json=ASKED)
-        http.post(PATH, json={**ASKED, "seed": 1})
-    assert [entry.attempt for entry in sink.final] == [1, 2, 1, 1]
-    assert len({entry.request_group for entry in sink.final}) == 3
-
-
-@libraries
 def test_concurrent_calls_are_kept_apart(library, log, sink, server):
     server.play(PATH, Answer({"error": {}}, 500))
 

@@ -69,6 +69,31 @@ def test_which_spans_are_requests(attributes, expected):
     assert is_inference(attributes) is expected
 
 
+@pytest.mark.parametrize(
+    ("given", "prompt", "completion"),
+    [
+        # As Anthropic counts, passed on by an instrumentor: the cache stands beside.
+        ({"input_tokens": 3, "output_tokens": 5, "cache_read.input_tokens": 100}, 103, 5),
+        (
+            {"input_tokens": 30, "output_tokens": 5, "cache_read.input_tokens": 10,
+             "cache_creation.input_tokens": 2, "total_tokens": 47}, 42, 5,
+        ),
+        ({"input_tokens": 30, "output_tokens": 5, "cache_read.input_tokens": 10, "total_tokens": 35}, 30, 5),
+        ({"input_tokens": 30, "output_tokens": 5, "cache_read.input_tokens": 10}, 30, 5),
+        # As xAI and Gemini count: reasoning stands beside.
+        ({"input_tokens": 3, "output_tokens": 5, "reasoning_tokens": 9}, 3, 14),
+        ({"input_tokens": 3, "output_tokens": 5, "reasoning_tokens": 4, "total_tokens": 12}, 3, 9),
+        ({"input_tokens": 3, "output_tokens": 5, "total_tokens": 99}, 3, 5),
+    ],
+)  # fmt: skip
+def test_parts_that_stand_beside_their_whole(given, prompt, completion):
+    fields = entry_fields({f"gen_ai.usage.{name}": count for name, count in given.items()})
+    usage = LLMRequestLogEntry(project_id="p", chat_id="c", **fields).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (prompt, completion)
+    assert usage.total_tokens == prompt + completion
+    assert usage.cache_read_tokens == given.get("cache_read.input_tokens")
+
+
 def test_names_of_providers():
     assert [provider_from_otel(name) for name in ("gcp.gemini", "aws.bedrock", "OpenAI", "az.ai.openai", "", None)] == [
         "google", "bedrock", "openai", "azure", None, None,
@@ -193,3 +218,17 @@ def test_an_error_of_ours_never_reaches_the_span(tracer, sink, log, capsys):
         pass
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert logging.raiseExceptions
+
+
+def test_spans_that_never_end_are_not_kept_for_ever(log, monkeypatch):
+    trace = pytest.importorskip("opentelemetry.sdk.trace")
+    monkeypatch.setattr("llm_logging.integrations.opentelemetry._MOST_OPEN", 3)
+    processor = LLMSpanProcessor(log)
+    provider = trace.TracerProvider()
+    provider.add_span_processor(processor)
+    spans = [provider.get_tracer("t").start_span("s") for _ in range(9)]
+    assert len(processor._open) == 3
+    for span in spans:
+        span.end()
+    assert not processor._open
+    processor.shutdown()
