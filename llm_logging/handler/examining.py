@@ -28,7 +28,7 @@ _SHORT: Final = 256
 _DENSE: Final = 40
 # Each look at what may be a secret costs as much as the fast test of a thousand letters. A text has so many looks, and one more
 # for each so many letters, to be spent wherever they are needed; then a block has these only. So time stays linear in the text.
-_LOOKS: Final = 16_384
+_LOOKS: Final = 65_536
 _LOOK_SHARE: Final = 256
 _LAST_LOOKS: Final = 4
 _WORD = re.compile(r"\S*+")
