@@ -71,6 +71,8 @@ def using_clock(other: Clock) -> Iterator[Clock]:
 
 def format_time(value: datetime) -> str:
     """Write an aware time as ISO 8601 in UTC with six fractional digits and `Z`."""
+    if value.tzinfo is UTC:
+        return f"{value.isoformat(timespec='microseconds')[:26]}Z"
     # Not strftime, which writes the year 999 with three digits.
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
