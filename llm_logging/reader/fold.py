@@ -28,7 +28,7 @@ from .columns import Column, held_columns
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["CANCELLED", "FINISHED", "HOT", "Folded", "find_hot", "fold_lines", "fold_piece"]
+__all__ = ["CANCELLED", "FINISHED", "HOT", "Folded", "fold_lines", "fold_piece"]
 
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
@@ -93,15 +93,6 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
         f"UNION ALL SELECT {names}, last_of_call FROM hot_called"
     )
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
-
-
-def find_hot(db: DuckDBPyConnection, source: str = "lines") -> None:
-    """Make the tables of the keys that occur more than once in `source`."""
-    for table, key in HOT.items():
-        db.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {key} AS key FROM {source} "
-            f"WHERE {key} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
-        )
 
 
 def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:

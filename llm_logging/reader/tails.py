@@ -53,9 +53,9 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
     small = small if len(small) > 1 else []
     for batch in _batches(small):
         yield from _load_together(db, batch, extra)
-    alone = set(map(id, small))
+    together = set(map(id, small))
     for span in spans:
-        if id(span) not in alone:
+        if id(span) not in together:
             yield _load_alone(db, span, extra)
     db.execute("DROP TABLE IF EXISTS piece")
 
@@ -95,8 +95,8 @@ def _load_together(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequenc
         yield from _load_together(db, spans[:middle], extra)
         yield from _load_together(db, spans[middle:], extra)
         return
-    odd = [number for number, (_, _, unclear) in counts.items() if unclear]
-    db.execute("DELETE FROM piece WHERE mark IN (SELECT unnest(?::BIGINT[]))", [odd])
+    odd = {number for number, (_, _, unclear) in counts.items() if unclear}
+    db.execute("DELETE FROM piece WHERE mark IN (SELECT unnest(?::BIGINT[]))", [list(odd)])
     numbers = numbers_by_mark(db, "piece")
     db.execute(
         f"INSERT INTO tail BY NAME SELECT {_names(extra)}, log AS filename FROM piece "
