@@ -65,6 +65,7 @@ class Answer:
         overrides: The file of the user's own rates.
         own: What it says.
         db: Holds `requests`, `asked` and `priced`, once they are computed.
+        asked: What tells the rows of `asked` from other rows of the same lines; see `query.ask`.
     """
 
     question: Question
@@ -75,6 +76,7 @@ class Answer:
     overrides: Path | None
     own: list[Override]
     db: DuckDBPyConnection = field(init=False)
+    asked: str = ""
     loaded: Loaded = field(default_factory=Loaded)
     folded: Folded = field(default_factory=lambda: Folded(0, 0))
     costs: Costs = field(default_factory=lambda: Costs(6))
@@ -147,7 +149,7 @@ def _compute(made: Answer, reading: Reading, *, use_cache: bool, priced: bool) -
     made.loaded = made.loader.load(made.files)
     _check_strict(made)
     made.folded = fold_lines(db, extra=question.extra)
-    ask(db, "requests", question)
+    made.asked = ask(db, "requests", question)
     if not priced:
         return
     kinds = made.loaded.kinds

@@ -54,12 +54,13 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     """Fold the view `lines` into the view `requests`.
 
     Args:
-        db: Where `lines` is: the columns of a parsed line and `filename`; `hot_ids`, `hot_doubles` and `hot_calls`, the
+        db: Where `lines` is: the columns of a parsed line, `filename` and `piece`; `hot_ids`, `hot_doubles` and `hot_calls`, the
             keys that occur more than once in it; and `file_logs`, which says to which log a file belongs.
         extra: Columns beside the held ones.
 
     Returns:
-        How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by.
+        How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by, and
+        `piece`, NULL for what was folded here.
     """
     hot = _is_hot(db)
     db.execute(
@@ -70,7 +71,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     hot_lines = _one(db, "SELECT count(*) FROM hot_lines")
     if not hot_lines:
         db.execute(
-            f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call FROM lines"
+            f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call, piece FROM lines"
         )
         return Folded(0, 0)
     db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', extra)}")
@@ -89,8 +90,8 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     _mark_calls(db)
     db.execute(
         f"CREATE OR REPLACE TEMP VIEW requests AS "
-        f"SELECT {names}, {FINISHED} AS last_of_call FROM lines WHERE NOT ({hot}) "
-        f"UNION ALL SELECT {names}, last_of_call FROM hot_called"
+        f"SELECT {names}, {FINISHED} AS last_of_call, piece FROM lines WHERE NOT ({hot}) "
+        f"UNION ALL SELECT {names}, last_of_call, NULL::INTEGER FROM hot_called"
     )
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
 

@@ -8,23 +8,19 @@ them. New pieces and lines that are in no piece are compared with the rest, not 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import make_private, read_file, write_file
-from .engine import quoted
+from .engine import duckdb_module, quoted
 from .fold import HOT
+from .kept import Kept
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["hot_keys"]
 
-_KEPT: Final = 64
 _TYPES: Final = {table: "UUID" if key == "key" else "UBIGINT" for table, key in HOT.items()}
 
 
@@ -69,29 +65,26 @@ def _compare(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
             )
 
 
-def _notes(pieces: Sequence[Path], folder: Path) -> Path:
-    logs = sorted({path.parent.name for path in pieces})
-    return folder / f"hot-{hashlib.sha256(json.dumps(logs).encode()).hexdigest()[:20]}.json"
+def _kept(pieces: Sequence[Path], folder: Path) -> Kept:
+    return Kept(folder, "hot", sorted({path.parent.name for path in pieces}))
 
 
 def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | None) -> set[Path]:
     """Load the keys remembered for some of these pieces and no others; return which pieces those are."""
-    import duckdb
-
-    if folder is None:
+    found = _kept(pieces, folder).find() if folder is not None else None
+    if found is None:
         return set()
+    note, rows = found
     try:
-        note = json.loads(read_file(_notes(pieces, folder)))
         known = {Path(name) for name in note["pieces"]}
-        if not known <= set(pieces):
+        if rows is None or not known <= set(pieces):
             return set()
-        keys = folder / note["keys"]
         for table in HOT:
             db.execute(
                 f"INSERT INTO {table} SELECT {_TYPES[table]} FROM read_parquet(?) WHERE kind = ?",
-                [str(keys), table],
+                [str(rows), table],
             )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, duckdb.Error):
+    except (KeyError, TypeError, duckdb_module().Error):
         for table in HOT:
             db.execute(f"DELETE FROM {table}")
         return set()
@@ -99,20 +92,7 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
 
 
 def _remember(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path) -> None:
-    note = _notes(pieces, folder)
-    name = f"{note.stem}-{hashlib.sha256(json.dumps(sorted(map(str, pieces))).encode()).hexdigest()[:16]}.parquet"
-    temporary = folder / f".{name}.{os.getpid()}"
     union = " UNION ALL BY NAME ".join(
         f"SELECT DISTINCT '{table}' AS kind, key AS {_TYPES[table]} FROM {table}" for table in HOT
     )
-    try:
-        make_private(folder)
-        db.execute(f"COPY ({union}) TO {quoted(temporary)} (FORMAT parquet)")
-        temporary.chmod(0o600)
-        temporary.replace(folder / name)
-        write_file(note, json.dumps({"pieces": [str(path) for path in pieces], "keys": name}).encode())
-        old = sorted(folder.glob("hot-*.parquet"), key=lambda path: path.stat().st_mtime)
-        for path in old[:-_KEPT]:
-            path.unlink(missing_ok=True)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    _kept(pieces, folder).keep({"pieces": [str(path) for path in pieces]}, db, union)

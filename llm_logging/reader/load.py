@@ -1,7 +1,7 @@
 """From open files to the view `lines`: pieces from the cache, pieces made now, and the lines that are in no piece.
 
 A sealed segment becomes a piece as a whole. An active file becomes one up to its last whole line, once enough has
-been appended; what follows is parsed for this answer only. Without a cache, and for columns that pieces do not hold,
+been appended to it and to all; what follows is parsed for this answer only. Without a cache, and for columns that pieces do not hold,
 every line is parsed for this answer only.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .cache import Record, SegmentCache
+from .cache import Piece, Record, SegmentCache
 from .columns import Column
 from .costs import Kind, kinds_in
 from .eviction import bound_size, note_use
@@ -31,13 +31,34 @@ from .tails import load_tails
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Loaded", "Loader", "Progress"]
+__all__ = ["Loaded", "Loader", "Progress", "Ready"]
 
 Progress = Callable[[int, int], None]
-# An active file is worth a piece when this much has been appended.
+# An active file is worth a piece when this much has been appended to it, and this much to all active files: less is
+# parsed for an answer in less time than pieces are made in.
 _WORTH: Final = 2**20
+_WORTH_IN_ALL: Final = 10 * 2**20
 _MANY_PIECES: Final = 16
 _WORKERS: Final = min(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A piece that an answer is made from; its place among all is its number in the views, `piece`.
+
+    Attributes:
+        log_no: Of which log it is.
+        file_no: Of which file; later files of a log have higher numbers.
+        path: Where it lies.
+        digest: Of its content.
+        lines: How many it was made from.
+    """
+
+    log_no: int
+    file_no: int
+    path: Path
+    digest: int
+    lines: int
 
 
 @dataclass
@@ -88,16 +109,20 @@ class Loader:
     folder: Path | None
     progress: Progress | None
     loaded: Loaded = field(default_factory=Loaded)
-    ready: list[tuple[int, Path]] = field(default_factory=list)
+    ready: list[Ready] = field(default_factory=list)
     caches: dict[int, SegmentCache] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
 
     def load(self, files: Sequence[LogFile]) -> Loaded:
         """Make the view `lines` and the tables of hot keys."""
         numbers = {log: number for number, log in enumerate(self.logs)}
+        self.places = {id(file): place for place, file in enumerate(files)}
         build: list[Span] = []
         tails: list[Span] = []
+        grown: list[Span] = []
         for file in files:
-            self._plan(file, numbers[file.log], build, tails)
+            self._plan(file, numbers[file.log], build, tails, grown)
+        self._take(grown, build, tails)
         total = sum(span.end - span.start for span in (*build, *tails))
         done = 0
         for span in self._build(build):
@@ -121,7 +146,9 @@ class Loader:
             self.caches[log_no] = SegmentCache(self.folder, os.path.realpath(file.log.active))
         return self.caches[log_no]
 
-    def _plan(self, file: LogFile, log_no: int, build: list[Span], tails: list[Span]) -> None:
+    def _plan(
+        self, file: LogFile, log_no: int, build: list[Span], tails: list[Span], grown: list[Span]
+    ) -> None:
         cache = self._cache_of(file, log_no)
         record = cache.find(file) if cache is not None else None
         sealed = file.segment is None or not file.segment.active
@@ -130,24 +157,34 @@ class Loader:
         covered = 0
         if record is not None and cache is not None:
             for piece in record.pieces:
-                self.ready.append((log_no, cache.path(piece)))
-                self.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans)
-                self.loaded.joined += piece.joined
-                self.loaded.kinds.update(piece.kinds)
+                self._note(log_no, file, cache, piece)
             covered = record.covered
         if file.raw.compression is not None:
             if record is None:
                 spans = [Span(file, log_no, 0, file.size)]
                 self._claim(spans, cache, None, build, tails)
             return
-        whole = file.size if sealed else last_line_end(file, covered)
-        worth = cache is not None and (sealed or whole - covered >= _WORTH)
-        start = covered
-        if worth and whole > covered:
-            self._claim(list(cut(file, log_no, covered, whole)), cache, record, build, tails)
-            start = whole
-        if file.size > start:
-            tails.extend(cut(file, log_no, start, file.size))
+        if file.size == covered:
+            return
+        if cache is not None and sealed:
+            self._claim(list(cut(file, log_no, covered, file.size)), cache, record, build, tails)
+        elif cache is not None and (whole := last_line_end(file, covered)) - covered >= _WORTH:
+            grown.append(Span(file, log_no, covered, whole, cache, record))
+        else:
+            tails.extend(cut(file, log_no, covered, file.size))
+
+    def _take(self, grown: Sequence[Span], build: list[Span], tails: list[Span]) -> None:
+        """Make pieces of what has been appended to active files, if it is enough."""
+        worth = sum(span.end - span.start for span in grown) >= _WORTH_IN_ALL
+        for span in grown:
+            file, start = span.file, span.start
+            if worth:
+                start = span.end
+                self._claim(
+                    list(cut(file, span.log_no, span.start, start)), span.cache, span.record, build, tails
+                )
+            if file.size > start:
+                tails.extend(cut(file, span.log_no, start, file.size))
 
     def _claim(
         self,
@@ -171,6 +208,14 @@ class Loader:
             span.cache, span.record = cache, known
         build.extend(spans)
 
+    def _note(self, log_no: int, file: LogFile, cache: SegmentCache, piece: Piece) -> None:
+        """Add a piece to what the answer is made from."""
+        place = self.places[id(file)]
+        self.ready.append(Ready(log_no, place, cache.path(piece), piece.digest, piece.parsed.lines))
+        self.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans)
+        self.loaded.joined += piece.joined
+        self.loaded.kinds.update(piece.kinds)
+
     def _build(self, spans: Sequence[Span]) -> Iterator[Span]:
         """Make pieces, several at once, and note them in the order of their bytes."""
         if not spans:
@@ -181,10 +226,7 @@ class Loader:
                 assert span.cache is not None
                 assert span.record is not None
                 span.cache.add(span.record, span.file, piece)
-                self.ready.append((span.log_no, span.cache.path(piece)))
-                self.loaded.note(span.log_no, span.file.raw.name, piece.parsed, piece.spans)
-                self.loaded.joined += piece.joined
-                self.loaded.kinds.update(piece.kinds)
+                self._note(span.log_no, span.file, span.cache, piece)
                 yield span
 
     @contextmanager
@@ -211,16 +253,18 @@ class Loader:
 
     def _make_view(self) -> None:
         db = self.db
-        paths = [path for _, path in self.ready]
+        paths = [piece.path for piece in self.ready]
         names = ", ".join(f'"{name}"' for name in line_columns(self.extra) if name != "bad")
-        parts = [f"SELECT {names}, filename FROM {parquet(paths)}"] if paths else []
+        parts = (
+            [f"SELECT {names}, filename, file_index::INTEGER AS piece FROM {parquet(paths)}"] if paths else []
+        )
         row = db.execute("SELECT count(*) FROM tail").fetchone()
         has_tail = bool(row and row[0])
         if has_tail or not parts:
-            parts.append(f"SELECT {names}, filename FROM tail")
+            parts.append(f"SELECT {names}, filename, NULL::INTEGER AS piece FROM tail")
         db.execute(f"CREATE OR REPLACE TEMP VIEW lines AS {' UNION ALL '.join(parts)}")
         db.execute("CREATE OR REPLACE TEMP TABLE file_logs (filename VARCHAR, log_no INTEGER)")
-        known = [(str(path), number) for number, path in self.ready]
+        known = [(str(piece.path), piece.log_no) for piece in self.ready]
         known += [(f"log:{number}", number) for number in range(len(self.logs))]
         values = ", ".join(["(?, ?)"] * len(known))
         if known:

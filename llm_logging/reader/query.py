@@ -136,7 +136,7 @@ def _naive(moment: datetime) -> datetime:
 def offsets_in(db: DuckDBPyConnection, source: str, question: Question) -> list[Offset]:
     """List the offsets of the question's zone over the time of its requests."""
     zone = ZoneInfo(question.options.time_zone)
-    if not any(group.unit not in {None, "hour"} for group in question.groups):
+    if zone.key == "UTC" or not any(group.unit not in {None, "hour"} for group in question.groups):
         return [Offset(None, 0)]
     row = db.execute(f"SELECT min(timestamp_start), max(timestamp_start) FROM {source}").fetchone()
     first, last = row if row is not None else (None, None)
@@ -175,16 +175,20 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
             return f"{name}::VARCHAR AS {group.sql}"
 
 
-def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
+def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:
     """Make the view `asked` of the requests in question, with what figures are made of.
 
     Args:
         db: Where `source` is.
         source: The requests.
         question: What is asked.
+
+    Returns:
+        The same text wherever the view has the same rows, but for what depends on the time of asking.
     """
     offsets = offsets_in(db, source, question)
-    where = _bound(db, *_where(question))
+    clauses, values = _where(question)
+    where = _bound(db, clauses, values)
     groups = "".join(f", {_group_sql(group, offsets)}" for group in question.groups)
     limit = _naive(question.now - question.options.orphaned_after)
     prompt, completion = "usage_prompt_tokens", "usage_completion_tokens"
@@ -198,11 +202,9 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
             "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens",
         )
     )  # fmt: skip
-    db.execute(
-        f"""
-        CREATE OR REPLACE TEMP VIEW asked AS
-        SELECT key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
-            coalesce(service_tier, '') AS price_tier, timestamp_start AS started, TIMESTAMP '{limit}' AS orphan_limit,
+    rows = f"""
+        SELECT piece, key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
+            coalesce(service_tier, '') AS price_tier, timestamp_start AS started,
             CASE WHEN status = 'success' THEN {SUCCESS} WHEN status = 'pending' THEN {PENDING}
                 WHEN {CANCELLED} THEN {CANCELLED_OUTCOME} ELSE {FAILURE} END AS outcome,
             last_of_call, coalesce(attempt, 1) AS attempt, http_status,
@@ -214,7 +216,10 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> None:
             cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
         FROM {source} WHERE {where}
         """
+    db.execute(
+        f"CREATE OR REPLACE TEMP VIEW asked AS SELECT *, TIMESTAMP '{limit}' AS orphan_limit FROM ({rows})"
     )
+    return f"{rows} {values!r}"
 
 
 def spread_lists(question: Question, source: str) -> str:

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .aggregate import COUNTED, MEASURES, Measure, grouping_sql, sets_sql
+from .aggregate import COUNTED, MEASURES, Measure, sets_sql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["named_rows", "spreads"]
+__all__ = ["named_rows", "spreads", "spreads_of"]
 
 _FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
 # Up to so many groups are looked at by size first, where there are more requests than so many.
@@ -60,6 +60,35 @@ def spreads(
             yield from named_rows(db, _direct(source, columns, [by], MEASURES[first : first + step]))
 
 
+def spreads_of(
+    db: DuckDBPyConnection,
+    source: str,
+    columns: Sequence[str],
+    by: _By,
+    groups: Mapping[tuple[Any, ...], int],
+) -> Iterator[dict[str, Any]]:
+    """Find the percentiles of every measure in some groups of one grouping.
+
+    Args:
+        db: Where the source is.
+        source: The requests, as `asked` has them.
+        columns: Every column that some answer groups by.
+        by: The grouping.
+        groups: Which groups, and how many requests each has.
+
+    Yields:
+        Rows as `spreads` does.
+    """
+    if not groups:
+        return
+    db.execute(f"CREATE OR REPLACE TEMP TABLE chosen_groups AS SELECT {', '.join(by)} FROM {source} LIMIT 0")
+    listed = ", ".join([f"({', '.join('?' * len(by))})"] * len(groups))
+    db.execute(f"INSERT INTO chosen_groups VALUES {listed}", [value for key in groups for value in key])
+    same = " AND ".join(f"a.{name} IS NOT DISTINCT FROM c.{name}" for name in by)
+    chosen = f"(SELECT a.* FROM {source} AS a SEMI JOIN chosen_groups AS c ON {same})"
+    yield from spreads(db, chosen, columns, {by: len(groups)}, sum(groups.values()))
+
+
 def named_rows(db: DuckDBPyConnection, sql: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of a query by the names of its columns."""
     cursor = db.execute(sql)
@@ -76,12 +105,22 @@ def _named(columns: Sequence[str], by: _By) -> str:
     return ", ".join([*named, f"{missing} AS grouping"])
 
 
+def _told(columns: Sequence[str], sets: Sequence[_By]) -> str:
+    """Return the columns, those that no set groups by as NULL, and `grouping`, which tells the sets apart."""
+    there = [name for name in columns if any(name in by for by in sets)]
+    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
+    missing = sum(bit for name, bit in bits.items() if name not in there)
+    told = [str(missing), *(f"{bits[name]} * grouping_id({name})" for name in there)]
+    named = [name if name in there else f"NULL AS {name}" for name in columns]
+    return ", ".join([*named, f"{' + '.join(told)} AS grouping"])
+
+
 def _direct(source: str, columns: Sequence[str], sets: Sequence[_By], measures: Sequence[Measure]) -> str:
     if len(sets) == 1:
         head = _named(columns, sets[0])
         grouped = f"GROUP BY {', '.join(sets[0])}" if sets[0] else ""
     else:
-        head = ", ".join([*columns, grouping_sql(columns)])
+        head = _told(columns, sets)
         grouped = f"GROUP BY {sets_sql(sets)}"
     parts = [head]
     for one in measures:

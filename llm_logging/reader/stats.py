@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,13 +18,12 @@ from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetric
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
-from .aggregate import base_sql, figures_of, rollup_sql, shares_sql
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
 from .columns import readable
-from .costs import price_keys, same_rate
 from .events import object_of
+from .grouping import grouped
 from .load import Progress
 from .newest import suffix_of
 from .order import group_order
@@ -33,13 +31,11 @@ from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
 from .source import Files, Log, LogFile, open_logs
-from .spread import named_rows, spreads
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
 # A century of days; a clock that was set to the year 1 would otherwise fill the memory with hours.
 _MOST_FILLED: Final = 50_000
-_BASE: Final = "base"
 
 
 def get_stats(
@@ -117,7 +113,7 @@ def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]
     passes += [(spread, [groups])] if groups and apart else []
     summary, models, rows = Figures(), {}, []
     for source, sets in passes:
-        for by, key, fields in _aggregate(made, source, sets):
+        for by, key, fields in grouped(made, source, sets):
             if by == groups and by:
                 rows.append(StatsRow(**fields, group=_labels(question, key)))
             elif by:
@@ -128,49 +124,6 @@ def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]
         ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
         whole = Stats(summary=summary, models=dict(ordered), quality=_quality(made, summary))
     return whole, _ordered(question, rows, whole.summary)
-
-
-def _aggregate(
-    made: Answer, source: str, sets: list[tuple[str, ...]]
-) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-    """Yield every group of every grouping: what it is grouped by, its values, its figures.
-
-    Args:
-        made: What is behind the answer.
-        source: The requests, as `asked_odd` has them.
-        sets: The groupings.
-    """
-    columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(_BASE, source, columns, price_keys(made.costs)))
-    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
-    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
-    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
-
-    def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-        for row in named_rows(made.db, sql):
-            by = by_bits[row["grouping"]]
-            yield by, tuple(row[name] for name in by), row
-
-    rows = {(by, key): row for by, key, row in keyed(rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
-    for name, value, amount in (
-        ("error_codes", "error", "n"),
-        ("http_statuses", "http", "n"),
-        ("other_costs", "foreign_currency", "reported"),
-    ):
-        for row in rows.values():
-            row[name] = {}
-        for by, key, row in keyed(shares_sql(_BASE, columns, sets, value, amount)):
-            rows[by, key][name][row[value]] = row["amount"]
-    # Of many groups it is large, and what follows needs the memory.
-    made.db.execute(f"DROP TABLE {_BASE}")
-    groups = {one: sum(by == one for by, _ in rows) for one in sets}
-    total = int(sum(row["total_requests"] for (by, _), row in rows.items() if by == sets[0]))
-    for row in spreads(made.db, source, columns, groups, total):
-        by = by_bits[row["grouping"]]
-        rows[by, tuple(row[name] for name in by)].update(row)
-    for by, key in list(rows):
-        # Of many groups not all are held twice.
-        yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:

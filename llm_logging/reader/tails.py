@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["load_tails"]
 
 # Files of so many bytes at most are parsed together, up to so many bytes in all.
-_SMALL: Final = 2**20
+_SMALL: Final = 4 * 2**20
 _MOST_BYTES: Final = 64 * 2**20
 _TALLY: Final = "SELECT mark, count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0) FROM piece GROUP BY mark"
 

@@ -17,8 +17,7 @@ from llm_logging.figures import StatsOptions, StatsScope
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments, segment_name
 from llm_logging.reader import cache as cache_module
-from llm_logging.reader import load, pieces, tails
-from llm_logging.reader import stats as stats_module
+from llm_logging.reader import grouping, load, pieces, tails
 from llm_logging.reader.stats import get_stats
 
 START = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -128,6 +127,7 @@ def test_a_segment_first_met_compressed_is_parsed_once(log, spans):
 
 def test_the_active_file_is_resumed_where_the_last_reading_ended(log, monkeypatch, spans):
     monkeypatch.setattr(load, "_WORTH", 1000)
+    monkeypatch.setattr(load, "_WORTH_IN_ALL", 1000)
     log.write(50)
     size = log.active.stat().st_size
     assert log.stats().summary.total_requests == 50
@@ -144,6 +144,7 @@ def test_the_active_file_is_resumed_where_the_last_reading_ended(log, monkeypatc
 
 def test_a_torn_line_is_used_once_it_is_whole(log, monkeypatch):
     monkeypatch.setattr(load, "_WORTH", 1000)
+    monkeypatch.setattr(load, "_WORTH_IN_ALL", 1000)
     log.write(50)
     line = text(51)
     with log.active.open("a") as file:
@@ -388,8 +389,8 @@ def test_questions_with_the_same_filters_share_what_they_ask_of_all_requests(log
     log.write(40, timings={"latency_ms": 5.5})
     whole = log.stats(group_by="hour")
     sets = []
-    rollup = stats_module.rollup_sql
-    monkeypatch.setattr(stats_module, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
+    rollup = grouping.rollup_sql
+    monkeypatch.setattr(grouping, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
     found = log.stats(group_by="provider", time_zone="Asia/Tokyo")
     assert sets == [[("g0",)]]
     assert (found.summary, found.models, found.quality) == (whole.summary, whole.models, whole.quality)

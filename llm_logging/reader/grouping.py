@@ -1,0 +1,83 @@
+"""The groups of an answer: sums rolled up, shares and percentiles beside them, as the fields of `Figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from .aggregate import figures_of, rollup_sql, shares_sql
+from .answering import Answer
+from .costs import same_rate
+from .spread import named_rows, spreads, spreads_of
+from .sums import Key, Sums
+
+__all__ = ["grouped"]
+
+_BASE: Final = "base"
+_SHARES: Final = (
+    ("error_codes", "error", "n"), ("http_statuses", "http", "n"), ("other_costs", "foreign_currency", "reported"),
+)  # fmt: skip
+_By = tuple[str, ...]
+_Rows = dict[tuple[_By, Key], dict[str, Any]]
+
+
+def grouped(made: Answer, source: str, sets: Sequence[_By]) -> Iterator[tuple[_By, Key, dict[str, Any]]]:
+    """Yield every group of every grouping: what it is grouped by, its values, its figures.
+
+    Args:
+        made: What is behind the answer.
+        source: The requests, as `asked_odd` has them.
+        sets: The groupings; the one that was asked for comes last.
+    """
+    db = made.db
+    columns = list(dict.fromkeys(name for one in sets for name in one))
+    sums = Sums(made, columns, source)
+    sums.make(_BASE)
+    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
+    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
+    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
+
+    def place(row: Mapping[str, Any]) -> tuple[_By, Key]:
+        by = by_bits[row["grouping"]]
+        return by, tuple(row[name] for name in by)
+
+    rows = {place(row): row for row in named_rows(db, rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
+    for name, value, amount in _SHARES:
+        for row in rows.values():
+            row[name] = {}
+        for row in named_rows(db, shares_sql(_BASE, columns, sets, value, amount)):
+            rows[place(row)][name][row[value]] = row["amount"]
+    # Of many groups it is large, and what follows needs the memory.
+    db.execute(f"DROP TABLE {_BASE}")
+    asked = sets[-1]
+    of_groups = {key: row for (by, key), row in rows.items() if by == asked}
+    known = sums.spreads(asked, of_groups)
+    for key, lists in known.items():
+        of_groups[key].update(lists)
+    for row in _spread(made, source, columns, rows, sets, known.keys()):
+        rows[place(row)].update(row)
+    sums.keep(asked, of_groups)
+    for by, key in list(rows):
+        # Of many groups not all are held twice.
+        yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
+
+
+def _spread(
+    made: Answer,
+    source: str,
+    columns: Sequence[str],
+    rows: _Rows,
+    sets: Sequence[_By],
+    known: Collection[Key],
+) -> Iterator[dict[str, Any]]:
+    """Find the percentiles of every group; of the last grouping only those that are not known."""
+    counts: dict[_By, dict[Key, int]] = {one: {} for one in sets}
+    for (by, key), row in rows.items():
+        counts[by][key] = int(row["total_requests"])
+    total = sum(counts[sets[0]].values())
+    whole = sets[:-1] if known else sets
+    if whole:
+        yield from spreads(made.db, source, columns, {by: len(counts[by]) for by in whole}, total)
+    if known:
+        new = {key: count for key, count in counts[sets[-1]].items() if key not in known}
+        yield from spreads_of(made.db, source, columns, sets[-1], new)
