@@ -5,7 +5,8 @@
 Each process numbers its requests 1, 2, 3 ..., writes a pending and a final line of each, and gives the n-th n prompt tokens. So
 a reading that sees c requests of a process must see c(c+1)/2 tokens of it: one request missed or counted twice shows, at
 any moment. No count may fall, be below what was on disk before the reading began, or above what was logged when it ended.
-`--sabotage` writes some requests twice under another id, which the check must find: the command then fails.
+Few lines are worth keeping here, so that pieces and kept sums take part. `--sabotage` writes some requests twice under
+another id, which the check must find: the command then fails.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from llm_logging import LLMFileHandler
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments
 from llm_logging.question import StatsOptions, StatsScope
+from llm_logging.reader import load, sums
 from llm_logging.reader.stats import get_stats
 
 MAX_BYTES = 96_000
@@ -86,10 +89,16 @@ def notes(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def read(root: Path, cache: Path, *, cached: bool) -> tuple[dict[str, tuple[int, int]], list[str]]:
+def read(
+    root: Path, cache: Path, *, cached: bool, by: tuple[str, ...] = ("user",)
+) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """Ask once; return requests and prompt tokens by process, and what the answer says is wrong."""
-    stats = get_stats(SCOPE, StatsOptions(group_by="user"), root=root, cache=cached, cache_dir=cache)
-    seen = {str(row.group["user"]): (row.total_requests, row.prompt_tokens) for row in stats.breakdown}
+    stats = get_stats(SCOPE, StatsOptions(group_by=list(by)), root=root, cache=cached, cache_dir=cache)
+    seen: dict[str, tuple[int, int]] = {}
+    for row in stats.breakdown:
+        name = str(row.group["user"])
+        count, tokens = seen.get(name, (0, 0))
+        seen[name] = (count + row.total_requests, tokens + row.prompt_tokens)
     quality = stats.quality
     wrong = [f"gap {gap.writer} {gap.first}-{gap.last}" for gap in quality.gaps]
     if quality.repeated_lines or quality.skipped_lines or quality.unreadable_files:
@@ -148,7 +157,11 @@ def writers(root: Path, folder: Path, processes: int, rate: float, *, sabotage: 
 def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[int, str]:
     """Read again and again; return how many readings were wrong, and a report."""
     wrong: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="llm-logging-readings-") as work:
+    kept = (
+        mock.patch.multiple(load, _WORTH=20_000, _WORTH_IN_ALL=20_000),
+        mock.patch.multiple(sums, _WORTH=1),
+    )
+    with kept[0], kept[1], tempfile.TemporaryDirectory(prefix="llm-logging-readings-") as work:
         root, cache, folder = Path(work) / "logs", Path(work) / "cache", Path(work) / "notes"
         folder.mkdir()
         active = Layout(root).path(LogKind.REQUESTS, PROJECT)
@@ -163,7 +176,8 @@ def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[
             while done < readings or len(list_segments(active)) < 3:
                 assert time.monotonic() < deadline + readings * 5, "the log is not rotated"
                 before = notes(folder)
-                seen, found = read(root, cache, cached=done % 10 != 9)
+                by = ("user", "hour") if done % 2 else ("user",)
+                seen, found = read(root, cache, cached=done % 10 != 9, by=by)
                 wrong += [
                     f"reading {done}: {text}" for text in (*found, *check(before, seen, notes(folder), last))
                 ]
