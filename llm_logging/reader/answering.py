@@ -122,16 +122,19 @@ def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Exi
 
 def compute(made: Answer, reading: Reading, stack: ExitStack, *, priced: bool = True) -> None:
     """Read, fold, filter and, unless told not to, price the requests of a question."""
-    made.db = connect()
+    _open_caches(made, reading, use_cache=reading.cache)
     stack.callback(made.db.close)
     try:
-        _compute(made, reading, use_cache=reading.cache, priced=priced)
+        _compute(made, priced=priced)
     except duckdb_error():
         if not reading.cache:
             raise
         # A piece of the cache vanished or is damaged: the lines themselves have the answer.
         made.loader.forget()
-        _compute(made, reading, use_cache=False, priced=priced)
+        made.db.close()
+        _open_caches(made, reading, use_cache=False)
+        stack.callback(made.db.close)
+        _compute(made, priced=priced)
     _check_scope(made)
 
 
@@ -142,11 +145,16 @@ def answer(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Ex
     return made
 
 
-def _compute(made: Answer, reading: Reading, *, use_cache: bool, priced: bool) -> None:
-    db, question = made.db, made.question
+def _open_caches(made: Answer, reading: Reading, *, use_cache: bool) -> None:
     folder = cache_folder(reading.cache_dir) if use_cache else None
-    made.loader = Loader(db, made.logs, question.extra, folder, reading.progress)
-    made.loaded = made.loader.load(made.files)
+    made.loader = Loader(made.logs, made.question.extra, folder, reading.progress)
+    with made.loader.opened(made.files):
+        made.db = connect()
+
+
+def _compute(made: Answer, *, priced: bool) -> None:
+    db, question, folder = made.db, made.question, made.loader.folder
+    made.loaded = made.loader.load(db, made.files)
     _check_strict(made)
     made.folded = fold_lines(db, extra=question.extra)
     made.asked = ask(db, "requests", question)

@@ -18,6 +18,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -171,6 +172,13 @@ class SegmentCache:
         self._records = self._read()
         self._used: list[Record] = []
         self._changed = False
+        self._digests: dict[str, Future[int]] = {}
+
+    def check_ahead(self, pool: Executor) -> None:
+        """Begin to look whether the pieces are as they were written, while something else is done."""
+        for record in self._records:
+            for piece in record.pieces:
+                self._digests[piece.name] = pool.submit(digest_of, self.path(piece))
 
     def _read(self) -> list[Record]:
         try:
@@ -196,8 +204,9 @@ class SegmentCache:
 
     def _is_whole(self, piece: Piece) -> bool:
         """Say whether a piece is there as it was written: a bit that flipped on the disk must change no figure."""
+        ahead = self._digests.get(piece.name)
         try:
-            return digest_of(self.path(piece)) == piece.digest
+            return (ahead.result() if ahead is not None else digest_of(self.path(piece))) == piece.digest
         except OSError:
             return False
 

@@ -96,32 +96,49 @@ class Loader:
     """Loads the lines of one answer.
 
     Args:
-        db: Where the view is made.
         logs: All logs, whose places are their numbers.
         extra: Columns beside the held ones.
         folder: The cache's folder; None: no cache.
         progress: Called with bytes done and bytes in all.
     """
 
-    db: DuckDBPyConnection
     logs: Sequence[Log]
     extra: Sequence[Column]
     folder: Path | None
     progress: Progress | None
+    db: DuckDBPyConnection = field(init=False)
     loaded: Loaded = field(default_factory=Loaded)
     ready: list[Ready] = field(default_factory=list)
     caches: dict[int, SegmentCache] = field(default_factory=dict)
+    numbers: dict[Log, int] = field(default_factory=dict)
     places: dict[int, int] = field(default_factory=dict)
 
-    def load(self, files: Sequence[LogFile]) -> Loaded:
-        """Make the view `lines` and the tables of hot keys."""
-        numbers = {log: number for number, log in enumerate(self.logs)}
+    @contextmanager
+    def opened(self, files: Sequence[LogFile]) -> Iterator[None]:
+        """Open the caches of files; their pieces are checked while the block runs, which is to connect to a database."""
+        self.numbers = {log: number for number, log in enumerate(self.logs)}
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for file in files:
+                known = len(self.caches)
+                cache = self._cache_of(file, self.numbers[file.log])
+                if cache is not None and len(self.caches) > known:
+                    cache.check_ahead(pool)
+            yield
+
+    def load(self, db: DuckDBPyConnection, files: Sequence[LogFile]) -> Loaded:
+        """Make the view `lines` and the tables of hot keys.
+
+        Args:
+            db: Where.
+            files: The same that were `opened`.
+        """
+        self.db = db
         self.places = {id(file): place for place, file in enumerate(files)}
         build: list[Span] = []
         tails: list[Span] = []
         grown: list[Span] = []
         for file in files:
-            self._plan(file, numbers[file.log], build, tails, grown)
+            self._plan(file, self.numbers[file.log], build, tails, grown)
         self._take(grown, build, tails)
         total = sum(span.end - span.start for span in (*build, *tails))
         done = 0
