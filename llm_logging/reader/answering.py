@@ -213,7 +213,7 @@ def _chat_is_logged(scope: StatsScope, layout: Layout) -> bool:
 def _names_chat(file: LogFile, chat_id: str | None) -> bool:
     import json
 
-    from .parse import open_lines
+    from .raw import open_lines
 
     needle = json.dumps(chat_id).encode()
     # Of a packed file that is damaged, what comes before the damage tells.

@@ -20,7 +20,7 @@ from typing import Any, Final
 from ..checks import forgive
 from ..schema import LLMRequestLogEntry, Timings, Usage
 from ..values import Identifier, UTCTime
-from .parse import RawFile, open_lines
+from .raw import RawFile, open_lines
 from .salvage import salvage_lines
 
 __all__ = [
