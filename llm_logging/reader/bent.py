@@ -14,9 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from .columns import LINE_ID, Column, held_columns, judged_columns, raw_struct
+from .columns import LINE_ID, NO_TEXT, Column, held_columns, judged_columns, raw_struct
 from .engine import duckdb_module
-from .order import JSON_NUMBER
 from .raw import MARK, RawFile, lines_sql, open_lines
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ __all__ = ["has_bent"]
 
 # How the ids look that our writers give themselves.
 _WRITER_ID: Final = "[0-9a-f]{16}"
-# As JSON writes what is no text; see `_suspects`.
-_NO_TEXT: Final = rf"{JSON_NUMBER}|true|false|\[.*\]|\{{.*\}}"
 _BLOCK: Final = 2**20
 _TRUTH: Final = re.compile(rb's": ?(?:true|false)')
 _TRUTH_LENGTH: Final = 16
@@ -68,7 +65,7 @@ def _suspects(db: DuckDBPyConnection, rows: str, extra: Sequence[Column]) -> lis
         if column.bent(column.source) and column.path != LINE_ID.path
     ]
     texts = [column for column in wanted if column.kind in {"text", "code"}]
-    looks = {column.name: f"regexp_full_match(\"{column.name}\", '{_NO_TEXT}', 's')" for column in texts}
+    looks = {column.name: f"regexp_full_match(\"{column.name}\", '{NO_TEXT}', 's')" for column in texts}
     found = set()
     # How a text begins is told far faster than how it goes on, and tells enough of most files.
     if db.execute(f"SELECT 1 FROM {rows} WHERE {' OR '.join(map(_begins_oddly, looks))} LIMIT 1").fetchone():

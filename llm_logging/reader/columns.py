@@ -25,10 +25,15 @@ from ..values import Identifier
 
 __all__ = [
     "ALIASES",
+    "JSON_NUMBER",
     "LINE_ID",
+    "NO_PLAIN_TEXT",
+    "NO_TEXT",
     "WRITER_ID",
     "WRITER_SEQ",
     "Column",
+    "attribute_label",
+    "attribute_text",
     "columns",
     "find_column",
     "held_columns",
@@ -36,6 +41,7 @@ __all__ = [
     "odd_time",
     "raw_struct",
     "readable",
+    "shown",
     "utc_time",
 ]
 
@@ -71,6 +77,13 @@ _NUMBERED: Final = frozenset({"error.code"})
 # Kinds whose values are judged by how JSON writes them: as text, number, true ... And one that has a check of its own.
 _JUDGED: Final = frozenset({"text", "code", "key", "bool", "list"})
 _LISTED: Final = frozenset({"status"})
+
+# As JSON writes a number, so that `007` and `+49` stay texts: https://www.rfc-editor.org/rfc/rfc8259#section-6
+JSON_NUMBER: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+# As JSON writes what is no text.
+NO_TEXT: Final = rf"{JSON_NUMBER}|true|false|\[.*\]|\{{.*\}}"
+# Texts that would be taken for something else's JSON, or for one that keeps its quotes.
+NO_PLAIN_TEXT: Final = rf'{NO_TEXT}|".*'
 
 # What a calendar holds, and Python's `datetime`; the database reads times of 290,000 years before and after, and infinity.
 _CALENDAR: Final = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999")
@@ -213,6 +226,29 @@ class Column:
                 return f"CASE WHEN {text} <> '' THEN hash({text}) END"
             case _:
                 return text
+
+
+def attribute_label(json: str) -> str:
+    """Return SQL that names the value of an attribute: a text by itself, all else as JSON writes it.
+
+    A text that reads like something else's JSON keeps its quotes: the number is `7`, the text `"7"`.
+    """
+    text = f"({json}->>'$')"
+    plain = f"left({json}, 1) = '\"' AND NOT regexp_full_match({text}, '{NO_PLAIN_TEXT}', 's')"
+    return f"CASE WHEN {plain} THEN {text} ELSE {json}::VARCHAR END"
+
+
+def attribute_text(label: str) -> str:
+    """Return SQL of what an attribute says, without the quotes that `attribute_label` may have kept."""
+    return f"CASE WHEN left({label}, 1) = '\"' THEN json_extract_string({label}, '$') ELSE {label} END"
+
+
+def shown(column: Column) -> str:
+    """Return SQL of a field as text: an amount with the decimals that it is known to, not those it is held with."""
+    name = f'"{column.name}"'
+    if column.kind == "amount":
+        return f"rtrim(rtrim({name}::VARCHAR, '0'), '.')"
+    return attribute_text(name) if column.kind == "attribute" else f"{name}::VARCHAR"
 
 
 def readable(text: str) -> str:

@@ -28,6 +28,7 @@ from .columns import (
     WRITER_ID,
     WRITER_SEQ,
     Column,
+    attribute_label,
     held_columns,
     judged_columns,
     odd_time,
@@ -167,8 +168,10 @@ def _attribute(column: Column) -> str:
     name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
-    text = [f"raw.attributes->>{quoted(pointer)}" for pointer in (whole, nested)]
-    return text[0] if whole == nested else f"coalesce({', '.join(text)})"
+    # A null is as good as nothing there.
+    found = [f"nullif((raw.attributes->{quoted(pointer)})::VARCHAR, 'null')" for pointer in (whole, nested)]
+    json = found[0] if whole == nested else f"coalesce({', '.join(found)})"
+    return attribute_label(f"({json})::JSON")
 
 
 def _projection(extra: Sequence[Column]) -> str:

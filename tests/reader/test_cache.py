@@ -202,6 +202,23 @@ def test_a_change_of_which_the_time_was_set_back_is_seen(log):
     assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4089
 
 
+@pytest.mark.parametrize("rest", ["", "half a line"])
+@pytest.mark.parametrize("back", [False, True], ids=["later", "set back"])
+def test_an_active_file_that_changed_in_its_middle_is_read_again(back, rest, log, monkeypatch):
+    monkeypatch.setattr(load, "_WORTH", 1000)
+    log.write(400)
+    with log.active.open("a") as file:
+        file.write(text(401)[:100] if rest else "")
+    assert log.stats().summary.prompt_tokens == 4000
+    before, content = log.active.stat(), log.active.read_bytes()
+    with log.active.open("r+b") as file:
+        file.seek(content.index(b'"prompt_tokens": 10', len(content) // 2))
+        file.write(b'"prompt_tokens": 99')
+    if back:
+        os.utime(log.active, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4089
+
+
 def test_a_rewritten_segment_is_another(log):
     log.write(60)
     sealed = log.rotate()
