@@ -19,12 +19,13 @@ from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetric
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
-from .aggregate import base_sql, figures_of, rollup_sql, shares_sql
+from .aggregate import base_sql, figures_of, reported_names, rollup_sql, shares_sql, sum_of
 from .answering import Answer, Reading, begin, compute, connect
 from .answers import Answers
 from .cache import cache_folder
 from .columns import readable
 from .costs import price_keys, same_rate
+from .engine import duckdb_module
 from .events import object_of
 from .load import Progress
 from .newest import suffix_of
@@ -142,26 +143,13 @@ def _aggregate(
         sets: The groupings.
     """
     columns = list(dict.fromkeys(name for one in sets for name in one))
-    made.db.execute(base_sql(_BASE, source, columns, price_keys(made.costs)))
     # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
-
-    def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
-        for row in named_rows(made.db, sql):
-            by = by_bits[row["grouping"]]
-            yield by, tuple(row[name] for name in by), row
-
-    rows = {(by, key): row for by, key, row in keyed(rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
-    for name, value, amount in (
-        ("error_codes", "error", "n"),
-        ("http_statuses", "http", "n"),
-        ("other_costs", "foreign_currency", "reported"),
-    ):
-        for row in rows.values():
-            row[name] = {}
-        for by, key, row in keyed(shares_sql(_BASE, columns, sets, value, amount)):
-            rows[by, key][name][row[value]] = row["amount"]
+    try:
+        rows = _summed(made, source, columns, by_bits, wide=False)
+    except duckdb_module().OutOfRangeException:
+        rows = _summed(made, source, columns, by_bits, wide=True)
     # Of many groups it is large, and what follows needs the memory.
     made.db.execute(f"DROP TABLE {_BASE}")
     groups = {one: sum(by == one for by, _ in rows) for one in sets}
@@ -172,6 +160,33 @@ def _aggregate(
     for by, key in list(rows):
         # Of many groups not all are held twice.
         yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
+
+
+def _summed(
+    made: Answer, source: str, columns: list[str], by_bits: dict[int, tuple[str, ...]], *, wide: bool
+) -> dict[tuple[tuple[str, ...], tuple[Any, ...]], dict[str, Any]]:
+    """Return the sums of every group of every grouping, by what it is grouped by and its values."""
+    made.db.execute(base_sql(_BASE, source, columns, price_keys(made.costs), wide=wide))
+
+    def keyed(sql: str) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]]:
+        for row in named_rows(made.db, sql):
+            by = by_bits[row["grouping"]]
+            yield by, tuple(row[name] for name in by), row
+
+    sets = list(by_bits.values())
+    rolled = rollup_sql(_BASE, columns, sets, same_rate("a", "r"), wide=wide)
+    rows = {(by, key): row for by, key, row in keyed(rolled)}
+    shares: dict[str, tuple[str, list[str]]] = {
+        "error_codes": ("error", ["n"]),
+        "http_statuses": ("http", ["n"]),
+        "other_costs": ("foreign_currency", reported_names(wide=wide)),
+    }
+    for name, (value, amounts) in shares.items():
+        for row in rows.values():
+            row[name] = {}
+        for by, key, row in keyed(shares_sql(_BASE, columns, sets, value, amounts)):
+            rows[by, key][name][row[value]] = sum_of(*(row[amount] for amount in amounts))
+    return rows
 
 
 def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:

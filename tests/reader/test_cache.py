@@ -406,7 +406,9 @@ def test_questions_with_the_same_filters_share_what_they_ask_of_all_requests(log
     whole = log.stats(group_by="hour")
     sets = []
     rollup = stats_module.rollup_sql
-    monkeypatch.setattr(stats_module, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
+    monkeypatch.setattr(
+        stats_module, "rollup_sql", lambda *given, **more: sets.append(given[2]) or rollup(*given, **more)
+    )
     found = log.stats(group_by="provider", time_zone="Asia/Tokyo")
     assert sets == [[("g0",)]]
     assert (found.summary, found.models, found.quality) == (whole.summary, whole.models, whole.quality)
