@@ -97,11 +97,12 @@ def _cell(value: object) -> object:
     from decimal import Decimal
 
     from ..clock import format_time
+    from ..reader.aggregate import money_text
 
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, Decimal):
-        return format(value.normalize() if value else Decimal(0), "f")
+        return money_text(value)
     return dumps(value) if isinstance(value, (dict, list)) else csv_cell(value)
 
 

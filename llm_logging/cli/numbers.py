@@ -8,7 +8,7 @@ a hundred and more whole units, smaller amounts two significant digits; the exac
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from typing import Final
 
 from ..figures import Figures
@@ -118,14 +118,19 @@ def money(amount: str | Decimal | None, currency: str = "USD", *, mark: str = ""
         exact = Decimal(amount)
     except InvalidOperation:
         return safe(amount)
-    magnitude = abs(exact)
+    magnitude = exact.copy_abs()
     if exact and magnitude < _LEAST:
         return f"{'-' if exact < 0 else ''}{'>0' if mark == '≥' else f'<{_unit(str(_LEAST), currency)}'}"
     places = _places(magnitude, whole_from=Decimal(100) if mark else None)
     rounding = ROUND_FLOOR if mark == "≥" else ROUND_HALF_EVEN
-    shown = magnitude.quantize(Decimal(1).scaleb(-places), rounding=rounding)
-    if rounding is ROUND_HALF_EVEN and _places(shown, whole_from=Decimal(100) if mark else None) < places:
-        shown = shown.quantize(Decimal(1).scaleb(-_places(shown, whole_from=Decimal(100) if mark else None)))
+    with localcontext() as context:
+        # What is far larger than any bill is still a number.
+        context.prec = 100
+        shown = magnitude.quantize(Decimal(1).scaleb(-places), rounding=rounding)
+        if rounding is ROUND_HALF_EVEN and _places(shown, whole_from=Decimal(100) if mark else None) < places:
+            shown = shown.quantize(
+                Decimal(1).scaleb(-_places(shown, whole_from=Decimal(100) if mark else None))
+            )
     return f"{mark}{'-' if exact < 0 else ''}{_unit(f'{shown:,f}', currency)}"
 
 

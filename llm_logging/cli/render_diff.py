@@ -75,7 +75,7 @@ def _difference(change: Change, name: str, changes: Mapping[str, Change], show: 
     sign = "+" if value > 0 else "-"
     if name in _MONEY:
         unsure = any(getattr(changes.get("unpriced_requests"), side, 0) for side in ("before", "after"))
-        return DASH if unsure else f"{sign}{numbers.money(str(abs(value)), mark='~').removeprefix('~')}"
+        return DASH if unsure else f"{sign}{numbers.money(value.copy_abs(), mark='~').removeprefix('~')}"
     if show is share:
         return f"{sign}{abs(float(value)) * 100:.1f} pp"
     return f"{sign}{show(abs(float(value)))}"

@@ -3,7 +3,7 @@
 One pass over the requests makes `base`, a table of sums by everything that some answer groups by or counts apart: how a
 request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
 sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
-numbers of a small unit, exact. Durations are summed as whole numbers too, so the order of rows shows in no digit.
+numbers of a small unit, exact. What 127 bits cannot hold is summed in two parts, so no sum is wrong or missing. Durations are summed as whole numbers too, so the order of rows shows in no digit.
 Percentiles cannot be summed: they are asked of the requests, see `spread`.
 """
 
@@ -22,8 +22,8 @@ from ..figures import Percentiles
 from .query import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 __all__ = [
-    "COUNTED", "MEASURES", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text", "rollup_sql",
-    "sets_sql", "shares_sql",
+    "COUNTED", "MEASURES", "PART", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text", "reported_names",
+    "rollup_sql",     "sets_sql", "shares_sql", "sum_of",
 ]  # fmt: skip
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
@@ -73,6 +73,10 @@ _LONG: Final = "9e9"
 # A power of two: dividing by it rounds nothing, and a sum of the longest there can be stays finite.
 _FAR: Final = 2.0**64
 
+# Amounts are summed as so many of these and the rest: the widest whole number of the database has 127 bits.
+_SHIFT: Final = 32
+PART: Final = 2**_SHIFT
+
 # Which rows of `base` each count is the sum of.
 COUNTS: Final = {
     "total_requests": COUNTED,
@@ -107,7 +111,22 @@ _APART: Final = {
 }
 
 
-def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mapping[str, str]) -> str:
+def _amounts(*, wide: bool) -> dict[str, str]:
+    """Return what is summed of amounts, by name."""
+    if not wide:
+        return {"reported": "reported", "odd_low": "odd_amount"}
+    parts = {"reported": "trunc(reported)", "reported_rest": "reported % 1"}
+    return {**parts, "odd_low": f"odd_amount % {PART}", "odd_high": f"odd_amount // {PART}"}
+
+
+def reported_names(*, wide: bool) -> list[str]:
+    """Return the columns of `base` that sum up to what was reported."""
+    return [name for name in _amounts(wide=wide) if name.startswith("reported")]
+
+
+def base_sql(
+    table: str, source: str, columns: Sequence[str], price_keys: Mapping[str, str], *, wide: bool = False
+) -> str:
     """Return the query that makes a table of sums from the requests.
 
     Args:
@@ -115,6 +134,8 @@ def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mappin
         source: A table, view or query with the columns of `asked`, `odd_amount` and what groups are named.
         columns: Every column that some answer groups by.
         price_keys: What a price depends on, by name; see `costs.PRICE_KEYS`.
+        wide: Whether amounts are summed in two parts. It takes longer, and what needs it is so rare that it is done once
+            the database says that a sum overflows.
     """
     parts = [*columns, *(f"{value} AS {name}" for name, value in (_APART | dict(price_keys)).items())]
     parts += ["count(*) AS n", *(f"sum({name}) AS {name}" for name in TOKENS)]
@@ -127,8 +148,7 @@ def base_sql(table: str, source: str, columns: Sequence[str], price_keys: Mappin
             f"max({name}) AS {name}_max",
         ]
     parts += [
-        "sum(reported) AS reported",
-        "sum(odd_amount) AS odd_amount",
+        *(f"sum({value}) AS {name}" for name, value in _amounts(wide=wide).items()),
         "count(odd_amount) AS odd_n",
         "min(started) AS first_request",
         "max(started) AS last_request",
@@ -141,7 +161,9 @@ def grouping_sql(columns: Sequence[str]) -> str:
     return f"grouping_id({', '.join(columns)}) AS grouping" if columns else "0 AS grouping"
 
 
-def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], same_rate: str) -> str:
+def rollup_sql(
+    base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], same_rate: str, *, wide: bool = False
+) -> str:
     """Return the query that sums `base` by several groupings at once.
 
     Args:
@@ -149,6 +171,7 @@ def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]],
         columns: Every column that some answer groups by.
         sets: Which of them each answer groups by; the summary's is empty.
         same_rate: The condition that joins the table `rates`; see `costs.same_rate`.
+        wide: As `base` was made.
     """
     parts = [*columns, grouping_sql(columns)]
     parts += [
@@ -165,18 +188,19 @@ def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]],
             f"min({value}_min) {of} AS {name}_min",
             f"max({value}_max) {of} AS {name}_max",
         ]
-    tokens = " + ".join(f"r_{name} * {name}::HUGEINT" for name in TOKENS)
-    cached = " + ".join(
-        f"r_{name} * {name}::HUGEINT"
-        for name in ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-    )
+    cached = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
     unpriced = "has_usage AND NOT is_reported AND rate_no IS NULL"
     parts += [
         "coalesce(sum(CASE WHEN rate_no IS NULL THEN odd_n ELSE n END), 0)::HUGEINT AS priced_requests",
         f"coalesce(sum(n - odd_n) FILTER (WHERE {unpriced}), 0)::HUGEINT AS unpriced_requests",
-        "sum(reported) FILTER (WHERE foreign_currency IS NULL) AS reported_cost",
-        f"sum(coalesce(r_request * n + {tokens}, 0) + coalesce(odd_amount, 0)) AS estimated_cost",
-        f"sum(coalesce(-({cached}), 0)) AS cache_savings",
+        *(
+            f"sum({name}) FILTER (WHERE foreign_currency IS NULL) AS {name}"
+            for name in reported_names(wide=wide)
+        ),
+        f"sum(coalesce({_cost(TOKENS, '>>', _SHIFT)}, 0){' + coalesce(odd_high, 0)' if wide else ''}) AS estimated_cost_high",
+        f"sum(coalesce(r_request * n + {_cost(TOKENS, '&', PART - 1)}, 0) + coalesce(odd_low, 0)) AS estimated_cost_low",
+        f"sum(coalesce(-({_cost(cached, '>>', _SHIFT)}), 0)) AS cache_savings_high",
+        f"sum(coalesce(-({_cost(cached, '&', PART - 1)}), 0)) AS cache_savings_low",
         "min(first_request) AS first_request",
         "max(last_request) AS last_request",
     ]
@@ -184,14 +208,28 @@ def rollup_sql(base: str, columns: Sequence[str], sets: Sequence[Sequence[str]],
     return f"SELECT {', '.join(parts)} FROM {joined} GROUP BY {sets_sql(sets)}"
 
 
+def _cost(kinds: Sequence[str], op: str, by: int) -> str:
+    """Return SQL of what a part of the tokens costs."""
+    return " + ".join(f"r_{name} * ({name}::HUGEINT {op} {by})" for name in kinds)
+
+
 def shares_sql(
-    base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], value: str, amount: str
+    base: str, columns: Sequence[str], sets: Sequence[Sequence[str]], value: str, amounts: Sequence[str]
 ) -> str:
-    """Return the query that sums `base` by several groupings and one value that it keeps apart."""
+    """Return the query that sums `base` by several groupings and one value that it keeps apart.
+
+    Args:
+        base: The table.
+        columns: Every column that some answer groups by.
+        sets: Which of them each answer groups by.
+        value: What is kept apart.
+        amounts: What is summed, the sums named as they are.
+    """
     with_value = [[*one, value] for one in sets]
+    summed = ", ".join(f"sum({name}) AS {name}" for name in amounts)
     return (
-        f"SELECT {', '.join([*columns, grouping_sql(columns), value])}, sum({amount}) AS amount FROM {base} "
-        f"WHERE {value} IS NOT NULL GROUP BY {sets_sql(with_value)} ORDER BY amount DESC, {value}"
+        f"SELECT {', '.join([*columns, grouping_sql(columns), value])}, {summed} FROM {base} "
+        f"WHERE {value} IS NOT NULL GROUP BY {sets_sql(with_value)} ORDER BY {amounts[0]} DESC, {value}"
     )
 
 
@@ -210,20 +248,31 @@ def money_text(value: Decimal | None) -> str | None:
     return "0" if plain == "-0" else plain
 
 
-def amount_of(value: Any, scale: int) -> Decimal | None:
-    """Return a whole number of a small unit as dollars; None stays None."""
-    if value is None:
+def amount_of(high: Any, low: Any, scale: int) -> Decimal | None:
+    """Return a whole number of a small unit as dollars; None stays None.
+
+    Args:
+        high: How many `PART`s it has.
+        low: What it has beside them.
+        scale: The decimals of the unit.
+    """
+    if high is None or low is None:
         return None
     with localcontext() as context:
         context.prec = 100
-        return Decimal(value).scaleb(-scale)
+        return Decimal(int(high) * PART + int(low)).scaleb(-scale)
 
 
-def _sum(*values: Decimal | None) -> Decimal | None:
+def sum_of(*values: Decimal | None) -> Decimal | None:
+    """Return the sum of those amounts that are known, exactly; None where none is."""
     known = [value for value in values if value is not None]
     with localcontext() as context:
         context.prec = 100
         return sum(known, Decimal(0)) if known else None
+
+
+def _amount(row: Mapping[str, Any], name: str, scale: int) -> Decimal | None:
+    return amount_of(row[f"{name}_high"], row[f"{name}_low"], scale)
 
 
 def _spread(row: Mapping[str, Any], name: str) -> Percentiles:
@@ -236,7 +285,9 @@ def _spread(row: Mapping[str, Any], name: str) -> Percentiles:
     mean = ((row[f"{name}_sum"] or 0.0) + far * _FAR) / count
     if math.isinf(mean):
         mean = min(far / count * _FAR, most)
-    return Percentiles(n=count, mean=mean, min=row[f"{name}_min"], max=most, **quantiles)
+    # Rounding must not carry the mean of equal values past them.
+    least = row[f"{name}_min"]
+    return Percentiles(n=count, mean=min(max(mean, least), most), min=least, max=most, **quantiles)
 
 
 def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
@@ -260,13 +311,13 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
     # Nothing was spent only where nothing is known to have been spent in some other way.
     nothing = None if values["unpriced_requests"] or row["other_costs"] else Decimal(0)
     priced = values["priced_requests"] > 0
-    estimated = amount_of(row["estimated_cost"], scale) if priced else None
-    reported = row["reported_cost"]
+    estimated = _amount(row, "estimated_cost", scale) if priced else None
+    reported = sum_of(row["reported"], row.get("reported_rest"))
     values["reported_cost"] = money_text(reported)
     values["estimated_cost"] = money_text(estimated if priced else nothing)
-    known = _sum(reported, estimated)
+    known = sum_of(reported, estimated)
     values["total_cost"] = money_text(known if known is not None else nothing)
-    values["cache_savings"] = money_text(amount_of(row["cache_savings"], scale) if priced else nothing)
+    values["cache_savings"] = money_text(_amount(row, "cache_savings", scale) if priced else nothing)
     values["other_costs"] = {name: money_text(amount) for name, amount in sorted(row["other_costs"].items())}
     for name in ("first_request", "last_request"):
         moment: datetime | None = row[name]

@@ -23,6 +23,7 @@ from .cache import cache_folder
 from .columns import readable
 from .costs import Costs, kinds_in, price_asked
 from .engine import duckdb_module
+from .eviction import cache_limit
 from .fold import Folded, fold_lines
 from .load import Loaded, Loader, Progress
 from .overrides import Override, find_overrides, read_overrides
@@ -107,7 +108,9 @@ class Reading:
 
 
 def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
-    """Check a question and open the files that it is about."""
+    """Check a question, and what the cache is told, and open the files that it is about."""
+    if reading.cache:
+        cache_limit()
     now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
     question = make_question(scope, options, resolve_period(options, now), now)
     layout = Layout(reading.root)
@@ -223,7 +226,7 @@ def _chat_is_logged(scope: StatsScope, layout: Layout) -> bool:
 def _names_chat(file: LogFile, chat_id: str | None) -> bool:
     import json
 
-    from .parse import open_lines
+    from .raw import open_lines
 
     needle = json.dumps(chat_id).encode()
     # Of a packed file that is damaged, what comes before the damage tells.

@@ -4,7 +4,8 @@ A piece holds the requests of a span of bytes of one file, folded within itself 
 `fold.fold_piece`), and its record says which bytes those are, what they held beside requests, and how to know the file
 again: its inode, a hash of its head and of the bytes before the span's end. So a growing file is resumed where the last
 reading ended, a sealed one is never parsed again, also when it is compressed later, and what does not match is parsed
-anew. A sealed file that was changed, cut or replaced never matches.
+anew. A sealed file that was changed, cut or replaced never matches, and neither does an active one that was changed
+without growing; one that was changed within what was read and then grew is known by its head and the end of that part.
 
 Every file here is written under a temporary name and renamed, so any number of readers may build and read at once; a
 piece that is damaged is dropped and made again. Nothing is written beside the logs.
@@ -36,7 +37,7 @@ ENV_CACHE: Final = "LLM_LOGGING_CACHE"
 _SAMPLE: Final = 4096
 _BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 6
+_FORMAT: Final = 7
 
 
 @cache
@@ -98,8 +99,9 @@ class Record:
         head: Hash of its first bytes, `head_size` of them.
         mark: Hash of the last bytes before `covered`.
         covered: How many bytes, uncompressed, the pieces hold.
-        mtime_ns: When it was last changed, at the last reading.
-        ctime_ns: The same as the system keeps it, which nobody can set back; 0 while it is active.
+        size: How many it had in all when the last piece was made.
+        mtime_ns: When it was last changed, then.
+        ctime_ns: The same as the system keeps it, which nobody can set back.
         packed: What tells its compressed form, where that was met.
     """
 
@@ -109,8 +111,9 @@ class Record:
     head_size: int
     mark: str
     covered: int
+    size: int
     mtime_ns: int
-    ctime_ns: int = 0
+    ctime_ns: int
     packed: tuple[int, ...] | None = None
     pieces: list[Piece] = field(default_factory=list)
 
@@ -213,9 +216,12 @@ class SegmentCache:
     def _fits(self, record: Record, file: LogFile) -> bool:
         if record.inode != file.inode or record.covered > file.size or not record.covered:
             return False
-        if record.covered == file.size and record.mtime_ns != file.mtime_ns:
+        as_large = file.size in {record.covered, record.size}
+        if as_large and record.mtime_ns != file.mtime_ns:
             return False
-        if record.ctime_ns and record.segment == segment_id(file) and record.ctime_ns != file.ctime_ns:
+        # Of an active file that has grown the times say nothing; what is sealed does not grow.
+        timed = record.segment == segment_id(file) and (as_large or record.segment)
+        if timed and record.ctime_ns != file.ctime_ns:
             return False
         covered, descriptor = record.covered, file.descriptor
         return (
@@ -241,8 +247,8 @@ class SegmentCache:
     def begin(self, file: LogFile) -> Record:
         """Start a record of a file of which nothing is known."""
         packed = _packed_as(file) if file.raw.compression is not None else None
-        ctime_ns = file.ctime_ns if segment_id(file) else 0
-        record = Record(segment_id(file), file.inode, "", 0, "", 0, file.mtime_ns, ctime_ns, packed)
+        times = (file.mtime_ns, file.ctime_ns)
+        record = Record(segment_id(file), file.inode, "", 0, "", 0, file.size, *times, packed)
         self._records = [known for known in self._records if not _same_file(known, record)]
         self._records.append(record)
         self._used.append(record)
@@ -252,7 +258,7 @@ class SegmentCache:
         """Note a piece that has been written; pieces come in the order of their bytes."""
         record.pieces.append(piece)
         record.covered = piece.end
-        record.mtime_ns = file.mtime_ns
+        record.size, record.mtime_ns, record.ctime_ns = file.size, file.mtime_ns, file.ctime_ns
         if file.raw.compression is None:
             record.head_size = min(_SAMPLE, piece.end) if not record.head_size else record.head_size
             record.head = sample(file.descriptor, 0, record.head_size)

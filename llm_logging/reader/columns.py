@@ -2,7 +2,8 @@
 
 A column is a leaf of `LLMRequestLogEntry`, named by its path with `_` for the dot (`usage.prompt_tokens` is
 `usage_prompt_tokens`). Values arrive as text, are read by their kind, and what does not fit its field becomes NULL
-and is counted, so one bad value costs a line nothing else.
+and is counted, so one bad value costs a line nothing else. Text fields take text, those that the entry also takes whole
+numbers for (ids, the code of an error) those too; numbers take what is written as one, also as text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,16 +21,27 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ..schema import LLMRequestLogEntry
+from ..values import Identifier
 
 __all__ = [
     "ALIASES",
+    "JSON_NUMBER",
+    "LINE_ID",
+    "NO_PLAIN_TEXT",
+    "NO_TEXT",
+    "WRITER_ID",
+    "WRITER_SEQ",
     "Column",
+    "attribute_label",
+    "attribute_text",
     "columns",
     "find_column",
     "held_columns",
+    "judged_columns",
     "odd_time",
     "raw_struct",
     "readable",
+    "shown",
     "utc_time",
 ]
 
@@ -59,6 +71,20 @@ ALIASES: Final = {
 _CODES: Final = frozenset({"cost.currency"})
 _LARGEST_AMOUNT: Final = 10**9
 
+# Ids may be whole numbers, and so may an error's code, which is often an HTTP status.
+_ID: Final = typing.get_args(Identifier)[1]
+_NUMBERED: Final = frozenset({"error.code"})
+# Kinds whose values are judged by how JSON writes them: as text, number, true ... And one that has a check of its own.
+_JUDGED: Final = frozenset({"text", "code", "key", "bool", "list"})
+_LISTED: Final = frozenset({"status"})
+
+# As JSON writes a number, so that `007` and `+49` stay texts: https://www.rfc-editor.org/rfc/rfc8259#section-6
+JSON_NUMBER: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+# As JSON writes what is no text.
+NO_TEXT: Final = rf"{JSON_NUMBER}|true|false|\[.*\]|\{{.*\}}"
+# Texts that would be taken for something else's JSON, or for one that keeps its quotes.
+NO_PLAIN_TEXT: Final = rf'{NO_TEXT}|".*'
+
 # What a calendar holds, and Python's `datetime`; the database reads times of 290,000 years before and after, and infinity.
 _CALENDAR: Final = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999")
 
@@ -73,6 +99,7 @@ class Column:
         least: The least a count may be.
         most: The most a count may be.
         origin: The place in the line that a key is made from.
+        numbered: Whether a text, or a member of a list, may also be written as a whole number.
     """
 
     path: str
@@ -80,6 +107,7 @@ class Column:
     least: int = 0
     most: int = 2**53
     origin: str | None = None
+    numbered: bool = False
 
     @property
     def name(self) -> str:
@@ -117,6 +145,46 @@ class Column:
             "list": "VARCHAR[]",
         }.get(self.kind, "VARCHAR")
 
+    @property
+    def text_type(self) -> str:
+        """The type that the parser reads it as where a wrong one is to be told: JSON where text is to be told from others."""
+        return "JSON" if self.kind in _JUDGED and self.path not in _LISTED else "VARCHAR"
+
+    def _is_text(self, json: str) -> str:
+        """Return SQL that says of JSON that it is a text, or what may stand for one."""
+        text = f"""left({json}, 1) = '"'"""
+        return f"({text} OR regexp_full_match({json}, '-?[0-9]+'))" if self.numbered else text
+
+    def read_json(self, value: str) -> str:
+        """Return SQL that reads a value of `text_type`; NULL where it does not fit."""
+        if self.text_type != "JSON":
+            return self.read(value)
+        if self.kind == "bool":
+            return f"CASE {value}::VARCHAR WHEN 'true' THEN true WHEN 'false' THEN false END"
+        if self.kind == "list":
+            members = f"list_filter(TRY_CAST({value} AS JSON[]), lambda x: {self._is_text('x')})"
+            return f"list_transform({members}, lambda x: (x->>'$'))"
+        return self.read(f"(CASE WHEN {self._is_text(value)} THEN ({value}->>'$') END)")
+
+    def unfit(self, value: str) -> str:
+        """Return SQL that says of a value of `text_type` that it is there and does not fit; some members of a list may."""
+        if self.kind == "json":
+            return "false"
+        if self.kind == "list":
+            wrong = f"list_filter(TRY_CAST({value} AS JSON[]), lambda x: NOT {self._is_text('x')})"
+            return f"coalesce({value} IS NOT NULL AND coalesce(len({wrong}), 1) > 0, false)"
+        if self.kind in {"text", "key"}:
+            # Empty text is text.
+            judged = f"NOT {self._is_text(value)}" if self.text_type == "JSON" else "false"
+            return f"coalesce({judged}, false)"
+        return f"{value} IS NOT NULL AND ({self.read_json(value)}) IS NULL"
+
+    def bent(self, value: str) -> str | None:
+        """Return SQL that says of a value of `text_type` that reading it as `native_type` bends it; None: none is."""
+        if self.kind in {"count", "ms"}:
+            return f"{value} IN ('true', 'false') OR contains({value}, '_')"
+        return self.unfit(value) if self.text_type == "JSON" else None
+
     def take(self, value: str) -> str:
         """Return SQL for a value read as `native_type`."""
         if self.kind == "count":
@@ -137,7 +205,7 @@ class Column:
         return unread if self.kind in {"amount", "code"} else None
 
     def read(self, text: str) -> str:
-        """Return SQL that reads the kind from text; NULL where the text is not one."""
+        """Return SQL that reads the kind from plain text; NULL where the text is not one."""
         # The database would read 1_000 as a thousand.
         number = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DOUBLE) END"
         match self.kind:
@@ -151,10 +219,6 @@ class Column:
             case "amount":
                 amount = f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({text} AS DECIMAL(38, 24)) END"
                 return f"CASE WHEN abs({amount}) <= {_LARGEST_AMOUNT} THEN {amount} END"
-            case "bool":
-                return f"TRY_CAST({text} AS BOOLEAN)"
-            case "list":
-                return f"TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[])"
             case "code":
                 return f"nullif(trim({text}), '')"
             case "key":
@@ -162,6 +226,29 @@ class Column:
                 return f"CASE WHEN {text} <> '' THEN hash({text}) END"
             case _:
                 return text
+
+
+def attribute_label(json: str) -> str:
+    """Return SQL that names the value of an attribute: a text by itself, all else as JSON writes it.
+
+    A text that reads like something else's JSON keeps its quotes: the number is `7`, the text `"7"`.
+    """
+    text = f"({json}->>'$')"
+    plain = f"left({json}, 1) = '\"' AND NOT regexp_full_match({text}, '{NO_PLAIN_TEXT}', 's')"
+    return f"CASE WHEN {plain} THEN {text} ELSE {json}::VARCHAR END"
+
+
+def attribute_text(label: str) -> str:
+    """Return SQL of what an attribute says, without the quotes that `attribute_label` may have kept."""
+    return f"CASE WHEN left({label}, 1) = '\"' THEN json_extract_string({label}, '$') ELSE {label} END"
+
+
+def shown(column: Column) -> str:
+    """Return SQL of a field as text: an amount with the decimals that it is known to, not those it is held with."""
+    name = f'"{column.name}"'
+    if column.kind == "amount":
+        return f"rtrim(rtrim({name}::VARCHAR, '0'), '.')"
+    return attribute_text(name) if column.kind == "attribute" else f"{name}::VARCHAR"
 
 
 def readable(text: str) -> str:
@@ -224,6 +311,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
         kind, metadata = _unwrap(field.annotation)
         bounds = _bounds([*metadata, *field.metadata])
         origin = typing.get_origin(kind)
+        numbered = path in _NUMBERED or _ID in {*metadata, *field.metadata}
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found.extend(_leaves(kind, f"{path}."))
         elif kind is int:
@@ -231,11 +319,19 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
         elif kind is datetime:
             found.append(Column(path, "time"))
         elif origin in {list, dict}:
-            found.append(Column(path, "list" if origin is list else "json"))
+            member = _unwrap(typing.get_args(kind)[0])[1] if origin is list else []
+            found.append(Column(path, "list" if origin is list else "json", numbered=_ID in member))
         else:
             known = {float: "ms", Decimal: "amount", bool: "bool"}
-            found.append(Column(path, "code" if path in _CODES else known.get(kind, "text")))
+            text = "code" if path in _CODES else known.get(kind, "text")
+            found.append(Column(path, text, numbered=numbered))
     return found
+
+
+# What a line has beside the fields of the entry.
+LINE_ID: Final = Column("id", "text", numbered=True)
+WRITER_ID: Final = Column("writer.id", "text")
+WRITER_SEQ: Final = Column("writer.seq", "count", least=1)
 
 
 @cache
@@ -248,7 +344,15 @@ def columns() -> dict[str, Column]:
 def held_columns() -> tuple[Column, ...]:
     """Return the columns that every reading of a line takes, and a segment's cache holds."""
     held = tuple(column for column in columns().values() if column.path not in NOT_HELD)
-    return (*held, *(Column(name, "key", origin=origin) for name, origin in KEYS.items()))
+    made_of = {name: columns()[origin] for name, origin in KEYS.items()}
+    keys = (Column(name, "key", origin=of.path, numbered=of.numbered) for name, of in made_of.items())
+    return (*held, *keys)
+
+
+def judged_columns(extra: Sequence[Column]) -> list[Column]:
+    """Return the columns whose values are judged one by one where a wrong one is to be told."""
+    wanted = {column.name: column for column in (LINE_ID, WRITER_ID, WRITER_SEQ, *held_columns(), *extra)}
+    return [column for column in wanted.values() if column.kind != "attribute"]
 
 
 def find_column(name: str) -> Column | None:

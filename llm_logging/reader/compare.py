@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from ..errors import ErrorCode, ValidationError
 from ..figures import Change, Comparison, ComparisonRow, Figures, Stats, StatsRow
 from ..question import TIME_UNITS, StatsOptions, StatsScope
-from .aggregate import money_text
+from .aggregate import money_text, sum_of
 from .order import bucket_name, bucket_number, bucket_numbers, name_order
 from .stats import get_stats
 
@@ -49,8 +49,9 @@ def _change(name: str, before: Any, after: Any) -> Change:
         return Change(before=before, after=after)
     if name in MONEY:
         first, second = Decimal(before), Decimal(after)
-        difference: Any = money_text(second - first)
-        share = float((second - first) / first) if first else None
+        change = sum_of(second, first.copy_negate()) or Decimal(0)
+        difference: Any = money_text(change)
+        share = float(change / first) if first else None
     else:
         difference = after - before
         share = difference / before if before else None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,7 +114,9 @@ def price_asked(
 
 
 def _decimals(price: Decimal) -> int:
-    exponent = price.normalize().as_tuple().exponent
+    with localcontext() as context:
+        context.prec = 100
+        exponent = price.normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
@@ -170,7 +172,9 @@ def _load_odd(db: DuckDBPyConnection, odd: Sequence[tuple[Any, ...]], scale: int
 
 
 def _whole(value: Decimal, scale: int) -> int:
-    return int(value.scaleb(scale))
+    with localcontext() as context:
+        context.prec = 100
+        return int(value.scaleb(scale))
 
 
 def _naive(moment: datetime) -> datetime:

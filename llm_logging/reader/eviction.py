@@ -47,7 +47,8 @@ def cache_limit() -> int:
     given = os.environ.get(ENV_LIMIT)
     if not given:
         return _DEFAULT_LIMIT
-    if not given.isdecimal():
+    # Python refuses to read thousands of digits.
+    if not given.isdecimal() or len(given) > 30:
         raise ConfigurationError(
             f"{ENV_LIMIT}: expected a whole number of bytes, got {given!r}", code=ErrorCode.INVALID_OPTIONS
         )

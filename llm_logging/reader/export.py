@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import format_time
 from ..question import StatsOptions, StatsScope
+from .aggregate import money_text
 from .answering import Reading
 from .asking import ask_requests
 from .columns import Column, columns
@@ -127,7 +128,7 @@ def nested(row: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return format_time(value)
-    return format(value.normalize() if value else Decimal(0), "f") if isinstance(value, Decimal) else value
+    return money_text(value) if isinstance(value, Decimal) else value
 
 
 @contextmanager

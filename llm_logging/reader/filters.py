@@ -4,11 +4,13 @@ Both sides are compared as what the field is: counts and durations as numbers, t
 month or year as its first moment, with `=` as all of it), lists by whether they hold the value, text as text.
 An absent field is equal to nothing but the empty value, and different from everything else. An attribute may be
 anything: what is written as JSON writes numbers is equal to the same number written otherwise, whole ones to the last
-digit, and only numbers are less or more than a number; all else is text.
+digit, and only numbers are less or more than a number; all else is text. `7` is the number and the text, for whoever types
+it cannot tell them apart; `"7"` is the text alone.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +20,7 @@ from typing import Any, Final
 
 from ..errors import ErrorCode, ValidationError
 from ..question import MOMENT_FORMS, StatsOptions, filter_parts, moment_kind
-from .columns import Column, find_column, readable
-from .order import JSON_NUMBER
+from .columns import JSON_NUMBER, NO_TEXT, Column, attribute_text, find_column, readable, shown
 from .period import resolve_period
 
 __all__ = ["Condition", "absent", "parse_filters", "unknown_field"]
@@ -110,7 +111,7 @@ def _condition(
     if column.kind == "time":
         return _time(column, name, op, value, text, options, now)
     if column.kind == "attribute":
-        return _attribute(column, name, op, value)
+        return _attribute(column, attribute_text(name), op, value)
     wanted = _value(column, value, text)
     if op == "!=":
         return Condition(column, f"{name} IS DISTINCT FROM ?", (wanted,))
@@ -126,7 +127,7 @@ def _pattern(column: Column, name: str, op: str, value: str) -> Condition:
     if column.kind == "list":
         fits = f"len(list_filter(coalesce({name}, []), lambda x: regexp_full_match(x, ?, 's'))) > 0"
     else:
-        fits = f"coalesce(regexp_full_match({name}::VARCHAR, ?, 's'), false)"
+        fits = f"coalesce(regexp_full_match({shown(column)}, ?, 's'), false)"
     return Condition(column, fits if op == "~" else f"NOT ({fits})", (pattern,))
 
 
@@ -137,12 +138,28 @@ def _attribute(column: Column, name: str, op: str, value: str) -> Condition:
         if _NUMBER.fullmatch(value) is not None and (number := _number(value)) is not None:
             compared, more = _compared(name, "=", number)
             same, bound = f"{same} OR {compared}", [*bound, *more]
+        elif (text := _quoted(value)) is not None:
+            same, bound = f"{same} OR ({_is_text(column)} AND {name} = ?)", [*bound, NO_TEXT, text]
         return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({same}, false)", tuple(bound))
     number = _number(value)
     if number is None:
         return Condition(column, f"{name} {op} ?", (value,))
     compared, bound = _compared(name, op, number)
     return Condition(column, compared, tuple(bound))
+
+
+def _quoted(value: str) -> str | None:
+    """Return the text that a value writes as JSON; None where it does not."""
+    try:
+        text = json.loads(value) if value.startswith('"') else None
+    except ValueError:
+        return None
+    return readable(text) if isinstance(text, str) else None
+
+
+def _is_text(column: Column) -> str:
+    name = f'"{column.name}"'
+    return f"(left({name}, 1) = '\"' OR NOT regexp_full_match({name}, ?, 's'))"
 
 
 def _compared(name: str, op: str, number: Decimal) -> tuple[str, list[Any]]:

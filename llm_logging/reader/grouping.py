@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from .aggregate import figures_of, rollup_sql, shares_sql
+from .aggregate import figures_of, reported_names, rollup_sql, shares_sql, sum_of
 from .answering import Answer
 from .costs import same_rate
+from .engine import duckdb_module
 from .spread import named_rows, spreads, spreads_of
 from .sums import Key, Sums
 
 __all__ = ["grouped"]
 
 _BASE: Final = "base"
-_SHARES: Final = (
-    ("error_codes", "error", "n"), ("http_statuses", "http", "n"), ("other_costs", "foreign_currency", "reported"),
-)  # fmt: skip
 _By = tuple[str, ...]
 _Rows = dict[tuple[_By, Key], dict[str, Any]]
 
@@ -29,37 +27,57 @@ def grouped(made: Answer, source: str, sets: Sequence[_By]) -> Iterator[tuple[_B
         source: The requests, as `asked_odd` has them.
         sets: The groupings; the one that was asked for comes last.
     """
-    db = made.db
     columns = list(dict.fromkeys(name for one in sets for name in one))
     sums = Sums(made, columns, source)
-    sums.make(_BASE)
-    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
-    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
-    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
-
-    def place(row: Mapping[str, Any]) -> tuple[_By, Key]:
-        by = by_bits[row["grouping"]]
-        return by, tuple(row[name] for name in by)
-
-    rows = {place(row): row for row in named_rows(db, rollup_sql(_BASE, columns, sets, same_rate("a", "r")))}
-    for name, value, amount in _SHARES:
-        for row in rows.values():
-            row[name] = {}
-        for row in named_rows(db, shares_sql(_BASE, columns, sets, value, amount)):
-            rows[place(row)][name][row[value]] = row["amount"]
+    try:
+        sums.make(_BASE)
+        rows = _summed(made, columns, sets, wide=False)
+    except duckdb_module().OutOfRangeException:
+        sums.make_wide(_BASE)
+        rows = _summed(made, columns, sets, wide=True)
     # Of many groups it is large, and what follows needs the memory.
-    db.execute(f"DROP TABLE {_BASE}")
+    made.db.execute(f"DROP TABLE {_BASE}")
     asked = sets[-1]
     of_groups = {key: row for (by, key), row in rows.items() if by == asked}
     known = sums.spreads(asked, of_groups)
     for key, lists in known.items():
         of_groups[key].update(lists)
-    for row in _spread(made, source, columns, rows, sets, known.keys()):
-        rows[place(row)].update(row)
+    for by, key, row in _placed(_spread(made, source, columns, rows, sets, known.keys()), columns, sets):
+        rows[by, key].update(row)
     sums.keep(asked, of_groups)
     for by, key in list(rows):
         # Of many groups not all are held twice.
         yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
+
+
+def _placed(
+    rows: Iterable[dict[str, Any]], columns: Sequence[str], sets: Sequence[_By]
+) -> Iterator[tuple[_By, Key, dict[str, Any]]]:
+    """Say of each row of a query of several groupings which it is of, and its values there."""
+    # grouping() has a bit for each column that a row is not grouped by, the first column's bit the highest.
+    bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
+    by_bits = {sum(bit for name, bit in bits.items() if name not in one): one for one in sets}
+    for row in rows:
+        by = by_bits[row["grouping"]]
+        yield by, tuple(row[name] for name in by), row
+
+
+def _summed(made: Answer, columns: Sequence[str], sets: Sequence[_By], *, wide: bool) -> _Rows:
+    """Return the sums of every group of every grouping, by what it is grouped by and its values."""
+    rolled = named_rows(made.db, rollup_sql(_BASE, columns, sets, same_rate("a", "r"), wide=wide))
+    rows = {(by, key): row for by, key, row in _placed(rolled, columns, sets)}
+    shares: dict[str, tuple[str, list[str]]] = {
+        "error_codes": ("error", ["n"]),
+        "http_statuses": ("http", ["n"]),
+        "other_costs": ("foreign_currency", reported_names(wide=wide)),
+    }
+    for name, (value, amounts) in shares.items():
+        for row in rows.values():
+            row[name] = {}
+        shared = named_rows(made.db, shares_sql(_BASE, columns, sets, value, amounts))
+        for by, key, row in _placed(shared, columns, sets):
+            rows[by, key][name][row[value]] = sum_of(*(row[amount] for amount in amounts))
+    return rows
 
 
 def _spread(

@@ -16,7 +16,7 @@ from typing import Final
 from ..errors import ErrorCode, FileSystemError
 from ..files.lines import MAX_LINE_BYTES, blocks
 from .newest import suffix_of
-from .parse import RawFile
+from .raw import RawFile
 from .request_log import key_of
 from .source import LogFile
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ..errors import ErrorCode, ValidationError
 from ..files.lines import Line, read_lines
-from .parse import RawFile
+from .raw import RawFile
 from .source import LogFile
 
 __all__ = ["Place", "decode_cursor", "encode_cursor", "may_hold", "micros_of", "newest_lines", "suffix_of"]

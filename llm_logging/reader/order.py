@@ -14,13 +14,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from .columns import find_column
+from .columns import JSON_NUMBER, find_column
 from .period import bucket_label, buckets_between
 
-__all__ = ["JSON_NUMBER", "bucket_name", "bucket_number", "bucket_numbers", "group_order", "name_order"]
+__all__ = ["bucket_name", "bucket_number", "bucket_numbers", "group_order", "name_order"]
 
-# As JSON writes a number, so that `007` and `+49` stay texts: https://www.rfc-editor.org/rfc/rfc8259#section-6
-JSON_NUMBER: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _NUMBER: Final = re.compile(JSON_NUMBER)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  buckets are naive UTC
 _HOUR: Final = timedelta(hours=1)

@@ -2,8 +2,8 @@
 
 Two ways. The fast one reads values as what they are to be and gives up on the first that is not, so a file that it
 reads holds nothing wrong: DuckDB tells a wrong type then, and what it would bend without a word (7.9 tokens become 8,
-true becomes 1) is looked for, the latter in lines that are not from a writer of ours. A file on which it gives up is read as text, value by value; and if some of its lines are
-not even JSON, line by line (`salvage`).
+true becomes 1) is looked for; see also `bent`. A file on which it gives up is read as JSON, value by value; and if some of
+its lines are not even that, line by line (`salvage`).
 
 Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
 reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
@@ -20,11 +20,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..files.unpacking import open_gzip, open_zstd
-from .columns import Column, held_columns, odd_time, raw_struct, readable, utc_time
+from .bent import has_bent
+from .columns import (
+    LINE_ID,
+    WRITER_ID,
+    WRITER_SEQ,
+    Column,
+    attribute_label,
+    held_columns,
+    judged_columns,
+    odd_time,
+    raw_struct,
+    readable,
+    utc_time,
+)
 from .engine import quoted
+from .raw import MARK, RawFile, lines_sql, open_lines
 from .salvage import STATUSES, salvage_lines
 
 if TYPE_CHECKING:
@@ -32,42 +45,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Parsed",
-    "RawFile",
     "clean_rows",
-    "has_truths",
     "line_columns",
     "mark",
-    "open_lines",
     "parse_file",
     "parse_marked",
 ]
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
-# How long the ids are that our writers give themselves.
-_WRITER_ID: Final = 16
+_ODD_ATTRIBUTES: Final = "left(raw.attributes, 1) <> '{'"
 # Groups that may be a text, which is then this part of them.
 _TEXT_MEANS: Final = {"error": "message"}
-
-# A name that no entry has.
-_MARK: Final = "llm_logging_mark"
-
-
-@dataclass(frozen=True, slots=True)
-class RawFile:
-    """A file of lines to parse.
-
-    Attributes:
-        path: Where DuckDB reads it.
-        name: What it is called in answers.
-        compression: None, `gz` or `zst`.
-        growing: Whether a last line without its newline is one that is still being written.
-    """
-
-    path: Path
-    name: str
-    compression: str | None = None
-    growing: bool = False
 
 
 @dataclass
@@ -104,7 +93,7 @@ def line_columns(extra: Sequence[Column] = ()) -> list[str]:
 def _paths(extra: Sequence[Column]) -> dict[str, str]:
     """Return the types as which the parts of a line are read natively, by path."""
     fixed = {
-        "timestamp": "TIMESTAMPTZ", "event_type": "VARCHAR", "writer.id": "VARCHAR", "writer.seq": "BIGINT", "id": "UUID",
+        "timestamp": "TIMESTAMPTZ", "event_type": "VARCHAR", "writer.id": "VARCHAR", "writer.seq": "DOUBLE", "id": "UUID",
         "usage.total_tokens": "DOUBLE",
     }  # fmt: skip
     wanted = [*held_columns(), *(column for column in extra if column.kind != "attribute")]
@@ -118,49 +107,45 @@ def _paths(extra: Sequence[Column]) -> dict[str, str]:
     return types
 
 
-def _lines_of(types: Mapping[str, str], compression: str | None, *, strict: bool) -> str:
-    listed = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
-    unpack = {"gz": "gzip", "zst": "zstd", None: "uncompressed"}[compression]
-    return (
-        f"read_json(?, format='newline_delimited', columns={{{listed}}}, ignore_errors={not strict}, "
-        f"compression='{unpack}')"
-    )
-
-
 def _native_lines(
     extra: Sequence[Column], compression: str | None, more: Mapping[str, str] | None = None
 ) -> str:
     """Return SQL of lines whose parts have their types; a wrong one is an error."""
-    return _lines_of({**raw_struct(_paths(extra)), **(more or {})}, compression, strict=True)
+    return lines_sql({**raw_struct(_paths(extra)), **(more or {})}, compression, strict=True)
 
 
-def _groups(extra: Sequence[Column]) -> dict[str, list[str]]:
-    """Return the parts of each group of fields: of `usage`, `timings` ..."""
-    groups: dict[str, list[str]] = {}
-    for path in _paths(extra):
+def _text_types(extra: Sequence[Column]) -> dict[str, str]:
+    """Return the types as which the parts of a line are read where a wrong one is to be told, by path."""
+    judged = {column.origin or column.path: column.text_type for column in judged_columns(extra)}
+    return {**dict.fromkeys(_paths(extra), "VARCHAR"), **judged, "attributes": "JSON"}
+
+
+def _groups(extra: Sequence[Column]) -> dict[str, dict[str, str]]:
+    """Return the parts of each group of fields, of `usage`, `timings` ..., with the types as which they are read."""
+    groups: dict[str, dict[str, str]] = {}
+    for path, kind in _text_types(extra).items():
         head, dot, part = path.partition(".")
         if dot:
-            groups.setdefault(head, []).append(part)
+            groups.setdefault(head, {})[part] = kind
     return groups
 
 
 def _text_lines(extra: Sequence[Column], compression: str | None) -> str:
-    """Return SQL of lines whose parts are text; a group of fields is there as a whole too, for it may be none."""
+    """Return SQL of lines whose parts are JSON or text; a group of fields is there as a whole too, for it may be none."""
     groups = _groups(extra)
     types = {
-        path.partition(".")[0]: "JSON" if "." in path or path == "attributes" else "VARCHAR"
-        for path in _paths(extra)
+        path.partition(".")[0]: "JSON" if "." in path else kind for path, kind in _text_types(extra).items()
     }
     parts = []
     for name, members in groups.items():
-        shape = ", ".join(f'"{member}": "VARCHAR"' for member in members)
+        shape = ", ".join(f'"{member}": "{kind}"' for member, kind in members.items())
         value = f'"{name}"'
         if name in _TEXT_MEANS:
             head = f"""'{{"{_TEXT_MEANS[name]}":'"""
             value = f"CASE WHEN {_is_text(value)} THEN {head} || {value} || '}}' ELSE {value} END"
         parts += [f"from_json({value}, '{{{shape}}}') AS \"{name}\"", f'"{name}" AS "{_whole(name)}"']
     names = ", ".join(f'"{name}"' for name in groups)
-    lines = _lines_of(types, compression, strict=False)
+    lines = lines_sql(types, compression, strict=False)
     return f"(SELECT * EXCLUDE ({names}), {', '.join(parts)} FROM {lines})"
 
 
@@ -183,15 +168,17 @@ def _attribute(column: Column) -> str:
     name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
-    text = [f"raw.attributes->>{quoted(pointer)}" for pointer in (whole, nested)]
-    return text[0] if whole == nested else f"coalesce({', '.join(text)})"
+    # A null is as good as nothing there.
+    found = [f"nullif((raw.attributes->{quoted(pointer)})::VARCHAR, 'null')" for pointer in (whole, nested)]
+    json = found[0] if whole == nested else f"coalesce({', '.join(found)})"
+    return attribute_label(f"({json})::JSON")
 
 
 def _projection(extra: Sequence[Column]) -> str:
-    """Return the select list that turns text into typed values and marks what did not fit."""
+    """Return the select list that turns JSON and text into typed values and marks what did not fit."""
     chosen = [*held_columns(), *extra]
     values = [
-        f'{_attribute(column) if column.kind == "attribute" else column.read(column.source)} AS "{column.name}"'
+        f'{_attribute(column) if column.kind == "attribute" else column.read_json(column.source)} AS "{column.name}"'
         for column in chosen
     ]
     bad = " OR ".join(f"({condition})" for condition in _misfits(extra).values())
@@ -199,13 +186,14 @@ def _projection(extra: Sequence[Column]) -> str:
     values[start] = (
         f'coalesce({utc_time("raw.timestamp_start")}, {utc_time("raw.timestamp")}) AS "timestamp_start"'
     )
-    key = "coalesce(TRY_CAST(raw.id AS UUID), md5(raw.id)::UUID) AS key"
+    # What is no id tells lines apart all the same.
+    line_id = f"coalesce({LINE_ID.read_json(LINE_ID.source)}, raw.id::VARCHAR)"
     return ", ".join(
         [
-            key,
+            f"coalesce(TRY_CAST({line_id} AS UUID), md5({line_id})::UUID) AS key",
             f"{utc_time('raw.timestamp')} AS line_time",
-            "raw.writer.id AS writer_id",
-            "TRY_CAST(raw.writer.seq AS BIGINT) AS seq",
+            f"{WRITER_ID.read_json(WRITER_ID.source)} AS writer_id",
+            f"{WRITER_SEQ.read_json(WRITER_SEQ.source)} AS seq",
             f"({bad}) AS bad",
             *values,
         ]
@@ -218,7 +206,7 @@ def _native_values(extra: Sequence[Column]) -> dict[str, str]:
         "key": "raw.id",
         "line_time": "make_timestamp(epoch_us(raw.timestamp))",
         "writer_id": "raw.writer.id",
-        "seq": "raw.writer.seq",
+        "seq": WRITER_SEQ.take(WRITER_SEQ.source),
         **{
             column.name: _attribute(column) if column.kind == "attribute" else column.take(column.source)
             for column in (*held_columns(), *extra)
@@ -228,7 +216,7 @@ def _native_values(extra: Sequence[Column]) -> dict[str, str]:
 
 def _native_odd(extra: Sequence[Column]) -> str:
     """Return SQL that says of a line read natively that it needs the closer look."""
-    wanted = (*held_columns(), *extra)
+    wanted = (WRITER_SEQ, *held_columns(), *extra)
     misfits = [column.misfit(column.source) for column in wanted if column.kind not in {"attribute", "key"}]
     prompt, completion = "raw.usage.prompt_tokens", "raw.usage.completion_tokens"
     total = f"coalesce({prompt} + {completion}, {prompt}, {completion})"
@@ -242,11 +230,8 @@ def _misfits(extra: Sequence[Column]) -> dict[str, str]:
     """Return for each field that can be wrong the SQL that says it is there and unusable."""
     stamp = f"raw.timestamp IS NOT NULL AND ({utc_time('raw.timestamp')}) IS NULL"
     groups = {name: f"NOT ({_usable_group(name)})" for name in _groups(extra)}
-    return {"timestamp": stamp, **groups} | {
-        column.path: f"{column.source} IS NOT NULL AND ({column.read(column.source)}) IS NULL"
-        for column in (*held_columns(), *extra)
-        if column.kind not in {"text", "json", "attribute", "key"}
-    }
+    judged = {column.origin or column.path: column.unfit(column.source) for column in judged_columns(extra)}
+    return {"timestamp": stamp, **groups, **judged, "attributes": _ODD_ATTRIBUTES}
 
 
 def _kind() -> str:
@@ -272,7 +257,7 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
 
     try:
         found = _load_native(db, raw, table, extra)
-        if not found.odd and not has_truths(db, raw, table, extra):
+        if not found.odd and not has_bent(db, raw, table, extra):
             return Parsed(lines=found.lines, others=found.others)
     except duckdb.Error:
         # Something in the file is not what it is to be, or its compression is damaged.
@@ -327,16 +312,16 @@ def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence
     Raises:
         duckdb.Error: Somewhere something is not what it is to be.
     """
-    lines = _native_lines(extra, None, {_MARK: "BIGINT"})
+    lines = _native_lines(extra, None, {MARK: "BIGINT"})
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)}, raw.{_MARK} AS mark FROM {lines} AS raw",
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)}, raw.{MARK} AS mark FROM {lines} AS raw",
         [str(path)],
     )
 
 
 def mark(number: int) -> bytes:
     """Return what stands behind the `{` of each line that `parse_marked` reads."""
-    return f'"{_MARK}":{number},'.encode()
+    return f'"{MARK}":{number},'.encode()
 
 
 def clean_rows(raw: RawFile) -> str:
@@ -352,30 +337,6 @@ def clean_rows(raw: RawFile) -> str:
     values["key"] = f"CASE WHEN {usable} THEN {values['key']} END"
     lines = _native_lines((), raw.compression).replace("?", quoted(raw.path), 1)
     return f"SELECT {_select_list(values)} FROM {lines} AS raw"
-
-
-def has_truths(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Column] = ()) -> bool:
-    """Say whether a file that was read natively has a true or false in place of a number, which reads as 1 or 0.
-
-    Only text tells them apart, and making text of every number takes a tenth of the time. Our own writers refuse them, so
-    a file is looked at again where some line names no writer of ours.
-
-    Args:
-        db: Where the rows are.
-        raw: The file.
-        rows: The table or query of its rows.
-        extra: Columns beside the held ones.
-    """
-    strange = f"SELECT 1 FROM {rows} WHERE coalesce(strlen(writer_id), 0) <> {_WRITER_ID} LIMIT 1"
-    if db.execute(strange).fetchone() is None:
-        return False
-    numbers = [column for column in (*held_columns(), *extra) if column.kind in {"count", "ms"}]
-    lines = _lines_of(raw_struct({one.path: "VARCHAR" for one in numbers}), raw.compression, strict=False)
-    truths = " OR ".join(f"{column.source} IN ('true', 'false')" for column in numbers)
-    return (
-        db.execute(f"SELECT 1 FROM {lines} AS raw WHERE {truths} LIMIT 1", [str(raw.path)]).fetchone()
-        is not None
-    )
 
 
 def _select_list(values: Mapping[str, str]) -> str:
@@ -428,28 +389,3 @@ def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[C
         report.skipped["not_json"] += loaded.odd
     report.invalid.update(found.repaired)
     return report
-
-
-def open_lines(path: Path, compression: str | None) -> Any:
-    """Open a file of lines as uncompressed bytes."""
-    if compression == "gz":
-        return open_gzip(path)
-    if compression == "zst":
-        return _open_zstd(path)
-    return path.open("rb")
-
-
-def _open_zstd(path: Path) -> BinaryIO:
-    from ..errors import ConfigurationError, ErrorCode
-
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
-    except ImportError:
-        try:
-            from backports import zstd  # type: ignore[import-not-found, no-redef, unused-ignore]
-        except ImportError:
-            raise ConfigurationError(
-                f"reading {path} line by line needs zstd: pip install 'llm-logging[zstd]'",
-                code=ErrorCode.MISSING_DEPENDENCY,
-            ) from None
-    return open_zstd(path, zstd)

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from .bent import has_bent
 from .cache import Piece, Record, SegmentCache, digest_of
 from .costs import Kind, kinds_in
 from .engine import duckdb_module, quoted
 from .fold import fold_piece
 from .hot import parquet
-from .parse import Parsed, RawFile, clean_rows, has_truths, open_lines, parse_file
+from .parse import Parsed, clean_rows, parse_file
 from .quality import numbers_in
+from .raw import RawFile, open_lines
 from .source import LogFile
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ def _straight(db: DuckDBPyConnection, raw: RawFile, target: Path) -> _Made | Non
         return None
     rows = parquet([target])
     counts = db.execute(f"SELECT count(*), count(key), count(DISTINCT key) FROM {rows}").fetchone()
-    if counts is None or len(set(counts)) > 1 or has_truths(db, raw, rows):
+    if counts is None or len(set(counts)) > 1 or has_bent(db, raw, rows):
         return None
     return _Made(Parsed(lines=counts[0]), numbers_in(db, rows), kinds_in(db, rows), 0)
 

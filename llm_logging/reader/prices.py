@@ -1,5 +1,7 @@
 """Which rate was used for which requests: the receipt behind every cost."""
 
+# ruff: noqa: S608  what is put into the query is a number of ours
+
 from __future__ import annotations
 
 from contextlib import ExitStack
@@ -9,7 +11,7 @@ from typing import Any
 
 from ..figures import PriceReport, PriceUse
 from ..question import StatsOptions, StatsScope
-from .aggregate import amount_of, money_text
+from .aggregate import PART, amount_of, money_text, sum_of
 from .answering import Answer, Reading, answer
 from .pricing import FAR, Rate, list_version
 
@@ -48,18 +50,19 @@ def get_prices(
 
 def _uses(made: Answer) -> list[PriceUse]:
     rows = made.db.execute(
-        """
+        f"""
         SELECT price_provider, price_model, price_tier, rate_no, currency,
             CASE WHEN reported IS NOT NULL THEN 'reported' WHEN unpriced THEN 'unpriced' ELSE 'listed' END AS way,
-            count(*), sum(reported), sum(estimated), min(started), max(started)
+            count(*), sum(trunc(reported)), sum(reported % 1), sum(estimated // {PART}), sum(estimated % {PART}),
+            min(started), max(started)
         FROM priced WHERE has_usage OR reported IS NOT NULL GROUP BY ALL
         """
     ).fetchall()
     merged: dict[tuple[Any, ...], PriceUse] = {}
-    costs: dict[tuple[Any, ...], Decimal] = {}
-    for provider, model, tier, rate_no, currency, way, count, reported, estimated, first, last in rows:
+    costs: dict[tuple[Any, ...], Decimal | None] = {}
+    for provider, model, tier, rate_no, currency, way, count, whole, rest, high, low, first, last in rows:
         rate = made.costs.rates[rate_no] if rate_no is not None else None
-        cost = reported if way == "reported" else amount_of(estimated, made.costs.scale)
+        cost = sum_of(whole, rest) if way == "reported" else amount_of(high, low, made.costs.scale)
         # Rates that differ only in which kinds of token a request has are one rate to people.
         shown = (rate.day_from, rate.prompt_from, *rate.listed.items()) if rate is not None else ()
         key = (provider, model, tier, way, currency, *shown)
@@ -67,15 +70,14 @@ def _uses(made: Answer) -> list[PriceUse]:
         use.requests += count
         use.first_request = _earlier(use.first_request, first)
         use.last_request = _later(use.last_request, last)
-        if cost is not None:
-            costs[key] = costs.get(key, Decimal(0)) + cost
+        costs[key] = sum_of(costs.get(key), cost)
     for key, use in merged.items():
         use.cost = money_text(costs.get(key))
     return [
         use
         for key, use in sorted(
             merged.items(),
-            key=lambda item: (item[1].source == "unpriced", -costs.get(item[0], Decimal(0)), str(item[0])),
+            key=lambda item: (item[1].source == "unpriced", -(costs[item[0]] or Decimal(0)), str(item[0])),
         )
     ]
 

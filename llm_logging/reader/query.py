@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 from ..figures import Period
 from ..question import TIME_UNITS, StatsOptions, StatsScope
-from .columns import Column, find_column, held_columns, readable
+from .columns import Column, find_column, held_columns, readable, shown
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
 from .period import Offset, bucket_sql, zone_offsets
@@ -172,7 +172,7 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
         case "text" | "attribute":
             return f"{name} AS {group.sql}"
         case _:
-            return f"{name}::VARCHAR AS {group.sql}"
+            return f"{shown(group.column)} AS {group.sql}"
 
 
 def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:

@@ -20,7 +20,8 @@ from typing import Any, Final
 from ..checks import forgive
 from ..schema import LLMRequestLogEntry, Timings, Usage
 from ..values import Identifier, UTCTime
-from .parse import RawFile, open_lines
+from .columns import WRITER_SEQ
+from .raw import RawFile, open_lines
 from .salvage import salvage_lines
 
 __all__ = [
@@ -91,8 +92,9 @@ class RequestLine:
         writer = self.envelope.get("writer")
         if not isinstance(writer, Mapping):
             return None
-        name, number = writer.get("id"), writer.get("seq")
-        return (name, number) if isinstance(name, str) and isinstance(number, int) else None
+        name, number = writer.get("id"), _as_number(writer.get("seq"))
+        usable = type(number) is int and WRITER_SEQ.least <= number <= WRITER_SEQ.most
+        return (name, number) if isinstance(name, str) and usable else None
 
 
 def key_of(text: str) -> uuid.UUID:
@@ -209,7 +211,9 @@ def fold_request(lines: Sequence[RequestLine]) -> RequestLine:
     for line in ranked:
         for name, value in line.fields.items():
             if name == "attributes" and isinstance(value, Mapping):
-                attributes = {**value, **attributes}
+                # One that is null is as good as not there.
+                known = {key: item for key, item in attributes.items() if item is not None}
+                attributes = {**value, **known}
             elif name not in fields and value is not None:
                 fields[name] = value
     if attributes:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import NoneType
 from typing import IO, Any, Final
 
 from ..clock import format_time
@@ -216,13 +217,16 @@ def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str,
     if "status" in fields and fields["status"] not in STATUSES:
         report.repaired["status"] += 1
         del fields["status"]
+    if not isinstance(fields.get("attributes"), (dict, NoneType)):
+        report.repaired["attributes"] += 1
+        del fields["attributes"]
     entry = normalise_entry(fields)
     if "response" not in entry and "status" not in fields:
         entry["status"] = derive_status(entry)
     # Text of any length may stand here; figures need none of it.
     for name in LLMRequestLogEntry.CONTENT_FIELDS:
         entry.pop(name, None)
-    entry["id"] = str(line_id) if line_id is not None else hashlib.md5(identity.encode()).hexdigest()  # noqa: S324  not for secrecy
+    entry["id"] = line_id if line_id is not None else hashlib.md5(identity.encode()).hexdigest()  # noqa: S324  not for secrecy
     for name in ("timestamp", "timestamp_start", "timestamp_end"):
         holder: dict[str, Any] = envelope if name == "timestamp" else entry
         if isinstance(holder.get(name), (int, float)):

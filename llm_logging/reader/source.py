@@ -23,7 +23,7 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import Segment, list_segments, parse_segment_name
 from ..files.spools import dead_lines
 from ..question import StatsScope
-from .parse import RawFile
+from .raw import RawFile
 
 __all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
 

@@ -70,7 +70,8 @@ def get_stats(
         ValidationError: A scope, a group or a filter that is none.
         NotFoundError: A root, a project or a chat of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`; with `strict` also `LOG_PARSE_ERROR`.
-        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates that is wrong.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates, or a bound of the cache, that is
+            wrong.
     """
     reading = Reading(root, files, cache, cache_dir, prices, now, progress)
     scope = scope if scope is not None else StatsScope()

@@ -93,8 +93,20 @@ class Sums:
             self._sum("settled", self._part("piece IN", self._new))
             parts.append("FROM settled")
         if self._rows is not None:
-            parts.append(f"FROM read_parquet({quoted(self._rows)})")
+            whole = ", ".join(f"{name}::HUGEINT AS {name}" for name in self._wide("rest"))
+            parts.append(f"SELECT * REPLACE ({whole}) FROM read_parquet({quoted(self._rows)})")
         db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL BY NAME '.join(parts)}")
+
+    def make_wide(self, table: str) -> None:
+        """Make the table of sums for amounts beyond what one number holds; such are not kept."""
+        self._kept, self._new, self._groups = None, set(), {}
+        keys = price_keys(self.made.costs)
+        self.made.db.execute(base_sql(table, self.source, self.columns, keys, wide=True))
+
+    def _wide(self, table: str) -> list[str]:
+        """Name the columns of 128 bits, which a file holds as decimals."""
+        described = self.made.db.execute(f"DESCRIBE {table}").fetchall()
+        return [name for name, kind, *_ in described if kind == "HUGEINT"]
 
     def _sum(self, table: str, source: str) -> None:
         self.made.db.execute(base_sql(table, source, self.columns, price_keys(self.made.costs)))
@@ -169,7 +181,8 @@ class Sums:
         if self._kept is None or not self._new:
             return
         db = self.made.db
-        query = "FROM settled"
+        decimals = ", ".join(f"{name}::DECIMAL(38, 0) AS {name}" for name in self._wide("settled"))
+        query = f"SELECT * REPLACE ({decimals}) FROM settled"
         if self._rows is not None:
             query += f" UNION ALL BY NAME FROM read_parquet({quoted(self._rows)})"
         told = db.execute(f"SELECT count(*), coalesce(bool_or(recent), false) FROM ({query})").fetchone()
@@ -177,9 +190,7 @@ class Sums:
             return
         states = [self._states[place] for place in sorted(self._known | self._new)]
         note = {"limit": self._limit(), "states": states, "groups": self._lasting(by, rows)}
-        wide = [name for name, kind, *_ in db.execute("DESCRIBE settled").fetchall() if kind == "HUGEINT"]
-        decimals = ", ".join(f"{name}::DECIMAL(38, 0) AS {name}" for name in wide)
-        self._kept.keep(note, db, f"SELECT * REPLACE ({decimals}) FROM ({query})")
+        self._kept.keep(note, db, query)
 
     def _lasting(
         self, by: Sequence[str], rows: Mapping[Key, Mapping[str, Any]]

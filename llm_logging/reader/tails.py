@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .bent import has_bent
 from .columns import Column, held_columns
 from .engine import duckdb_module
-from .parse import Parsed, RawFile, has_truths, line_columns, mark, parse_file, parse_marked
+from .parse import Parsed, line_columns, mark, parse_file, parse_marked
 from .pieces import Span, copy_span, span_lines
 from .quality import numbers_by_mark, numbers_in
+from .raw import RawFile
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -84,7 +86,7 @@ def _load_together(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequenc
         copy.flush()
         try:
             parse_marked(db, Path(copy.name), "piece", extra)
-            clear = not has_truths(db, RawFile(Path(copy.name), copy.name), "piece", extra)
+            clear = not has_bent(db, RawFile(Path(copy.name), copy.name), "piece", extra)
         except duckdb_module().Error:
             clear = False
     rows = db.execute(_TALLY).fetchall() if clear else []

@@ -151,6 +151,16 @@ def test_export_holds_what_the_statistics_count(cli, logged, summary, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_export_writes_an_amount_to_its_last_decimal(cli, tmp_path):
+    amount = "123456789.000000000000000000000001"
+    log = tmp_path / "log.jsonl"
+    fields = {"id": uid(1), "model": "m", "status": "success", "timestamp_start": "2026-01-15T10:00:00Z"}
+    log.write_text(json.dumps({"event_type": "llm_request", **fields, "cost": {"amount": amount}}) + "\n")
+    rows = csv.DictReader(io.StringIO(cli("export", "--files", log, "--format", "csv").out))
+    assert [row["cost.amount"] for row in rows] == [amount]
+    assert json.loads(cli("export", "--files", log).out)["cost"]["amount"] == amount
+
+
 def test_export_to_a_file_and_its_refusals(cli, logged, tmp_path):
     target = tmp_path / "x.jsonl"
     result = cli("export", "--root", logged, "--where", "status=error", "--output", target)

@@ -83,6 +83,7 @@ def test_shares_of_some_are_neither_none_nor_all(value, text):
         ("1234.567", "", "$1,234.57"),
         ("1234.999", "≥", "≥$1,234"),
         ("-0.25", "", "-$0.25"),
+        (f"{10**40}.25", "", f"${10**40:,}.25"),
         ("nonsense\x1b", "", "nonsense\\x1b"),
     ],
 )

@@ -233,12 +233,22 @@ def value_of(row, name, zone):
         return [member for member in dict.fromkeys(members) if member is not None] or [None]
     if name.startswith("attributes."):
         value = (row.entry.get("attributes") or {}).get(name.removeprefix("attributes."))
-        return [value if value is None or isinstance(value, str) else json.dumps(value)]
+        return [
+            value if value is None or (isinstance(value, str) and not is_json(value)) else json.dumps(value)
+        ]
     aliases = {"project": "project_id", "chat": "chat_id", "user": "user_id"}
     value = row.entry
     for part in aliases.get(name, name).split("."):
         value = (value or {}).get(part)
     return [value if value is None else str(value)]
+
+
+def is_json(text):
+    """Say whether a text reads like the JSON of something."""
+    try:
+        return json.loads(text) is not None
+    except ValueError:
+        return False
 
 
 def rank_of(row, name, label):

@@ -203,6 +203,23 @@ def test_a_change_of_which_the_time_was_set_back_is_seen(log):
     assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4089
 
 
+@pytest.mark.parametrize("rest", ["", "half a line"])
+@pytest.mark.parametrize("back", [False, True], ids=["later", "set back"])
+def test_an_active_file_that_changed_in_its_middle_is_read_again(back, rest, log, monkeypatch):
+    monkeypatch.setattr(load, "_WORTH", 1000)
+    log.write(400)
+    with log.active.open("a") as file:
+        file.write(text(401)[:100] if rest else "")
+    assert log.stats().summary.prompt_tokens == 4000
+    before, content = log.active.stat(), log.active.read_bytes()
+    with log.active.open("r+b") as file:
+        file.seek(content.index(b'"prompt_tokens": 10', len(content) // 2))
+        file.write(b'"prompt_tokens": 99')
+    if back:
+        os.utime(log.active, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert log.stats(where=["model!=a"]).summary.prompt_tokens == 4089
+
+
 def test_a_rewritten_segment_is_another(log):
     log.write(60)
     sealed = log.rotate()
@@ -390,7 +407,9 @@ def test_questions_with_the_same_filters_share_what_they_ask_of_all_requests(log
     whole = log.stats(group_by="hour")
     sets = []
     rollup = grouping.rollup_sql
-    monkeypatch.setattr(grouping, "rollup_sql", lambda *given: sets.append(given[2]) or rollup(*given))
+    monkeypatch.setattr(
+        grouping, "rollup_sql", lambda *given, **more: sets.append(given[2]) or rollup(*given, **more)
+    )
     found = log.stats(group_by="provider", time_zone="Asia/Tokyo")
     assert sets == [[("g0",)]]
     assert (found.summary, found.models, found.quality) == (whole.summary, whole.models, whole.quality)

@@ -90,6 +90,32 @@ def tokens(number, prompt, completion):
     }
 
 
+def test_an_attribute_that_the_last_line_lacks_comes_from_another_as_in_the_statistics(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lines = [
+        line(1, 1, status="pending", attributes={"t": 7, "u": 1, "v": None}),
+        line(1, 2, attributes={"t": None, "u": 2}),
+    ]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    entry = get_llm_request_logs(files=path).entries[0]
+    assert entry.attributes == {"t": 7, "u": 2, "v": None}
+    for where in ("attributes.t=7", "attributes.u=2"):
+        assert get_stats(None, StatsOptions(where=where), files=path, cache=False).summary.total_requests == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "winner"),
+    [("1", "2", "b"), ("10", "9", "a"), (True, 5, "b"), (2.0, 1, "a"), (-1, -2, "b"), (1.5, 0, "b")],
+)
+def test_the_number_of_a_line_counts_as_in_the_statistics(tmp_path, first, last, winner):
+    path = tmp_path / "log.jsonl"
+    lines = [line(1, first, at=5, user_id="a"), line(1, last, at=6, user_id="b")]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert get_llm_request_logs(files=path).entries[0].user_id == winner
+    rows = get_stats(None, StatsOptions(group_by="user"), files=path, cache=False).breakdown
+    assert [row.group["user"] for row in rows] == [winner]
+
+
 def test_entries_are_folded_typed_and_newest_first(tmp_path):
     lines = []
     for number in range(6):

@@ -87,10 +87,15 @@ def test_what_is_needed_stays_however_small_the_bound(roots, monkeypatch):
     assert held(roots[0])
 
 
-@pytest.mark.parametrize("given", ["lots", "-1", "1.5", "8GB"])
-def test_a_bound_that_is_no_number_is_refused(roots, monkeypatch, given):
+@pytest.mark.parametrize("given", ["lots", "1.5", "8 GiB", "-1", "1e9", "0x10", "9" * 5000])
+def test_a_bound_that_is_none_is_refused_whenever_the_cache_is_asked_for(given, tmp_path, monkeypatch):
+    log = Log(tmp_path)
+    log.write(3)
+    assert log.stats().summary.total_requests == 3
     monkeypatch.setenv("LLM_LOGGING_CACHE_MAX", given)
     with pytest.raises(
-        ConfigurationError, match=f"LLM_LOGGING_CACHE_MAX: expected a whole number of bytes, got '{given}'"
+        ConfigurationError,
+        match=rf"LLM_LOGGING_CACHE_MAX: expected a whole number of bytes, got '{given[:5]}",
     ):
-        get_stats(root=roots[0].root, cache_dir=roots[0].cache)
+        log.stats()
+    assert get_stats(root=log.root, cache=False).summary.total_requests == 3

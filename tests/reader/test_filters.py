@@ -28,6 +28,12 @@ ODD = [
         ("attributes.n<.5", {3}),
         # A text that is written like a number cannot be told from it; one that is not is none.
         ("attributes.t=7", {1, 2, 3}),
+        ('attributes.t="7"', {1}),
+        ('attributes.t!="7"', {0, 2, 3}),
+        ('attributes.flag="true"', {1}),
+        ('attributes.s="x"', {2}),
+        ('attributes.s=" x "', {1}),
+        ("attributes.t~?", {1, 2}),
         ("attributes.t=007", {0}),
         ("attributes.t>6", {1, 2, 3}),
         ("attributes.s>5", set()),

@@ -12,10 +12,15 @@ import pytest
 from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.figures import StatsOptions
 from llm_logging.handler.spool import process
-from llm_logging.reader.parse import RawFile, has_truths
+from llm_logging.reader.bent import has_bent
+from llm_logging.reader.parse import parse_file
+from llm_logging.reader.raw import RawFile
 from llm_logging.reader.stats import get_stats
 
 AT = "2026-01-15T10:00:00.000000Z"
+
+# The id of a writer, as ours give themselves one.
+OURS = "0123456789abcdef"
 
 
 def request(number, **fields):
@@ -76,7 +81,7 @@ USED = {
     "joined lines": (raw(1) + raw(2) + b"\n", "joined_lines"),
     "NULs before": (raw(1) + b"\n\x00\x00\x00" + raw(2) + b"\n", "nul_bytes"),
     "deep nesting": (
-        raw(1) + b"\n" + raw(2)[:-1] + b', "attributes": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n",
+        raw(1) + b"\n" + raw(2)[:-1] + b', "attributes": {"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}\n",
         None,
     ),
     "long line": (raw(1) + b"\n" + raw(2, attributes={"x": "y" * 30_000_000}) + b"\n", None),
@@ -175,6 +180,61 @@ BAD_FIELDS = {
     "error that is a number": ({"error": 5}, "error", 10, 5),
     "cost that is a number": ({"cost": 0.5}, "cost", 10, 5),
     "writer that is text": ({"writer": "me"}, "writer", 10, 5),
+    "writer's id": ({"writer": {"id": 5, "seq": 1}}, "writer.id", 10, 5),
+    "sequence that is text": ({"writer": {"id": "w", "seq": "first"}}, "writer.seq", 10, 5),
+    "sequence below one": ({"writer": {"id": "w", "seq": 0}}, "writer.seq", 10, 5),
+    "negative sequence": ({"writer": {"id": "w", "seq": -1}}, "writer.seq", 10, 5),
+    "part of a sequence": ({"writer": {"id": "w", "seq": 1.5}}, "writer.seq", 10, 5),
+    "boolean sequence": ({"writer": {"id": "w", "seq": True}}, "writer.seq", 10, 5),
+    "sequence beyond 64 bits": ({"writer": {"id": "w", "seq": 10**30}}, "writer.seq", 10, 5),
+    "part of a sequence of ours": ({"writer": {"id": OURS, "seq": 1.5}}, "writer.seq", 10, 5),
+    "number for a model": ({"model": 5}, "model", 10, 5),
+    "object for a model": ({"model": {"name": "gpt-4o"}}, "model", 10, 5),
+    "true for a provider": ({"provider": True}, "provider", 10, 5),
+    "list for a project": ({"project_id": ["shop"]}, "project_id", 10, 5),
+    "part of a number for a chat": ({"chat_id": 7.5}, "chat_id", 10, 5),
+    "object for a user": ({"user_id": {"id": 7}}, "user_id", 10, 5),
+    "number for an error's type": ({"error": {"type": 5}}, "error.type", 10, 5),
+    "number for a currency": ({"cost": {"amount": "1", "currency": 978}}, "cost.currency", 10, 5),
+    "number for a response id": ({"provider_response_id": 7}, "provider_response_id", 10, 5),
+    "object for a call": ({"request_group": {}}, "request_group", 10, 5),
+    "number for stream": ({"stream": 5}, "stream", 10, 5),
+    "number among tags": ({"tags": ["a", 7]}, "tags", 10, 5),
+    "tags that are an object": ({"tags": {"a": 1}}, "tags", 10, 5),
+    "tags that are text": ({"tags": "a"}, "tags", 10, 5),
+    "object for an id": ({"id": {"a": 1}}, "id", 10, 5),
+    "attributes that are text": ({"attributes": "s"}, "attributes", 10, 5),
+    "attributes that are a list": ({"attributes": [1]}, "attributes", 10, 5),
+    "tokens in Python's spelling that are the total": (
+        {"usage": {"prompt_tokens": "1_0", "completion_tokens": 5, "total_tokens": 15}},
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "boolean prompt of a writer of ours": (
+        {
+            "writer": {"id": OURS, "seq": 1},
+            "usage": {"prompt_tokens": True, "completion_tokens": 5, "total_tokens": 6},
+        },
+        "usage.prompt_tokens",
+        0,
+        5,
+    ),
+    "boolean tokens of another writer with an id as long as ours": (
+        {
+            "writer": {"id": "another-writer-1", "seq": 1},
+            "usage": {"prompt_tokens": 10, "completion_tokens": False, "total_tokens": 10},
+        },
+        "usage.completion_tokens",
+        10,
+        0,
+    ),
+    "boolean latency of a writer of ours": (
+        {"writer": {"id": OURS, "seq": 1}, "timings": {"latency_ms": False}},
+        "timings.latency_ms",
+        10,
+        5,
+    ),
 }
 
 
@@ -202,6 +262,53 @@ def test_a_piece_of_the_cache_counts_bad_fields_too(name, tmp_path):
         assert stats.quality.invalid_fields == {path: 1}
 
 
+@pytest.mark.parametrize("name", BAD_FIELDS)
+def test_a_bad_field_beside_a_broken_line_counts_too(name, tmp_path):
+    fields, path, prompt, completion = BAD_FIELDS[name]
+    stats = read(tmp_path, raw(1, **fields) + b"\nnot json\n")
+    assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
+    assert stats.quality.invalid_fields == {path: 1}
+
+
+TEXTS = {"model": "gpt-4o", "provider": "openai", "project": "shop", "chat": "c", "user": "7", "tag": "a"}
+
+
+@pytest.mark.parametrize("beside", [b"", b"not json\n"], ids=["clean", "salvaged"])
+@pytest.mark.parametrize("group", TEXTS)
+@pytest.mark.parametrize("wrong", [True, 7.5, {"a": 1}, ["b"]], ids=["true", "fraction", "object", "list"])
+def test_what_is_no_text_is_no_group(wrong, group, beside, tmp_path):
+    field = {"tag": "tags"}.get(group, group if group in {"model", "provider"} else f"{group}_id")
+    good = {"user_id": 7, "tags": ["a"]}
+    bad = good | {field: ["a", wrong] if group == "tag" else wrong}
+    data = raw(1, **good) + b"\n" + raw(2, **bad) + b"\n" + beside
+    stats = read(tmp_path, data, group_by=group)
+    found = {row.group[group]: row.total_requests for row in stats.breakdown}
+    assert found == ({"a": 2} if group == "tag" else {TEXTS[group]: 1, None: 1})
+    assert stats.quality.invalid_fields == {field: 1}
+
+
+def test_ids_and_codes_that_are_whole_numbers_are_read_as_such(tmp_path):
+    fields = {"project_id": 1, "chat_id": 2, "user_id": 3, "error": {"code": 429}, "request_group": 5}
+    fields["prompt_version"] = 6
+    stats = read(
+        tmp_path,
+        raw(1, **fields) + b"\n",
+        group_by=["project", "chat", "user", "error.code", "prompt_version"],
+    )
+    assert [list(row.group.values()) for row in stats.breakdown] == [["1", "2", "3", "429", "6"]]
+    assert stats.quality.invalid_fields == {}
+
+
+def test_text_is_read_to_the_letter_beside_a_bad_field(tmp_path):
+    odd = 'a"b\\c\n\u00e9\U0001f4a3 / {"x": [1]}'
+    data = raw(1, model=odd, tags=[odd, ""], user_id="") + b"\n" + raw(2, provider=5) + b"\n"
+    stats = read(tmp_path, data, group_by=["model", "tag", "user"])
+    assert [list(row.group.values()) for row in stats.breakdown if row.group["model"] == odd] == [
+        [odd, "", ""],
+        [odd, odd, ""],
+    ]
+
+
 def test_an_error_that_is_text_is_its_message(tmp_path):
     data = raw(1, status="error", error='it said "no"') + b"\n" + raw(2) + b"\n"
     stats = read(tmp_path, data, where='error.message=it said "no"')
@@ -209,19 +316,40 @@ def test_an_error_that_is_text_is_its_message(tmp_path):
     assert stats.quality.invalid_fields == {}
 
 
-def test_numbers_of_a_writer_of_ours_need_no_second_look(tmp_path):
+def test_lines_of_a_writer_of_ours_need_no_second_look(tmp_path):
     import duckdb
 
     path = tmp_path / "log.jsonl"
-    path.write_bytes(raw(1, writer={"id": process().id, "seq": 1}) + b"\n")
-    with duckdb.connect() as db:
-        rows = "(SELECT 'w' AS writer_id)"
-        assert not has_truths(
-            db, RawFile(tmp_path / "none.jsonl", "none"), f"(SELECT '{process().id}' AS writer_id)"
-        )
-        assert not has_truths(db, RawFile(path, "log"), rows)
-        path.write_bytes(raw(1, usage={"reasoning_tokens": True}) + b"\n")
-        assert has_truths(db, RawFile(path, "log"), rows)
+
+    def looks(**fields):
+        path.write_bytes(raw(1, writer={"id": process().id, "seq": 1}, **fields) + b"\n")
+        with duckdb.connect() as db:
+            parse_file(db, RawFile(path, "log"), "rows")
+            return has_bent(db, RawFile(tmp_path / "none.jsonl", "none"), "rows")
+
+    assert not looks()
+    assert not looks(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+    with pytest.raises(FileNotFoundError):
+        looks(usage={"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11})
+
+
+def test_a_single_token_of_a_writer_of_ours_is_one(tmp_path):
+    usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
+    stats = read(tmp_path, raw(1, writer={"id": OURS, "seq": 1}, usage=usage, stream=True) + b"\n")
+    assert (stats.summary.total_tokens, stats.quality.invalid_fields) == (11, {})
+
+
+def test_lines_of_others_are_looked_at_by_value(tmp_path):
+    import duckdb
+
+    path = tmp_path / "log.jsonl"
+    for fields, bent in [({}, False), ({"usage": {"reasoning_tokens": True}}, True), ({"model": 5}, True)]:
+        path.write_bytes(raw(1, **fields) + b"\n")
+        with duckdb.connect() as db:
+            parse_file(db, RawFile(path, "log"), "rows")
+            # As the fast way would have read it.
+            db.execute("UPDATE rows SET model = '5'" if "model" in fields else "SELECT 1")
+            assert has_bent(db, RawFile(path, "log"), "rows") is bent
 
 
 NO_TIMES = {

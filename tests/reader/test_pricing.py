@@ -307,3 +307,81 @@ def test_the_dearest_rates_and_most_tokens_are_counted_exactly(tmp_path, rate):
     with localcontext() as context:
         context.prec = 60
         assert Decimal(stats.summary.estimated_cost) == Decimal(rate) * 10 * 2**53 / 10**6
+
+
+FAR = {
+    "plain": {},
+    "cached": {"cache_read_tokens": 2**52, "cache_write_tokens": 2**52, "reasoning_tokens": 2**53},
+    # Counts that contradict each other are priced one by one.
+    "contradictory": {"cache_read_tokens": 2**53, "cache_write_tokens": 2**53},
+}
+
+
+@pytest.mark.parametrize("kind", FAR)
+@pytest.mark.parametrize("rate", ["10000", "99.999999999999999999"])
+def test_sums_beyond_any_bill_are_exact(tmp_path, rate, kind):
+    prices = tmp_path / "prices.toml"
+    prices.write_text(f'[[rates]]\nmodel = "m"\ninput = "{rate}"\noutput = "{rate}"\nrequest = "0.5"\n')
+    log = tmp_path / "log.jsonl"
+    usage = {"prompt_tokens": 2**53, "completion_tokens": 2**53, "total_tokens": 2**54, **FAR[kind]}
+    at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+    log.write_text("".join(line(n, "x", "m", None, usage, at, chat_id=f"c{n % 2}") for n in range(400)))
+    reading = {"files": log, "cache": False, "prices": prices}
+    one = get_stats(None, StatsOptions(where="chat=c0", group_by="id"), **reading).breakdown[0]
+    stats = get_stats(None, StatsOptions(group_by="chat"), **reading)
+    with localcontext() as context:
+        context.prec = 100
+        cost = Decimal(one.estimated_cost)
+        if kind != "contradictory":
+            assert cost == Decimal(rate) * 2**54 / 10**6 + Decimal("0.5")
+        assert Decimal(stats.summary.estimated_cost) == 400 * cost
+        assert [Decimal(row.total_cost) for row in stats.breakdown] == [200 * cost] * 2
+        uses = get_prices(**reading).uses
+        assert sum(Decimal(use.cost) for use in uses) == 400 * cost
+    assert stats.summary.total_tokens == 400 * 2**54
+
+
+def test_reported_sums_beyond_any_bill_are_exact(tmp_path):
+    log = tmp_path / "log.jsonl"
+    at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+    amount, count = "999999999.000000000000000000000001", 60_000
+    costs = [
+        {"amount": amount},
+        {"amount": f"-{amount}", "currency": "EUR"},
+        {"amount": amount, "currency": "USD"},
+    ]
+    with log.open("w") as file:
+        for n in range(3 * count):
+            file.write(line(n, "x", "m", None, None, at, cost=costs[n % 3]))
+    reading = {"files": log, "cache": False}
+    summary = get_stats(**reading).summary
+    with localcontext() as context:
+        context.prec = 100
+        exact = 2 * count * Decimal(amount)
+        assert Decimal(summary.reported_cost) == Decimal(summary.total_cost) == exact
+        assert {name: Decimal(value) for name, value in summary.other_costs.items()} == {"EUR": -exact / 2}
+        assert sorted(Decimal(use.cost) for use in get_prices(**reading).uses) == [-exact / 2, exact]
+
+
+def test_what_changed_between_two_periods_is_exact(tmp_path):
+    from llm_logging.reader.compare import compare_stats
+
+    log = tmp_path / "log.jsonl"
+    amounts = ["100000000.000000000000000000000001", "300000000.000000000000000000000003"]
+    days = [datetime(2026, 1, day, 10, tzinfo=UTC) for day in (15, 16)]
+    log.write_text(
+        "".join(line(n, "x", "m", None, None, days[n], cost={"amount": amounts[n]}) for n in range(2))
+    )
+    both = [StatsOptions(from_date=day, to_date=day) for day in ("2026-01-15", "2026-01-16")]
+    change = compare_stats(None, *both, files=log, cache=False).summary["total_cost"]
+    assert (change.absolute, change.relative) == ("200000000.000000000000000000000002", 2.0)
+
+
+def test_the_mean_of_equal_durations_is_one_of_them(tmp_path):
+    log = tmp_path / "log.jsonl"
+    at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+    log.write_text(
+        "".join(line(n, "x", "m", None, None, at, timings={"latency_ms": 1e300}) for n in range(3000))
+    )
+    spread = get_stats(files=log, cache=False).summary.latency_ms
+    assert (spread.mean, spread.min, spread.max, spread.p50) == (1e300,) * 4

@@ -180,15 +180,27 @@ def test_what_is_damaged_is_made_again(log, damage, taken):
 
 def test_totals_beyond_64_bits_are_kept_exactly(log, taken):
     most = 2**53
-    log.write(
-        3000, usage={"prompt_tokens": most, "completion_tokens": 1, "total_tokens": most + 1}, model="mystery"
-    )
+    usage = {"prompt_tokens": most, "completion_tokens": 1, "total_tokens": most + 1}
+    for turn in range(1, 4):
+        log.write(1500, usage=usage, model="mystery")
+        log.rotate()
+        log.write(1)
+        assert log.stats(group_by="hour").summary.prompt_tokens == turn * (1500 * most + 10)
+    assert [pieces for pieces, _ in taken] == [0, 2, 4]
+
+
+def test_amounts_that_no_number_holds_are_not_kept(log, taken):
+    log.write(200, cost={"amount": "1000000000", "currency": "USD"})
     log.rotate()
-    log.stats(group_by="hour")
-    log.write(1)
-    stats = log.stats(group_by="hour")
-    assert stats.summary.prompt_tokens == 3000 * most + 10
-    assert taken[1][0] == 1
+    for turn in range(2):
+        log.write(1)
+        assert log.stats(group_by="hour", where=[f"model!={turn}"]).summary.reported_cost == "200000000000"
+    log.write(200_000, cost={"amount": "1000000000", "currency": "USD"})
+    log.rotate()
+    for _ in range(2):
+        assert log.stats(group_by="hour").summary.reported_cost == "200200000000000"
+        log.write(1)
+    assert [pieces for pieces, _ in taken] == [0, 0, 0, 0]
 
 
 QUESTIONS = (
