@@ -34,7 +34,7 @@ from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs, wait
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Answer", "Reading", "answer", "begin", "compute", "connect"]
+__all__ = ["Answer", "Reading", "answer", "begin", "compute", "connect", "duckdb_error"]
 
 _MEMORY: Final = "400MB"
 

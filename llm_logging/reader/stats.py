@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetric
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
-from .answering import Answer, Reading, begin, compute, connect
+from .answering import Answer, Reading, begin, compute, connect, duckdb_error
 from .answers import Answers
 from .cache import cache_folder
 from .columns import readable
@@ -84,8 +85,7 @@ def get_stats(
         whole = known.find_whole() if known is not None else None
         rows = known.find_rows() if known is not None and whole is not None else None
         if whole is None or rows is None:
-            compute(made, reading, stack)
-            whole, rows = _answered(made, whole)
+            whole, rows = _found(made, reading, stack, whole)
             if known is not None:
                 known.keep(whole, rows)
         # A question with other groups, or the same one put otherwise, shares what is kept of the whole.
@@ -98,6 +98,20 @@ def get_stats(
                 "orphaned_after": options.orphaned_after,
             }
         )
+
+
+def _found(
+    made: Answer, reading: Reading, stack: ExitStack, whole: Stats | None
+) -> tuple[Stats, list[StatsRow]]:
+    try:
+        compute(made, reading, stack)
+        return _answered(made, whole)
+    except duckdb_error():
+        if not reading.cache:
+            raise
+        # Something of the cache vanished while it was in use: the lines themselves have the answer.
+        compute(made, replace(reading, cache=False), stack)
+        return _answered(made, whole)
 
 
 def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]:

@@ -178,6 +178,22 @@ def test_what_is_damaged_is_made_again(log, damage, taken):
     assert [pieces for pieces, _ in taken[::2]] == [0, 0]
 
 
+def test_what_vanishes_while_it_is_used_is_read_from_the_lines(log, monkeypatch):
+    log.write(40)
+    log.rotate()
+    log.stats(group_by="hour")
+    log.write(1)
+    find = sums.Sums._find
+
+    def vanishing(self):
+        find(self)
+        assert self._rows is not None
+        self._rows.unlink()
+
+    monkeypatch.setattr(sums.Sums, "_find", vanishing)
+    assert log.stats(group_by="hour") == plain(log, group_by="hour")
+
+
 def test_totals_beyond_64_bits_are_kept_exactly(log, taken):
     most = 2**53
     usage = {"prompt_tokens": most, "completion_tokens": 1, "total_tokens": most + 1}
