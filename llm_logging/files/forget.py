@@ -330,18 +330,42 @@ class _Run:
                 one for one in everything if one.key == segment.key and one.generation < segment.generation
             ]
             if older:
-                record_rewritten(active, older[-1].path, segment.path, reason="forget", key=self.manifest_key)
+                dropped = self._missing(older[-1].path, segment.path)
+                record_rewritten(
+                    active,
+                    older[-1].path,
+                    segment.path,
+                    reason="forget",
+                    key=self.manifest_key,
+                    dropped=dropped,
+                )
                 if self.rewritten is not None:
                     self.rewritten(older[-1].path, segment.path)
                 self._unlink_older(active, segment.key, segment.path)
 
+    def _missing(self, old: Path, new: Path) -> dict[str, list[tuple[int, int]]]:
+        """Return which lines a generation has no more, by writer."""
+        stayed = {_number(document) for _, document in self._lines(new)}
+        dropped: dict[str, list[tuple[int, int]]] = {}
+        for _, document in self._lines(old):
+            if _number(document) not in stayed:
+                _note_dropped(document or {}, dropped)
+        return dropped
+
+
+def _number(document: dict[str, Any] | None) -> tuple[str, int] | None:
+    writer = (document or {}).get("writer")
+    if not isinstance(writer, dict) or type(writer.get("seq")) is not int:
+        return None
+    return str(writer.get("id")), writer["seq"]
+
 
 def _note_dropped(document: dict[str, Any], dropped: dict[str, list[tuple[int, int]]]) -> None:
-    writer = document.get("writer")
-    if not isinstance(writer, dict) or type(writer.get("seq")) is not int:
+    named = _number(document)
+    if named is None:
         return
-    pairs = dropped.setdefault(str(writer.get("id")), [])
-    number = writer["seq"]
+    writer, number = named
+    pairs = dropped.setdefault(writer, [])
     if pairs and pairs[-1][1] + 1 == number:
         pairs[-1] = (pairs[-1][0], number)
     else:
