@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
 from ..errors import ConfigurationError
+from ..failing import show_failure
 from ..logger.adapter import LLMLoggerAdapter, get_logger
 from ..logger.call import LLMCall
 from ..logger.dispatch import require_sinks
@@ -30,10 +30,10 @@ _told: set[str] = set()
 
 
 def report() -> None:
-    """Show an error of ours the way `logging` shows its own, and let the call go on."""
-    if logging.raiseExceptions and sys.stderr is not None:
-        sys.stderr.write("--- llm_logging: a call could not be logged ---\n")
-        traceback.print_exc(file=sys.stderr)
+    """Show the error of ours that is being handled, and let the call go on."""
+    error = sys.exception()
+    if error is not None:
+        show_failure(error)
 
 
 def guarded(method: Callable[P, None]) -> Callable[P, None]:

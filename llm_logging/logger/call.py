@@ -9,8 +9,6 @@ after it succeeded, with `partial` usage.
 from __future__ import annotations
 
 import logging
-import sys
-import traceback
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -18,6 +16,7 @@ from typing import Any, Self, TypeVar, overload
 
 from ..clock import clock
 from ..context import current_scope
+from ..failing import show_failure
 from ..schema import RecordPayload
 from .deadlines import ask_whether_timed_out
 from .decorated import decorated
@@ -313,9 +312,8 @@ class LLMCall:
         status = fields.get("status") or ("error" if level >= logging.ERROR else "success")
         try:
             dispatch(self._logger, level, f"{fields.get('model', 'unknown model')} {status}", payload)
-        except Exception:  # noqa: BLE001  a filter of the user's that raises must not end the user's request
-            if logging.raiseExceptions and sys.stderr is not None:
-                traceback.print_exc(file=sys.stderr)
+        except Exception as error:  # noqa: BLE001  a filter of the user's that raises must not end the user's request
+            show_failure(error)
 
     def _failure(self, error: BaseException | Mapping[str, Any] | str) -> dict[str, Any]:
         left = error if isinstance(error, BaseException) and is_cancellation(error) else None

@@ -1,0 +1,41 @@
+"""What is said on standard error of an error of ours, or of the user's own filter, that must not end the user's request.
+
+Its text is left out: it may quote what was to be logged, which nobody has looked through for secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+
+__all__ = ["show_failure"]
+
+
+def show_failure(error: BaseException) -> None:
+    """Say where a call could not be logged and what kind of error stopped it, as `logging` shows its own; never raise.
+
+    Silent where `logging.raiseExceptions` is False.
+
+    Args:
+        error: Why.
+    """
+    if not logging.raiseExceptions or sys.stderr is None:
+        return
+    with contextlib.suppress(Exception):
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        kinds = [_kind(error)]
+        seen = {id(error)}
+        while (cause := error.__cause__ or error.__context__) is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            kinds.append(_kind(cause))
+            error = cause
+        sys.stderr.write(
+            f"--- llm_logging: a call could not be logged ---\n{frames}{', after '.join(kinds)} "
+            "(its text may quote what was to be logged, and is left out)\n"
+        )
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
