@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ from llm_logging.reader.stats import get_stats
 
 from .logs import asked, hold
 from .roots import NOW
+
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 INJECTED = (
     "'; DROP TABLE requests; --", '"; DROP TABLE requests; --', "' OR '1'='1", '" OR 1=1 --', "1) OR (1=1", "x') UNION SELECT 1 --",
@@ -124,10 +127,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return float(text) if _JSON_NUMBER.fullmatch(text) is not None else None
 
 
 def _glob(text: str | None, pattern: str) -> bool:
@@ -163,7 +163,8 @@ def passes(line: dict[str, Any], field: str, op: str, value: str) -> bool:
         return _glob(text, value) != (op == "!~")
     number = _number(value) if field.startswith("attributes.") else None
     if op in {"=", "!="}:
-        same = text is not None and (text == value or (number is not None and _float(text) == float(number)))
+        equal = number is not None and _JSON_NUMBER.fullmatch(value) is not None
+        same = text is not None and (text == value or (equal and _float(text) == float(number or 0)))
         return same == (op == "=")
     if text is None:
         return False
