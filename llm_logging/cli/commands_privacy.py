@@ -153,6 +153,7 @@ def forget(
 
 def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
     """Drop what the reader kept of a log of which a segment was rewritten: it holds the person's lines too."""
+    import contextlib
     import shutil
 
     from ..files.segments import parse_segment_name
@@ -162,6 +163,9 @@ def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
     active = segment if named is None else segment.with_name(f"{named.stem}.jsonl")
     folder = cache_folder(cache_dir)
     kept = SegmentCache(folder, str(active.resolve())).folder
-    # Folders beside it are of other versions of this package; answers name people too, whose root they do not say.
+    # Folders beside it are of other versions of this package; answers and sums name people too, whose root they do not say.
     for stale in (*folder.glob(f"*/{kept.name}"), *folder.glob("*/answers")):
         shutil.rmtree(stale, ignore_errors=True)
+    for file in folder.glob("*/sums-*"):
+        with contextlib.suppress(OSError):
+            file.unlink()

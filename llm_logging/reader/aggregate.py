@@ -3,8 +3,9 @@
 One pass over the requests makes `base`, a table of sums by everything that some answer groups by or counts apart: how a
 request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
 sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
-numbers of a small unit, exact. What 127 bits cannot hold is summed in two parts, so no sum is wrong or missing. Durations are summed as whole numbers too, so the order of rows shows in no digit.
-Percentiles cannot be summed: they are asked of the requests, see `spread`.
+numbers of a small unit, exact. What 127 bits cannot hold is summed in two parts, so no sum is wrong or missing. Durations
+are summed as whole numbers too, so the order of rows shows in no digit. Percentiles cannot be summed: they are asked of
+the requests, see `spread`.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -22,8 +23,8 @@ from ..figures import Percentiles
 from .query import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 __all__ = [
-    "COUNTED", "MEASURES", "PART", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text", "reported_names",
-    "rollup_sql",     "sets_sql", "shares_sql", "sum_of",
+    "COUNTED", "MEASURES", "PART", "Measure", "amount_of", "base_sql", "figures_of", "grouping_sql", "money_text",
+    "reported_names", "rollup_sql", "sets_sql", "shares_sql", "sum_of",
 ]  # fmt: skip
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
@@ -133,7 +134,7 @@ def base_sql(
         table: Its name.
         source: A table, view or query with the columns of `asked`, `odd_amount` and what groups are named.
         columns: Every column that some answer groups by.
-        price_keys: What a price depends on, by name; see `costs.PRICE_KEYS`.
+        price_keys: What a price depends on, by name; see `costs.price_keys`.
         wide: Whether amounts are summed in two parts. It takes longer, and what needs it is so rare that it is done once
             the database says that a sum overflows.
     """

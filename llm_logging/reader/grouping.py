@@ -15,6 +15,8 @@ from .sums import Key, Sums
 __all__ = ["grouped"]
 
 _BASE: Final = "base"
+# More groups than so many are not asked for by name: all are.
+_MOST_NEW: Final = 1_000
 _By = tuple[str, ...]
 _Rows = dict[tuple[_By, Key], dict[str, Any]]
 
@@ -37,6 +39,7 @@ def grouped(made: Answer, source: str, sets: Sequence[_By]) -> Iterator[tuple[_B
         rows = _summed(made, columns, sets, wide=True)
     # Of many groups it is large, and what follows needs the memory.
     made.db.execute(f"DROP TABLE {_BASE}")
+    sums.drop_unneeded()
     asked = sets[-1]
     of_groups = {key: row for (by, key), row in rows.items() if by == asked}
     known = sums.spreads(asked, of_groups)
@@ -45,6 +48,7 @@ def grouped(made: Answer, source: str, sets: Sequence[_By]) -> Iterator[tuple[_B
     for by, key, row in _placed(_spread(made, source, columns, rows, sets, known.keys()), columns, sets):
         rows[by, key].update(row)
     sums.keep(asked, of_groups)
+    del of_groups, known
     for by, key in list(rows):
         # Of many groups not all are held twice.
         yield by, key, figures_of(rows.pop((by, key)), scale=made.costs.scale)
@@ -93,9 +97,10 @@ def _spread(
     for (by, key), row in rows.items():
         counts[by][key] = int(row["total_requests"])
     total = sum(counts[sets[0]].values())
-    whole = sets[:-1] if known else sets
+    new = {key: count for key, count in counts[sets[-1]].items() if key not in known} if known else {}
+    apart = bool(known) and len(new) <= _MOST_NEW
+    whole = sets[:-1] if apart else sets
     if whole:
         yield from spreads(made.db, source, columns, {by: len(counts[by]) for by in whole}, total)
-    if known:
-        new = {key: count for key, count in counts[sets[-1]].items() if key not in known}
+    if apart:
         yield from spreads_of(made.db, source, columns, sets[-1], new)

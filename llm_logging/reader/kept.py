@@ -1,8 +1,8 @@
 """What an answer leaves in the cache for the next one: a note, and rows that go with it.
 
 The note names the file of its rows and their digest, so rows that are gone, cut or damaged are as good as never kept. Both
-are written under another name and renamed, and whoever reads them meanwhile keeps what it has opened; of each kind the
-newest stay.
+are written under another name and renamed; of each kind the newest stay. Where rows vanish while they are used, the answer
+is computed again without the cache.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from .cache import digest_of, make_private, read_file, write_file
@@ -74,7 +75,7 @@ class Kept:
 
     def _write(self, db: DuckDBPyConnection, query: str, stamp: str) -> dict[str, Any]:
         name = f"{self._note.stem}-{stamp[:16]}.parquet"
-        temporary = self._folder / f".{name}.{os.getpid()}"
+        temporary = self._folder / f".{name}.{os.getpid()}.{get_ident()}"
         try:
             db.execute(f"COPY ({query}) TO {quoted(temporary)} (FORMAT parquet)")
             temporary.chmod(0o600)

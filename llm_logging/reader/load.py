@@ -1,8 +1,8 @@
 """From open files to the view `lines`: pieces from the cache, pieces made now, and the lines that are in no piece.
 
 A sealed segment becomes a piece as a whole. An active file becomes one up to its last whole line, once enough has
-been appended to it and to all; what follows is parsed for this answer only. Without a cache, and for columns that pieces do not hold,
-every line is parsed for this answer only.
+been appended to it and to all; what follows is parsed for this answer only. Without a cache, and for columns that pieces
+do not hold, every line is parsed for this answer only.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import IO, TYPE_CHECKING, Final
 
 from .bent import has_bent
@@ -127,7 +128,7 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
     """
     assert span.cache is not None
     name = span.cache.new_name(span.file, span.start, span.end)
-    temporary = span.cache.folder / f".{name}.{os.getpid()}"
+    temporary = span.cache.folder / f".{name}.{os.getpid()}.{get_ident()}"
     try:
         with span_lines(span) as raw:
             made = (None if _has_pending(raw) else _straight(db, raw, temporary)) or _by_table(

@@ -410,7 +410,9 @@ def list_version() -> str | None:
         return None
     # A list that nobody loaded is the one that was installed.
     loaded = sys.modules.get("genai_prices.data_snapshot")
-    snapshot = loaded.get_snapshot() if loaded is not None else None
+    # Another thread may be loading it now.
+    current = getattr(loaded, "get_snapshot", None)
+    snapshot = current() if current is not None else None
     if snapshot is None or not snapshot.from_auto_update:
         return installed
     return f"{installed}, updated {snapshot.timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

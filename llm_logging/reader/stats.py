@@ -23,6 +23,7 @@ from .answering import Answer, Reading, begin, compute, connect, duckdb_error
 from .answers import Answers
 from .cache import cache_folder
 from .columns import readable
+from .engine import duckdb_module
 from .events import object_of
 from .grouping import grouped
 from .load import Progress
@@ -106,6 +107,12 @@ def _found(
     try:
         compute(made, reading, stack)
         return _answered(made, whole)
+    except duckdb_module().OutOfMemoryException as error:
+        raise ValidationError(
+            "group_by: expected groups whose figures fit into memory, got more: name fewer groups, or filter by where, "
+            f"from_date and to_date ({error})",
+            code=ErrorCode.INVALID_OPTIONS,
+        ) from error
     except duckdb_error():
         if not reading.cache:
             raise

@@ -87,7 +87,10 @@ class Sums:
         if sum(ready[place].lines for place in new) >= _WORTH:
             self._new = new
         out = self._known | self._new
-        self._sum("rest", self._part("piece IS NULL OR piece NOT IN", out) if out else self.source)
+        if not out:
+            self._sum(table, self.source)
+            return
+        self._sum("rest", self._part("piece IS NULL OR piece NOT IN", out))
         parts = ["FROM rest"]
         if self._new:
             self._sum("settled", self._part("piece IN", self._new))
@@ -96,6 +99,11 @@ class Sums:
             whole = ", ".join(f"{name}::HUGEINT AS {name}" for name in self._wide("rest"))
             parts.append(f"SELECT * REPLACE ({whole}) FROM read_parquet({quoted(self._rows)})")
         db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL BY NAME '.join(parts)}")
+
+    def drop_unneeded(self) -> None:
+        """Drop what is only needed to tell which groups are new, where no groups are kept or to be kept."""
+        if not self._new and not self._groups:
+            self.made.db.execute("DROP TABLE IF EXISTS rest")
 
     def make_wide(self, table: str) -> None:
         """Make the table of sums for amounts beyond what one number holds; such are not kept."""

@@ -5,6 +5,7 @@ import logging.config
 import pytest
 
 import llm_logging
+from llm_logging.reader import load, sums
 
 
 @pytest.fixture
@@ -79,10 +80,14 @@ def test_forget_says_what_it_needs(cli, root, monkeypatch):
     assert "alice" not in "".join(path.read_text() for path in root.rglob("llm_requests*.jsonl"))
 
 
-def test_forget_drops_what_the_reader_kept(cli, root, tmp_path):
+def test_forget_drops_what_the_reader_kept(cli, root, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    assert cli("stats", "--root", root, "--cache-dir", cache, "--by", "user").status == 0
+    monkeypatch.setattr(sums, "_WORTH", 1)
+    monkeypatch.setattr(load, "_WORTH", 1)
+    monkeypatch.setattr(load, "_WORTH_IN_ALL", 1)
+    assert cli("stats", "--root", root, "--cache-dir", cache, "--by", "user,day").status == 0
     held = [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]
     assert {path.suffix for path in held} >= {".parquet", ".json"}
+    assert any(path.name.startswith("sums-") for path in held)
     assert cli("forget", "--root", root, "--user", "alice", "--cache-dir", cache).status == 0
     assert not [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -192,6 +193,28 @@ def test_what_vanishes_while_it_is_used_is_read_from_the_lines(log, monkeypatch)
 
     monkeypatch.setattr(sums.Sums, "_find", vanishing)
     assert log.stats(group_by="hour") == plain(log, group_by="hour")
+
+
+def test_threads_may_ask_at_once(log):
+    wrong = []
+
+    def ask(expected):
+        try:
+            found = log.stats(group_by=["hour", "model"]).summary.total_requests
+            wrong.extend([] if found == expected else [found])
+        except Exception as error:  # noqa: BLE001  a thread's error would be lost
+            wrong.append(repr(error))
+
+    for _ in range(4):
+        log.write(2000)
+        log.rotate()
+        log.write(10)
+        threads = [threading.Thread(target=ask, args=(log.seq,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
 
 
 def test_totals_beyond_64_bits_are_kept_exactly(log, taken):
