@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import ClassVar, Final
 
-from .linear import OVERLAP, Span, matcher, suspects
+from .linear import OVERLAP, Span
+from .spelling import Letters
 
 __all__ = ["Commands", "stands_for_another"]
 
@@ -64,6 +65,16 @@ def stands_for_another(value: str) -> bool:
     return value.lower().strip(".,;:!?)") in _WORDS or _VARIABLE.match(value) is not None
 
 
+def _words() -> str:
+    """Return a pattern for all words that are looked at, laid out letter by letter: see `spelling`."""
+    letters = Letters()
+    letters.add("-", r"(?=[uUpaw\-])")
+    letters.add("login", r"(?=[\s\\])")
+    for word in (*_ENDS, *_ASSIGNED, *_TOOLS):
+        letters.add(word, "")
+    return letters.bundles(8)
+
+
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
@@ -72,16 +83,14 @@ class Commands:
     )
     few: str = ""
     lowered: bool = False
-    # Every branch begins with a letter that is meant, so that the search looks at no others.
-    _pattern = re.compile(
-        "|".join(
-            (
-                "-(?=[uUpaw\\-])",
-                r"login(?=[\s\\])",
-                *map(re.escape, (*_ENDS, *_ASSIGNED, *sorted(_TOOLS, key=len, reverse=True))),
-            )
-        )
+    # Most options of commands give a variable or nothing; that ends here, at a price of nanoseconds a letter.
+    whole: str = (
+        rf"-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:{_FIRST}|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}{{0,8}}{_FIRST}"
+        rf"|{_VARIABLES}=\\*[\"']?{_FIRST}|login"
     )
+    telling: tuple[str, ...] = (rf"{_ANY_TOOL}|{_VARIABLES}=",)
+    near: int = 24
+    _pattern = re.compile(_words())
     _left = frozenset(string.ascii_letters + string.digits + "_.-/")
     _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
     _given: ClassVar[dict[str, re.Pattern[str]]] = {
@@ -106,22 +115,17 @@ class Commands:
         r"(?:machine(?:\s|\\+[nt]){1,8}+(?:[^\s\\]{0,128}[.0-9][^\s\\]{0,128}|localhost)|(?:(?<!.)|(?<=\\n))default)(?:\s|\\+[nt]){1,8}+"
     )
 
-    def __init__(self) -> None:
-        # Most options of commands give a variable or nothing; that ends here, at a price of nanoseconds a letter.
-        self._hopeful = matcher(
-            rf"-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:{_FIRST}|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}{{0,8}}{_FIRST}"
-            rf"|{_VARIABLES}=\\*[\"']?{_FIRST}|login"
-        )
-
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        limit = min(len(text), stop + OVERLAP)
-        if not suspects(self._hopeful, text[start:limit]):
-            return
+        limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + self.near)
         tool, since, held, ends = "", start, start, 0
-        for match in self._pattern.finditer(text, start, limit):
-            word, at = match[0], match.start()
+        search, place = self._pattern.search, start
+        while (match := search(text, place, limit if tool else reach)) is not None:
+            word, at, place = match[0], match.start(), match.end()
             found = None
+            # A command that began before goes on, whatever it holds, to its end.
+            if at >= stop and not tool:
+                return
             if word == "-":
                 if at - since < _REACH:
                     found = self._option(text, at, limit, tool)
@@ -134,14 +138,14 @@ class Commands:
                     tool = ""
                     if at >= stop:
                         return
-            elif at < stop and word in _TOOLS:
+            elif word in _TOOLS:
                 if (
                     at >= held
                     and self._begins(text, at)
                     and text[match.end() : match.end() + 1] not in self._right
                 ):
                     tool, since = _TOOLS[word], at
-            elif at < stop:
+            else:
                 found = self._assigned(text, word, match.end(), limit)
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from .linear import OVERLAP, Span, matcher, suspects
+from .linear import OVERLAP, Span, matcher, matches, suspects
 from .spelling import Letters
 
 __all__ = ["FORMATS", "INNER", "KINDS", "Credentials", "Format", "InnerCredentials"]
@@ -310,6 +310,8 @@ _ESCAPED_LEFT: Final = (
     r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
 )
 _ESCAPES: Final = ("\\", "%", "\x1b")
+# What is longer may go on further than was looked at.
+_LONG: Final = OVERLAP
 _LAST_REPEAT = re.compile(r"(\[[^\]]*\])\{(\d+)(?:,\d*)?\}(?:={0,\d})?\Z")
 
 
@@ -337,45 +339,51 @@ def _alternation() -> tuple[str, dict[str, str]]:
     return letters.bundles(8), kinds
 
 
+def _heads() -> str:
+    letters = Letters()
+    for entry in FORMATS:
+        letters.add(entry.prefix, _scan_of(entry)[len(re.escape(entry.prefix)) :])
+    return letters.bundles(8)
+
+
 class Credentials:
     """Find credentials that begin with a literal prefix."""
 
     scans: tuple[str, ...] = _scans()
     few: str = "|".join(_scan_of(entry) for entry in FORMATS if len(entry.prefix) < _TELLING)
     lowered: bool = False
+    # Near misses end here, at a price of nanoseconds a letter.
+    whole: str = "|".join(f"{re.escape(entry.prefix)}(?:{entry.tail})" for entry in FORMATS)
+    telling: tuple[str, ...] = (*scans, few)
+    near: int = 48
 
     def __init__(self) -> None:
         formats, self._kinds = _alternation()
-        self._plain = re.compile(f"{_PLAIN_LEFT}(?:{formats})", re.ASCII)
         self._glued = re.compile(formats, re.ASCII)
-        self._escaped = re.compile(f"{_ESCAPED_LEFT}(?:{formats})", re.ASCII)
-        # Whole, but without what stands around it: near misses end here, at a price of nanoseconds a letter.
-        self._whole = matcher("|".join(f"{re.escape(entry.prefix)}(?:{entry.tail})" for entry in FORMATS))
+        heads = _heads()
+        self._plain = re.compile(f"{_PLAIN_LEFT}(?:{heads})", re.ASCII)
+        self._escaped = re.compile(f"{_ESCAPED_LEFT}(?:{heads})", re.ASCII)
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         kinds, length = self._kinds, len(text)
-        limit = min(length, stop + OVERLAP)
-        if not suspects(self._whole, text[start:limit]):
-            return
         near = max(0, start - 8)
         escapes = any(text.find(escape, near, stop) >= 0 for escape in _ESCAPES)
-        pattern = self._escaped if escapes else self._plain
-        search, glued = pattern.search, self._glued.match
-        found: re.Match[str] | None = None
-        while start < stop:
-            # What begins where another ends needs no boundary.
-            found = (found and glued(text, start, limit)) or search(text, start, limit)
+        head = self._escaped if escapes else self._plain
+        for begin, match in matches(head, self._glued, text, start, stop, self.near):
+            if begin < start:
+                continue
+            found = match
             if found is None:
-                return
-            begin, end = found.span()
-            if begin >= stop:
-                return
-            if end == limit < length:
-                found = self._glued.match(text, begin) or found
-                end = found.end()
-            yield begin, end, kinds[found.lastgroup or ""]
-            start = end
+                yield begin, begin, ""
+            while found is not None:
+                begin, end = found.span()  # noqa: PLW2901  what begins where another ends needs no boundary
+                if end - begin >= _LONG and end < length:
+                    found = self._glued.match(text, begin) or found
+                    end = found.end()
+                yield begin, end, kinds[found.lastgroup or ""]
+                start = end
+                found = self._glued.match(text, end, min(length, end + OVERLAP))
 
 
 class InnerCredentials:
@@ -384,6 +392,9 @@ class InnerCredentials:
     scans: tuple[str, ...] = ()
     few: str = "|".join(scan for *_, scan in INNER)
     lowered: bool = False
+    whole: str = ""
+    telling: tuple[str, ...] = ()
+    near: int = 0
 
     def __init__(self) -> None:
         # The telling text comes first, for it is soon found, and what must stand before it is looked at next.

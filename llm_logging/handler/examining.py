@@ -7,7 +7,7 @@ for as many literals as Rust's `regex` finds in one stride, and over a lower-cas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -15,7 +15,20 @@ from ..errors import ConfigurationError
 from .commands import Commands
 from .credentials import Credentials, InnerCredentials
 from .keynames import added_scan, line_scans
-from .linear import BLOCK, OVERLAP, Detector, Scan, Span, any_of, is_text, lower, matcher, regions
+from .linear import (
+    BLOCK,
+    OVERLAP,
+    Detector,
+    Scan,
+    Span,
+    any_of,
+    cells,
+    is_text,
+    lower,
+    matcher,
+    regions,
+    suspects,
+)
 from .personal import PERSONAL, Personal
 from .prose import Prose
 from .surroundings import Assignments, PrivateKeys, Schemes, UrlSecrets, UrlSignatures
@@ -47,8 +60,14 @@ class Examiner:
 
     def __init__(self, sets: Iterable[str], names: Iterable[str] = ()) -> None:
         detectors = _detectors(sets)
-        self._detectors: tuple[tuple[Detector, tuple[Scan, ...]], ...] = tuple(
-            (detector, tuple(map(matcher, _scans([detector])))) for detector in detectors
+        self._detectors: tuple[tuple[Detector, tuple[Scan, ...], Scan | None, Scan | None], ...] = tuple(
+            (
+                detector,
+                tuple(map(matcher, _scans([detector]))),
+                matcher(detector.whole) if detector.whole else None,
+                any_of(detector.telling) if detector.telling else None,
+            )
+            for detector in detectors
         )
         raw = [detector for detector in detectors if not detector.lowered]
         lowered = [detector for detector in detectors if detector.lowered]
@@ -92,34 +111,69 @@ class Examiner:
         looks = _LOOKS + len(text) // _LOOK_SHARE
         # From where on a block goes as a whole: what others would find there is hidden already.
         hidden: dict[int, int] = {}
-        for detector, scans in self._detectors:
+        # How often a block was looked at since there were looks for all.
+        last: dict[int, int] = {}
+        for detector, scans, whole, telling in self._detectors:
             searched = low if detector.lowered else text
             done = 0
             for start, stop in _merged([regions(scan, searched) for scan in scans]):
                 for begin in range(start, stop, BLOCK):
                     end = min(begin + BLOCK, stop, hidden.get(begin, stop))
                     if end > done and end > begin:
-                        spans = detector.spans(text, low, max(begin, done), end)
-                        spent, done, rest = _take(spans, max(begin, done), looks > 0, found)
+                        first = max(begin, done)
+                        if whole is not None and not suspects(whole, searched[first : end + OVERLAP]):
+                            continue
+                        if telling is None or end - first <= _SHORT:
+                            spans = detector.spans(text, low, first, end)
+                        else:
+                            spans = _near(detector, telling, text, low, first, end)
+                            # Finding out where to look takes as long as a look.
+                            looks -= 1
+                        vain = -1 if looks > 0 else last.get(begin, 0)
+                        spent, done, rest = _take(spans, first, vain, found)
                         looks -= spent
+                        if vain >= 0:
+                            last[begin] = vain + spent
                         if rest >= 0:
                             hidden[begin] = rest
                             done = _hide(text, rest, end, done, found)
         return found
 
 
-def _take(spans: Iterable[Span], start: int, patient: bool, found: list[Span]) -> tuple[int, int, int]:
-    """Add what a detector finds in one block; return how often it looked, where the last one ends, and where it gave up or -1."""
+def _near(detector: Detector, telling: Scan, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+    """Yield what a detector finds in a block, looking only where something tells of it; each such place is a look at least."""
+    done = start
+    for cell, end in cells(telling, detector.near, low if detector.lowered else text, start, stop):
+        if end <= done:
+            continue
+        begin = first = max(cell, done)
+        for span in detector.spans(text, low, begin, end):
+            begin = -1
+            done = max(done, span[1])
+            yield span
+        if begin >= 0:
+            yield first, first, ""
+
+
+def _take(spans: Iterable[Span], start: int, before: int, found: list[Span]) -> tuple[int, int, int]:
+    """Add what a detector finds in one block; return how often it looked, where the last one ends, and where it gave up or -1.
+
+    Args:
+        spans: What it finds.
+        start: Where it begins.
+        before: How many of the block's last looks were spent by others; negative where there are looks for all.
+        found: Takes what is to go.
+    """
     done = start
     secrets = vain = 0
     for span in spans:
         begin, end, kind = span
+        done = max(done, end)
         if kind:
             secrets += 1
-            done = max(done, end)
         else:
             vain += 1
-        if secrets > (_DENSE if patient else _LAST_LOOKS) or (vain > _LAST_LOOKS and not patient):
+        if secrets > _DENSE or (before >= 0 and before + secrets + vain > _LAST_LOOKS):
             return secrets + vain, done, begin
         if kind:
             found.append(span)

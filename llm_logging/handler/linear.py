@@ -8,22 +8,26 @@ blocks that the scan points at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Protocol
 
 from pydantic_core import SchemaValidator, core_schema
 
 __all__ = [
     "BLOCK",
+    "CELL",
     "OVERLAP",
     "Detector",
     "Scan",
     "Span",
     "any_of",
+    "cells",
     "is_text",
     "lower",
     "matcher",
+    "matches",
     "regions",
     "suspects",
 ]
@@ -33,6 +37,9 @@ __all__ = [
 OVERLAP: Final = 1536
 _COARSE: Final = 65_536
 BLOCK: Final = 2_048
+_PART: Final = 512
+# What Python's own patterns are given at a time.
+CELL: Final = 128
 
 # A validator takes UTF-8 as well as text.
 Scan = Callable[[str | bytes], bool]
@@ -48,18 +55,25 @@ class Detector(Protocol):
     Attributes:
         scans: Supersets of what it finds, to be searched one by one.
         few: Another; so few literals are looked for that it can be joined to others of its sort.
-        lowered: Whether both are for the text in lower case.
+        lowered: Whether all of them are for the text in lower case.
+        whole: Another, more exact and less fast, for the blocks that the others point at; "" where there is none.
+        telling: A short scan of what all that it finds contains near its beginning; empty where its precise pattern
+            passes over other text as fast as a scan does.
+        near: How many characters behind the beginning of what it finds that scan's match has ended.
     """
 
     scans: tuple[str, ...]
     few: str
     lowered: bool
+    whole: str
+    telling: tuple[str, ...]
+    near: int
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterable[Span]:
         """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`.
 
-        A span without length says that something there was looked at in vain: such looks are counted, for a text can be made
-        of nothing else.
+        A span without a kind says that something there was looked at in vain, up to its end: such looks are counted, for a
+        text can be made of nothing else.
 
         Args:
             text: The text.
@@ -151,3 +165,49 @@ def regions(scan: Scan, text: str) -> Iterator[tuple[int, int]]:
             end = stop
     if end > begin:
         yield begin, end
+
+
+def cells(scan: Scan, near: int, text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of text[start:stop], of CELL characters at most, behind whose beginnings a scan matches, in order.
+
+    Args:
+        scan: From `matcher` or `any_of`.
+        near: How many characters behind a part its match may end.
+        text: The text.
+        start: Where to begin.
+        stop: Where to end.
+    """
+    tells = scan if text.isascii() else partial(suspects, scan)
+    for part in range(start, stop, _PART):
+        ceiling = min(stop, part + _PART)
+        if not tells(text[part : ceiling + near]):
+            continue
+        for cell in range(part, ceiling, CELL):
+            end = min(ceiling, cell + CELL)
+            if tells(text[cell : end + near]):
+                yield cell, end
+
+
+def matches(
+    head: re.Pattern[str], pattern: re.Pattern[str], text: str, start: int, stop: int, near: int
+) -> Iterator[tuple[int, re.Match[str] | None]]:
+    """Yield what of a pattern begins in text[start:stop], with the place, and None where only its head does.
+
+    A search for the pattern itself would run on over all that a match may be long.
+
+    Args:
+        head: Its beginning.
+        pattern: The pattern; its matches are at most OVERLAP characters long, or go on further behind `stop`.
+        text: The text.
+        start: Where to begin.
+        stop: Where to end.
+        near: The length of the longest head.
+    """
+    limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + near)
+    while start < stop:
+        begun = head.search(text, start, reach)
+        if begun is None or begun.start() >= stop:
+            return
+        found = pattern.match(text, begun.start(), limit)
+        yield begun.start(), found
+        start = begun.start() + 1 if found is None else max(found.end(), begun.start() + 1)

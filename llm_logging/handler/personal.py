@@ -61,6 +61,12 @@ _OCTETS: Final = re.compile(rf"(?!127\.|0\.0\.0\.0\Z){_OCTET}(?:\.{_OCTET}){{3}}
 
 # What is longer is none of them, and no letter further on need be looked at.
 _LONGEST: Final = {"email": 640, "phone": 64, "card": 64, "iban": 96, "ip": 64}
+# How far behind its beginning a scan has told each.
+_NEAR: Final = {"email": 72, "phone": 16, "card": 32, "iban": 16, "ip": 48}
+# What tells more than the scan, more slowly: that nothing but an address stands there, and that it has colons enough.
+_TELLING: Final = {
+    "ip": r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[^A-Za-z0-9]|$)|::|(?:[0-9A-Fa-f]{1,4}:){6}"
+}
 
 # name: (scan, precise pattern, check)
 PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
@@ -108,11 +114,14 @@ class Personal:
     """
 
     few: str = ""
+    whole: str = ""
     lowered: bool = False
 
     def __init__(self, name: str) -> None:
         scan, precise, self._check = PERSONAL[name]
         self.scans: tuple[str, ...] = (scan,)
+        self.telling: tuple[str, ...] = (_TELLING.get(name, scan),)
+        self.near: int = _NEAR[name]
         self._pattern = re.compile(precise, re.ASCII)
         self._name = name
 
@@ -127,4 +136,4 @@ class Personal:
             if self._check is None or self._check(match[group]):
                 yield begin, end, self._name
             else:
-                yield begin, begin, ""
+                yield begin, end, ""

@@ -55,6 +55,11 @@ class Prose:
         r"|(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
     )
     lowered: bool = True
+    whole: str = ""
+    telling: tuple[str, ...] = (
+        r"(?:password|passphrase|passcode|passwd|pwd)(?: is| was|:)|identified |(?:with|encrypted|set) password",
+    )
+    near: int = 24
     _pattern = re.compile(
         rf"{_NAME}(?P<sign> is| was|:)(?P<colon>:)?[ ]{{1,4}}+(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`\\]{{4,128}}+)"
         # What SQL calls a user's password.
@@ -72,10 +77,10 @@ class Prose:
                 return
             if match["sql"] is not None:
                 first, end = match.span("sql")
-                yield (first, first, "") if stands_for_another(match["sql"]) else (first, end, "password")
+                yield (first, end, "") if stands_for_another(match["sql"]) else (first, end, "password")
                 continue
             if text[match.start() - 1 : match.start()] in _LETTERS:
-                yield match.start(), match.start(), ""
+                yield match.start(), match.end(), ""
                 continue
             first = match.start("value")
             value = match["value"].rstrip(".,;!?)")
@@ -85,7 +90,7 @@ class Prose:
                 or stands_for_another(value)
                 or not self._tells(text, low, match, value)
             ):
-                yield first, first, ""
+                yield first, match.end(), ""
                 continue
             yield first, first + len(value), "password"
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from .keynames import name_kind, scan_fragments
-from .linear import OVERLAP, Span
+from .linear import OVERLAP, Span, matches
 from .spelling import spelled_names
 
 __all__ = ["Assignments", "PrivateKeys", "Schemes", "UrlSecrets", "UrlSignatures"]
@@ -35,6 +35,9 @@ _SCAN_SIGN: Final = (
 )
 _SCAN_OPEN: Final = rf"[a-z0-9_.\-]{{0,48}}{_SCAN_SIGN}"
 _SCAN_CLOSED: Final = rf"[0-9]{{0,2}}{_SCAN_SIGN}"
+# What stands next to a name where a value follows.
+_TOLD_OPEN: Final = r"[a-z0-9_.\-]{0,48}[\\\"'` \t:=,>%]"
+_TOLD_CLOSED: Final = r"[0-9]{0,2}[\\\"'` \t:=,>%]"
 # Possessive, where Python's own pattern looks.
 _OPEN_REST: Final = r"[a-z0-9_.\-]{0,48}+"
 _CLOSED_REST: Final = r"[0-9]{0,2}+"
@@ -53,6 +56,9 @@ class Assignments:
     # A cookie's value is names and values, whatever they look like.
     few: str = rf"cookie\\*[\"'`]?{_SCAN_GAP}[:=]{_SCAN_GAP}[^\"']*="
     lowered: bool = True
+    whole: str = ""
+    telling: tuple[str, ...] = scan_fragments(_SEPARATOR, _TOLD_OPEN, _TOLD_CLOSED)
+    near: int = 100
     _pattern = re.compile(
         rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST, _CLOSED_REST)})(?P<named>)"
         r"\\*+[\"'`]?[ \t]{0,4}+(?P<sign>=>|:=|[:=,>]|%3[ad]|(?<=[ \t]))(?P<gap>[ \t]{0,4}+)(?![\s{},;])"
@@ -96,7 +102,7 @@ class Assignments:
                 if not match["sign"]:
                     # What ends at a space may hold the beginning of a name of two words.
                     start = begin + 1
-                yield begin, begin, ""
+                yield begin, start, ""
                 continue
             start = value.end()
             # The name may begin before the word that tells it.
@@ -105,7 +111,7 @@ class Assignments:
                 begin -= len(before) - len(before.rstrip(_NAME_LETTERS))
             kind = name_kind(text[begin : match.start("named")])
             if kind is None or not self._holds(text, low, begin, kind, match, value):
-                yield begin, begin, ""
+                yield begin, start, ""
                 continue
             first, end = value.span(value.lastgroup or "")
             if end == limit < length and value.lastgroup in {"bare", "scheme"}:
@@ -198,6 +204,9 @@ class Schemes:
     scans: tuple[str, ...] = ()
     few: str = r"(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8}"
     lowered: bool = True
+    whole: str = ""
+    telling: tuple[str, ...] = ()
+    near: int = 0
     _pattern = re.compile(r"(?P<scheme>bearer|basic)(?:[ \t+]|%20){1,4}+(?P<value>[a-z0-9._~+/=\-]{8,}+)")
     _rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+")
 
@@ -246,6 +255,10 @@ class UrlSecrets:
     scans: tuple[str, ...] = ()
     few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40"
     lowered: bool = False
+    whole: str = ""
+    telling: tuple[str, ...] = (r"://|%3[aA]%2[fF]%2[fF]",)
+    near: int = 12
+    _head = re.compile(r"://|%3[aA]%2[fF]%2[fF]")
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
         # The same as part of another URL.
@@ -255,10 +268,11 @@ class UrlSecrets:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for match in self._pattern.finditer(text, start, min(len(text), stop + OVERLAP)):
-            if match.start() >= stop:
-                return
-            yield *match.span(match.lastgroup or ""), "url-password"
+        for begin, match in matches(self._head, self._pattern, text, start, stop, self.near):
+            if match is None:
+                yield begin, begin, ""
+            else:
+                yield *match.span(match.lastgroup or ""), "url-password"
 
 
 class UrlSignatures:
@@ -267,16 +281,21 @@ class UrlSignatures:
     scans: tuple[str, ...] = ()
     few: str = r"sig(?:nature)?=[a-z0-9%+/=_\-]{12}"
     lowered: bool = True
+    whole: str = ""
+    telling: tuple[str, ...] = (few,)
+    near: int = 32
+    _head = re.compile(r"(?:sig|x-(?:amz|goog)-signature|signature)=")
     _pattern = re.compile(
         r"(?<=[?&;6])(?:sig|signature|x-(?:amz|goog)-signature)=(?P<signature>[a-z0-9%+/=_\-]{16,}+)"
     )
 
-    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for match in self._pattern.finditer(low, start, min(len(text), stop + OVERLAP)):
-            if match.start() >= stop:
-                return
-            yield *match.span("signature"), "url-signature"
+        for begin, match in matches(self._head, self._pattern, low, start, stop, self.near):
+            if match is None:
+                yield begin, begin, ""
+            else:
+                yield *match.span("signature"), "url-signature"
 
 
 class PrivateKeys:
@@ -285,6 +304,9 @@ class PrivateKeys:
     scans: tuple[str, ...] = ()
     few: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
     lowered: bool = False
+    whole: str = ""
+    telling: tuple[str, ...] = (few,)
+    near: int = 64
     _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
     _pattern = re.compile(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -297,7 +319,7 @@ class PrivateKeys:
         """Yield what begins in text[start:stop]; see `linear.Detector`."""
         while start < stop:
             # Only the beginning lies within reach; the end may be far.
-            head = self._begin.search(text, start, min(len(text), stop + OVERLAP))
+            head = self._begin.search(text, start, min(len(text), stop + self.near))
             if head is None or head.start() >= stop:
                 return
             found = self._pattern.match(text, head.start())

@@ -69,6 +69,24 @@ def lines() -> None:
         )
 
 
+# What each detector looks at in vain, or finds.
+NEAR_MISSES = (
+    f"ghp_{'a' * 35} sk-{'a' * 24} _mmk -us1 -----BEGIN PRIVATE KEY ://a:$b@ sig=aaaaaaaaaaaa bearer abcdefgh "
+    'token: "a" curl -u a:b;b; password is wrong '
+)
+SMALL_SECRETS = (
+    f"ghp_{'a' * 36} -----BEGIN PRIVATE KEY ://a:b@ ?sig={'a' * 16} bearer a1{'a' * 16} "
+    'password: "abcd" curl -u a:b password is a1b2c3 '
+)
+NEAR_PERSONAL = "a@b.c1 +1 2 3 4 5 6 4111 1111 1111 1112 DE12 1234 1234 1234 1 1.2.3.4a "
+
+
+def between(tail: str, filling: str, every: int) -> str:
+    """Return a text of so many letters that ends with a line of its own; a little of everything in each block."""
+    room = every - len(tail) - 1
+    return (filling * (room // len(filling) + 1))[:room] + "\n" + tail
+
+
 def hostile(size: int) -> dict[str, str]:
     def repeated(text: str) -> str:
         return text * (size // len(text))
@@ -140,6 +158,13 @@ def hostile(size: int) -> dict[str, str]:
         "BEGIN and END alone": repeated("-----BEGIN PRIVATE KEY----- "),
         "brackets": repeated("["),
         "backslashes": repeated("\\"),
+        "near misses of all sorts": repeated(NEAR_MISSES),
+        "near misses of all sorts in prose": repeated(between(NEAR_MISSES, PROSE, 2048)),
+        "near misses of all sorts among pass": repeated(between(NEAR_MISSES, "pass", 2048)),
+        "near misses, four times a block": repeated(between(NEAR_MISSES, "pass", 512)),
+        "near misses of all sorts among -u": repeated(between(NEAR_MISSES, "-u ", 2048)),
+        "secrets of all sorts in prose": repeated(between(SMALL_SECRETS, PROSE, 2048)),
+        "secrets of all sorts among letters": repeated(between(SMALL_SECRETS, "s ", 2048)),
         "other letters": repeated("p\u00e4\u00dfw\u00f6rd token \u00e9 "),
     }
 
@@ -170,6 +195,11 @@ def almost_personal(size: int) -> dict[str, str]:
         "words of two letters and two digits": repeated("ab12-ab12-ab12-ab12-"),
         "card numbers": repeated("4111 1111 1111 1111 "),
         "addresses in a row": repeated("a@b.c@"),
+        "all that is almost right": repeated(NEAR_PERSONAL),
+        "all that is almost right, in prose": repeated(between(NEAR_MISSES + NEAR_PERSONAL, PROSE, 2048)),
+        "all that is almost right, among pass": repeated(between(NEAR_MISSES + NEAR_PERSONAL, "pass", 2048)),
+        "all that is almost right, among spaces": repeated(between(NEAR_MISSES + NEAR_PERSONAL, " ", 2048)),
+        "all that is almost right, among quotes": repeated(between(NEAR_MISSES + NEAR_PERSONAL, "':\"", 512)),
     }
 
 

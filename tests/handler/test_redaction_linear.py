@@ -6,8 +6,11 @@ import pytest
 
 from llm_logging.handler import examining
 from llm_logging.handler.examining import PATTERN_SETS
+from llm_logging.handler.linear import CELL
 from llm_logging.handler.redaction import Redactor
 from tests.benchmarks.redact import PROSE, SECRET, almost_personal, hostile
+
+from .corpus import positives
 
 
 class Counted:
@@ -54,7 +57,7 @@ def work(redactor, text):
 def redactor(monkeypatch):
     """A redactor whose patterns count what they do."""
     made = Redactor()
-    for detector, _ in made._examiner._detectors:
+    for detector, *_ in made._examiner._detectors:
         for holder in (detector, type(detector)):
             for name, value in list(vars(holder).items()):
                 if isinstance(value, re.Pattern):
@@ -84,7 +87,7 @@ def test_the_count_tells_a_square_from_a_line(redactor, monkeypatch):
                 pattern.search(text, at)
             yield from ()
 
-    square = (Square(), (examining.matcher("a"),))
+    square = (Square(), (examining.matcher("a"),), None, None)
     monkeypatch.setattr(redactor._examiner, "_detectors", (square,))
     monkeypatch.setattr(redactor._examiner, "_raw", examining.matcher("a"))
     assert work(redactor, "a" * 40_000) > 8 * work(redactor, "a" * 10_000)
@@ -97,7 +100,7 @@ ALMOST = sorted({*hostile(10), *almost_personal(10)})
 def test_looks_are_bounded_and_what_stands_among_them_is_hidden_all_the_same(name, monkeypatch):
     redactor = Redactor(patterns=PATTERN_SETS)
     looks = 0
-    for detector, _ in redactor._examiner._detectors:
+    for detector, *_ in redactor._examiner._detectors:
 
         def counted(*arguments, spans=detector.spans):
             nonlocal looks
@@ -143,3 +146,32 @@ def test_a_key_of_many_lines_that_begins_in_a_hidden_part_is_hidden_to_its_end(n
     for cut in range(30_000, 30_000 + examining.BLOCK, 128):
         found = redactor.redact_text(f"{piece[:cut]}\n{key}\n{piece[:100]}")
         assert not [line for line in lines if line in found], cut
+
+
+def test_a_secret_goes_wherever_it_stands_in_a_long_text():
+    redactor = Redactor()
+    cases = [case for case in positives() if len(case[1]) < 600]
+    for number, (_, text, secret) in enumerate(cases):
+        before = (PROSE * 20)[: 512 + number * 7 % 1024]
+        found = redactor.redact_text(f"{before}\n{text}\n{PROSE * 8}")
+        assert (secret in found) is (secret in redactor.redact_text(text)), text
+
+
+def test_a_secret_that_begins_where_another_ends_goes_wherever_they_stand():
+    redactor = Redactor()
+    keys = [
+        key for letter in "bcdef" for key in (f"AKIA{letter.upper() * 12}2345", f"dapi{letter}7{'0a' * 15}")
+    ]
+    for shift in range(0, 2 * CELL, 16):
+        found = redactor.redact_text(f"{PROSE * 4}{'.' * shift} {SECRET} {''.join(keys)} {PROSE * 8}")
+        assert not any(key in found for key in keys), shift
+
+
+def test_the_options_of_a_long_command_go_wherever_they_stand():
+    redactor = Redactor()
+    for shift in range(0, 1024, 64):
+        text = (
+            f"{PROSE * 4}curl {'-H a ' * 60} PGPASSWORD=abcdef -u bob:ghijkl {'-H b ' * 20}\n{'.' * shift}\n"
+        )
+        found = redactor.redact_text("." * shift + text)
+        assert ("abcdef" in found, "ghijkl" in found) == (False, False), shift
