@@ -211,7 +211,22 @@ def last_lines(file: IO[bytes], count: int, *, max_bytes: int = MAX_LINE_BYTES) 
     Returns:
         At most `count` lines without their newlines, oldest first, and the place after the last newline, where
         reading goes on.
+
+    Raises:
+        FileSystemError: `LOG_READ_ERROR`.
     """
+    try:
+        return _last_lines(file, count, max_bytes)
+    except OSError as error:
+        raise FileSystemError(
+            f"reading {file.name}: {error.strerror or error}",
+            code=ErrorCode.LOG_READ_ERROR,
+            errno=error.errno,
+            filename=file.name,
+        ) from error
+
+
+def _last_lines(file: IO[bytes], count: int, max_bytes: int) -> tuple[list[bytes], int]:
     end = file.seek(0, os.SEEK_END)
     position, tail = end, b""
     parts: list[bytes] = []

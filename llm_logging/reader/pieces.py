@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
@@ -142,7 +142,9 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
         db.close()
     end = span.end
     if span.file.raw.compression == "gz":
-        end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
+        # What cannot be read is told by `parsed`.
+        with suppress(OSError):
+            end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
     return Piece(
         name, span.start, end, made.parsed, tuple(made.numbers), made.joined, tuple(made.kinds), digest
     )

@@ -2,6 +2,7 @@ import gzip
 import io
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -152,3 +153,10 @@ def test_the_last_lines_are_those_of_the_whole_file(data, count, block):
     whole = [line.data for line in split_lines(iter([data])) if line.finished]
     assert found == whole[-count:]
     assert resume == data.rfind(b"\n") + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
+def test_what_gives_errors_instead_of_bytes_is_an_error_of_ours():
+    with Path("/proc/self/mem").open("rb") as file, pytest.raises(FileSystemError) as raised:
+        last_lines(file, 3)
+    assert raised.value.code == ErrorCode.LOG_READ_ERROR

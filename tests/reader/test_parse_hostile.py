@@ -6,11 +6,13 @@ import gzip
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.figures import StatsOptions
+from llm_logging.files.layout import Layout, LogKind
 from llm_logging.handler.spool import process
 from llm_logging.reader.bent import has_bent
 from llm_logging.reader.parse import parse_file
@@ -457,3 +459,14 @@ def test_a_line_of_100_megabytes_is_no_matter(tmp_path):
         file.write(b'"}}\n' + raw(3) + b"\n")
     stats = get_stats(files=path, cache=False)
     assert stats.summary.total_requests == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
+def test_a_packed_segment_that_gives_errors_instead_of_bytes_is_unreadable(tmp_path):
+    log = Layout(tmp_path).path(LogKind.REQUESTS, "shop")
+    log.parent.mkdir(parents=True)
+    log.write_bytes(raw(1) + b"\n")
+    log.with_name("llm_requests.20260112T000000Z-0001.jsonl.gz").symlink_to("/proc/self/mem")
+    stats = get_stats(root=tmp_path, cache_dir=tmp_path / "cache")
+    assert stats.summary.total_requests == 1
+    assert len(stats.quality.unreadable_files) == 1
