@@ -21,7 +21,7 @@ from typing import IO, Final, Literal, cast
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
 
-__all__ = ["MAX_LINE_BYTES", "Line", "blocks", "last_lines", "read_lines", "split_lines"]
+__all__ = ["MAX_LINE_BYTES", "Line", "blocks", "last_lines", "read_lines", "split_lines", "unreadable"]
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 BLOCK: Final = 256 * 1024
@@ -83,12 +83,7 @@ def read_lines(
                 blocks(file, path.suffix if suffix is None else suffix), max_line_bytes=max_line_bytes
             )
     except OSError as error:
-        raise FileSystemError(
-            f"reading {path}: {error.strerror or error}",
-            code=ErrorCode.LOG_READ_ERROR,
-            errno=error.errno,
-            filename=str(path),
-        ) from error
+        raise unreadable(str(path), error) from error
 
 
 def blocks(file: IO[bytes], suffix: str = "") -> Iterator[bytes | Problem]:
@@ -218,12 +213,17 @@ def last_lines(file: IO[bytes], count: int, *, max_bytes: int = MAX_LINE_BYTES) 
     try:
         return _last_lines(file, count, max_bytes)
     except OSError as error:
-        raise FileSystemError(
-            f"reading {file.name}: {error.strerror or error}",
-            code=ErrorCode.LOG_READ_ERROR,
-            errno=error.errno,
-            filename=file.name,
-        ) from error
+        raise unreadable(file.name, error) from error
+
+
+def unreadable(name: str, error: OSError) -> FileSystemError:
+    """Return what to raise where a file cannot be read."""
+    return FileSystemError(
+        f"reading {name}: {error.strerror or error}",
+        code=ErrorCode.LOG_READ_ERROR,
+        errno=error.errno,
+        filename=name,
+    )
 
 
 def _last_lines(file: IO[bytes], count: int, max_bytes: int) -> tuple[list[bytes], int]:

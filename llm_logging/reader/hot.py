@@ -77,7 +77,7 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
     note, rows = found
     try:
         known = {Path(name) for name in note["pieces"]}
-        if rows is None or not known <= set(pieces):
+        if not known <= set(pieces):
             return set()
         for table in HOT:
             db.execute(

@@ -42,32 +42,29 @@ class Kept:
         self._folder, self._kind = folder, kind
         self._note = folder / f"{kind}-{_hash(key)}.json"
 
-    def find(self) -> tuple[dict[str, Any], Path | None] | None:
-        """Return the note and the file of its rows, None for that where it has none; None where nothing whole is kept."""
+    def find(self) -> tuple[dict[str, Any], Path] | None:
+        """Return the note and the file of its rows; None where nothing whole is kept."""
         try:
             content = json.loads(read_file(self._note))
-            note, name = content["note"], content["rows"]
-            rows = self._folder / name if name is not None else None
-            if rows is not None and digest_of(rows) != content["digest"]:
+            note, rows = content["note"], self._folder / content["rows"]
+            if digest_of(rows) != content["digest"]:
                 return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        note_use([self._note, *([rows] if rows is not None else [])])
+        note_use([self._note, rows])
         return note, rows
 
-    def keep(self, note: Mapping[str, Any], db: DuckDBPyConnection | None = None, query: str = "") -> None:
+    def keep(self, note: Mapping[str, Any], db: DuckDBPyConnection, query: str) -> None:
         """Keep a note, and the rows of a query; what cannot be written is not kept.
 
         Args:
             note: JSON.
-            db: Where the rows are; None: there are none.
+            db: Where the rows are.
             query: They are its rows; numbers of 128 bits have to be decimals.
         """
-        content = {"note": note, "rows": None, "digest": 0}
         try:
             make_private(self._folder)
-            if db is not None:
-                content |= self._write(db, query, _hash(note))
+            content = {"note": note, **self._write(db, query, _hash(note))}
             write_file(self._note, json.dumps(content).encode())
             self._drop_old()
         except (OSError, duckdb_module().Error):

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
-from ..errors import ErrorCode, FileSystemError
-from ..files.lines import MAX_LINE_BYTES, blocks
+from ..files.lines import MAX_LINE_BYTES, blocks, unreadable
 from .newest import suffix_of
 from .raw import RawFile
 from .request_log import key_of
@@ -172,11 +171,6 @@ def _whole_lines(raw: RawFile) -> Iterator[bytes]:
                 if len(held) > MAX_LINE_BYTES:
                     held, skipping = b"", True
     except OSError as error:
-        raise FileSystemError(
-            f"reading {raw.name}: {error.strerror or error}",
-            code=ErrorCode.LOG_READ_ERROR,
-            errno=error.errno,
-            filename=raw.name,
-        ) from error
+        raise unreadable(raw.name, error) from error
     if held:
         yield held

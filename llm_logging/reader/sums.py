@@ -108,16 +108,16 @@ class Sums:
     def make_wide(self, table: str) -> None:
         """Make the table of sums for amounts beyond what one number holds; such are not kept."""
         self._kept, self._new, self._groups = None, set(), {}
-        keys = price_keys(self.made.costs)
-        self.made.db.execute(base_sql(table, self.source, self.columns, keys, wide=True))
+        self._sum(table, self.source, wide=True)
 
     def _wide(self, table: str) -> list[str]:
         """Name the columns of 128 bits, which a file holds as decimals."""
         described = self.made.db.execute(f"DESCRIBE {table}").fetchall()
         return [name for name, kind, *_ in described if kind == "HUGEINT"]
 
-    def _sum(self, table: str, source: str) -> None:
-        self.made.db.execute(base_sql(table, source, self.columns, price_keys(self.made.costs)))
+    def _sum(self, table: str, source: str, *, wide: bool = False) -> None:
+        keys = price_keys(self.made.costs)
+        self.made.db.execute(base_sql(table, source, self.columns, keys, wide=wide))
 
     def _part(self, condition: str, pieces: set[int]) -> str:
         return f"(SELECT * FROM {self.source} WHERE {condition} ({', '.join(map(str, sorted(pieces)))}))"
@@ -135,7 +135,7 @@ class Sums:
     def _find(self) -> None:
         """Find what is kept and still true: which pieces it is of, its rows, its groups."""
         found = self._kept.find() if self._kept is not None else None
-        if found is None or found[1] is None:
+        if found is None:
             return
         note, rows = found
         places = {state: place for place, state in enumerate(self._states)}
