@@ -1,7 +1,9 @@
 """Compress sealed segments, safely at any instant.
 
-The compressed bytes go to a temporary name that begins with a dot, are synced, and are renamed; then the plain file is
-removed. Two processes that both mean to compress a segment are kept apart by a lock on the temporary file.
+The compressed bytes go to a temporary name that begins with a dot, are synced, and are renamed, which replaces nothing; then the
+plain file is removed. Who removes it holds a lock on the compressed file, from before the rename on, and has seen under that lock
+that the plain file is there. If it is gone all the same, it was pruned, rewritten or compressed in another way meanwhile, and
+the compressed file goes as well.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
 from .regular import open_regular
-from .segments import list_segments
+from .renaming import rename_new
+from .segments import as_found, folder_names, forms, list_segments, parse_segment_name, segment_name
 from .unpacking import open_gzip, open_zstd
 
 try:
@@ -47,7 +50,11 @@ def zstd_module() -> Any:
 
 
 def open_segment(path: Path) -> Any:
-    """Open a segment for reading bytes, whatever its compression."""
+    """Open a segment for reading bytes, whatever its compression, by whichever of its names it has now."""
+    return as_found(path, _open_named)
+
+
+def _open_named(path: Path) -> Any:
     if path.suffix == ".gz":
         return open_gzip(path)
     if path.suffix == ".zst":
@@ -74,12 +81,11 @@ def compress_segment(segment: Path, compression: str) -> Path:
         info = segment.stat()
     except FileNotFoundError:
         return final if final.exists() else segment
+    if final.exists():
+        return _settled(segment, final)
     with os.fdopen(_open_temporary(temporary, info.st_mode & 0o777), "r+b") as target:
-        if fcntl is not None:
-            try:
-                fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return segment
+        if not _lock(target):
+            return segment
         planted = os.fstat(target.fileno()).st_uid not in {_user(), info.st_uid}
         if planted:
             # Whoever made it could read the segment through it, and we could not give it to its owner.
@@ -99,13 +105,81 @@ def compress_segment(segment: Path, compression: str) -> Path:
                 _copy(source, target, compression)
             target.flush()
             os.fsync(target.fileno())
-        except BaseException:
+            rename_new(temporary, final)
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            if isinstance(error, FileExistsError):
+                return _settled(segment, final)
+            if isinstance(error, FileNotFoundError) and not segment.exists():
+                return final  # pruned, and the temporary file with it
             raise
-        temporary.rename(final)
-        segment.unlink(missing_ok=True)
+        return _remove_plain(segment, final)
+
+
+def _lock(file: Any) -> bool:
+    """Take the lock of a compressed file, temporary or not; say whether it was free."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _remove_plain(segment: Path, final: Path) -> Path:
+    """Remove a plain file whose compressed form is whole and locked by us; return what holds the segment now."""
+    try:
+        segment.unlink()
+    except FileNotFoundError:
+        with contextlib.suppress(FileNotFoundError):
+            final.unlink()
+        return next((form for form in forms(segment) if form.exists()), final)
     return final
+
+
+def _settled(segment: Path, final: Path) -> Path:
+    """Decide between a plain file and a compressed one of its name that was there before.
+
+    Either a process was killed after it compressed, and both hold the same; or the name of one segment was given to another, as
+    earlier versions could. Then the plain file gets a name of its own, so that the lines of both are read.
+
+    Returns:
+        What holds the plain file's lines now.
+    """
+    with contextlib.suppress(FileNotFoundError), final.open("r+b") as packed:
+        if not _lock(packed) or not _is(packed.fileno(), final) or not segment.exists():
+            return segment if segment.exists() else final
+        if _hold_the_same(segment, final):
+            return _remove_plain(segment, final)
+        other = _free_name(segment)
+        with contextlib.suppress(FileExistsError):
+            rename_new(segment, other)
+            return other
+    return segment if segment.exists() else final
+
+
+def _free_name(segment: Path) -> Path:
+    while any(form.exists() for form in forms(segment)):
+        named = parse_segment_name(segment)
+        assert named is not None
+        assert named.sealed_at is not None
+        name = segment_name(named.stem, named.sealed_at, named.index + 1, generation=named.generation)
+        segment = segment.with_name(name)
+    return segment
+
+
+def _hold_the_same(plain: Path, packed: Path) -> bool:
+    with plain.open("rb") as one, _open_named(packed) as other:
+        while True:
+            block = one.read(_CHUNK)
+            try:
+                if other.read(len(block) or 1) != block:
+                    return False
+            except (OSError, EOFError):
+                return False
+            if not block:
+                return True
 
 
 def _open_temporary(path: Path, mode: int) -> int:
@@ -153,20 +227,16 @@ def finish_interrupted(active: Path, compression: str) -> list[Path]:
         The segments that were compressed now.
     """
     finished: list[Path] = []
-    segments = list_segments(active, superseded=True)
-    names = {segment.path.name for segment in segments}
-    for segment in segments:
+    for segment in list_segments(active, superseded=True):
         if segment.active or segment.compression is not None:
             continue
-        if f"{segment.path.name}.{compression}" in names:
-            # Killed between rename and unlink: the compressed one is whole.
-            with contextlib.suppress(FileNotFoundError):
-                segment.path.unlink()
-            continue
-        finished.append(compress_segment(segment.path, compression))
-    for leftover in active.parent.glob(f".{active.name.removesuffix('.jsonl')}.*.tmp"):
-        plain = leftover.name.removeprefix(".").removesuffix(".tmp").rsplit(".", 1)[0]
-        if not (active.parent / plain).exists():
-            with contextlib.suppress(OSError):
-                leftover.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            finished.append(compress_segment(segment.path, compression))
+    prefix = f".{active.name.removesuffix('.jsonl')}."
+    for name in folder_names(active.parent):
+        if name.startswith(prefix) and name.endswith(".tmp"):
+            plain = name.removeprefix(".").removesuffix(".tmp").rsplit(".", 1)[0]
+            if not (active.parent / plain).exists():
+                with contextlib.suppress(OSError):
+                    (active.parent / name).unlink()
     return finished

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Final, Literal, cast
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
+from .segments import as_found
 
 __all__ = ["MAX_LINE_BYTES", "Line", "blocks", "last_lines", "read_lines", "split_lines", "unreadable"]
 
@@ -66,7 +67,7 @@ def read_lines(
     """Read a file line by line; `.gz` and `.zst` are unpacked on the way.
 
     Args:
-        path: The file.
+        path: The file; a sealed segment is read under whichever of its names it has now.
         suffix: `.gz` or `.zst` where it is packed so, else an empty text; None: that of its name.
         max_line_bytes: The longest line whose bytes are given.
 
@@ -78,9 +79,10 @@ def read_lines(
         ConfigurationError: It is `.zst`, and no module that reads this is installed (`MISSING_DEPENDENCY`).
     """
     try:
-        with path.open("rb") as file:
+        with as_found(path, lambda form: form.open("rb")) as file:
             yield from split_lines(
-                blocks(file, path.suffix if suffix is None else suffix), max_line_bytes=max_line_bytes
+                blocks(file, Path(file.name).suffix if suffix is None else suffix),
+                max_line_bytes=max_line_bytes,
             )
     except OSError as error:
         raise unreadable(str(path), error) from error

@@ -1,7 +1,9 @@
 """Delete old segments: by count, by age, by bytes a log and bytes a root.
 
 The active file is never deleted. What is deleted is recorded in the log's manifest first, so that a reader can tell
-pruned lines from lost ones. A segment goes with all its files (generations, plain and compressed).
+pruned lines from lost ones. A segment goes with all its files (generations, plain and compressed), by their names: what was listed
+may have been compressed since. A segment that a listing misses, or that another process removed already, can only make it remove
+less: the newest are always kept.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from pathlib import Path
 from ..clock import clock
 from ..errors import ValidationError
 from .layout import LogKind
-from .seal import record_removed
-from .segments import Segment, active_logs, list_segments
+from .seal import removing
+from .segments import Segment, active_logs, forms, list_segments
 
 __all__ = ["PruneReport", "Retention", "apply_retention", "log_folders", "prune"]
 
@@ -155,50 +157,63 @@ def _older(sealed: list[Segment], edge: datetime) -> list[Segment]:
 
 def _beyond(segments: list[Segment], limit: int) -> list[Segment]:
     """Return the oldest sealed segments that have to go for the rest to fit."""
-    total = sum(_size(segment.path) for segment in segments)
+    # Asked once: a segment that is compressed meanwhile must not count with two sizes.
+    sizes = [_size(segment.path) for segment in segments]
+    total = sum(sizes)
     doomed = []
-    for segment in segments:
+    for segment, size in zip(segments, sizes, strict=True):
         if total <= limit or segment.active:
             break
-        total -= _size(segment.path)
+        total -= size
         doomed.append(segment)
     return doomed
 
 
 def _prune_to(root: Path, limit: int, reason: str, report: PruneReport, *, key: bytes | None) -> None:
+    gone = {path for path, _ in report.removed}
     everything = [
-        (segment, active)
+        (segment, active, _size(segment.path))
         for folder in log_folders(root)
         for active in active_logs(folder)
         for segment in list_segments(active)
-        if segment.path not in {path for path, _ in report.removed}
+        if segment.path not in gone
     ]
-    total = sum(_size(segment.path) for segment, _ in everything)
-    for segment, active in sorted(
-        (pair for pair in everything if not pair[0].active), key=lambda p: (p[0].stamp, p[1])
-    ):
+    total = sum(size for _, _, size in everything)
+    doomed: dict[Path, list[Segment]] = {}
+    sealed = (one for one in everything if not one[0].active)
+    for segment, active, size in sorted(sealed, key=lambda one: (one[0].stamp, one[1])):
         if total <= limit:
-            return
-        total -= _size(segment.path)
-        _remove(active, [segment], reason, report, key=key)
+            break
+        total -= size
+        doomed.setdefault(active, []).append(segment)
+    for active, segments in doomed.items():
+        _remove(active, segments, reason, report, key=key)
 
 
 def _remove(
     active: Path, doomed: list[Segment], reason: str, report: PruneReport, *, key: bytes | None
 ) -> None:
     gone = {path for path, _ in report.removed}
-    keys = {segment.key for segment in doomed if segment.path not in gone}
-    if not keys:
+    doomed = [segment for segment in doomed if segment.path not in gone]
+    if not doomed:
         return
-    files = [segment.path for segment in list_segments(active, superseded=True) if segment.key in keys]
-    if not report.dry_run:
-        record_removed(active, [segment.path for segment in doomed], reason=reason, key=key)
-    for path in files:
-        size = _size(path)
-        if not report.dry_run:
+    if report.dry_run:
+        report.removed += [(path, _size(path)) for path in _files(doomed) if path.exists()]
+        return
+    # Under the manifest's lock, which `forget` changes generations under.
+    with removing(active, [segment.path for segment in doomed], reason=reason, key=key):
+        for path in _files(doomed):
+            size = _size(path)
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-        report.removed.append((path, size))
+                report.removed.append((path, size))
+
+
+def _files(segments: list[Segment]) -> Iterator[Path]:
+    """Yield every name that these segments may have, in the order in which they take them."""
+    for segment in dict.fromkeys(segments):
+        for generation in range(segment.generation + 1):
+            yield from forms(segment.of_generation(generation))
 
 
 def _size(path: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ __all__ = [
     "record_removed",
     "record_rewritten",
     "record_sealed",
+    "removing",
     "verify",
 ]
 
@@ -37,7 +40,7 @@ def record_sealed(active: Path, segment: Path, *, key: bytes | None = None) -> N
         key: Signs the entry.
 
     Raises:
-        FileSystemError: The manifest or the segment could not be opened, or written.
+        FileSystemError: The manifest could not be opened or written, or a segment not read.
     """
     with appending(active, key) as manifest:
         known = manifest.entries
@@ -46,12 +49,9 @@ def record_sealed(active: Path, segment: Path, *, key: bytes | None = None) -> N
         for path, late in [*((path, True) for path in _left_behind(active, segment, known)), (segment, None)]:
             if plain_name(path) in names:
                 continue
-            try:
-                found = measure(path)
-            except FileNotFoundError:
-                # Compressed by another process in between: its compressed form says the same.
-                found = measure(path.with_name(f"{plain_name(path)}.gz"))
-            documents.append(document("sealed", plain_name(path), found, late=late))
+            # Another process may have pruned it already, and noted that; what is damaged is told by `verify`.
+            with contextlib.suppress(FileNotFoundError, EOFError):
+                documents.append(document("sealed", plain_name(path), measure(path), late=late))
         if documents:
             manifest.append(documents)
 
@@ -76,7 +76,16 @@ def _left_behind(active: Path, segment: Path, known: Sequence[ManifestEntry]) ->
 
 
 def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None) -> None:
-    """Note segments that are about to be removed, and which lines go away with them; call it before the removal.
+    """Note segments that are about to be removed; see `removing`."""
+    with removing(active, segments, reason=reason, key=key):
+        pass
+
+
+@contextmanager
+def removing(
+    active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None
+) -> Iterator[None]:
+    """Note segments that the block removes, and which lines go away with them; the manifest stays locked meanwhile.
 
     Args:
         active: The log's active file.
@@ -114,6 +123,7 @@ def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: 
             documents.append(document("removed", name, found, reason=reason))
         if documents:
             manifest.append(documents)
+        yield
 
 
 def record_rewritten(

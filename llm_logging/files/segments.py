@@ -4,25 +4,47 @@ A log is named by its active file, `llm_requests.jsonl`. A rotated segment has i
 `llm_requests.20260115T103000Z-0001.jsonl`, sorts by it and never moves again; compressing adds `.gz` or `.zst`,
 rewriting (`forget`) makes a new generation `.g1`, `.g2` ... before `.jsonl`. Of several generations, or of a plain
 and a compressed file of one segment, the newest whole one counts; temporary names start with a dot.
+
+Reading a folder takes more than one system call once it holds some 450 names, and an entry that is renamed meanwhile can be met
+twice or not at all. A segment changes its name in one direction only, and the new name is there before the old one goes. So two
+readings of the folder that agree hold every segment that was there all the time, and a name that is gone again leads to the next
+of its `forms`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, TypeVar
 
 from .regular import is_special
 
-__all__ = ["Segment", "active_logs", "list_segments", "parse_segment_name", "segment_name"]
+__all__ = [
+    "STAMP",
+    "Segment",
+    "active_logs",
+    "as_found",
+    "folder_names",
+    "forms",
+    "is_stamp",
+    "list_segments",
+    "newest_forms",
+    "parse_segment_name",
+    "scan_segments",
+    "segment_name",
+]
 
 _SEGMENT = re.compile(
     r"(?P<stem>.+)\.(?P<stamp>[0-9]{8}T[0-9]{6}Z)-(?P<index>[0-9]{4,})(?:\.g(?P<generation>[0-9]+))?\.jsonl(?:\.(?P<compression>gz|zst))?"
 )
-_STAMP = "%Y%m%dT%H%M%SZ"
+STAMP: Final = "%Y%m%dT%H%M%SZ"
+_LOOKS: Final = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,12 +75,17 @@ class Segment:
     @property
     def sealed_at(self) -> datetime | None:
         """When it was rotated out; None for the active file."""
-        return datetime.strptime(self.stamp, _STAMP).replace(tzinfo=UTC) if self.stamp else None
+        return datetime.strptime(self.stamp, STAMP).replace(tzinfo=UTC) if self.stamp else None
 
     @property
     def key(self) -> str:
         """What stays the same when it is compressed or rewritten."""
         return f"{self.stem}.{self.stamp}-{self.index:04d}" if self.stamp else self.stem
+
+    def of_generation(self, generation: int) -> Path:
+        """Return the plain name of another generation of a sealed segment."""
+        suffix = f".g{generation}" if generation else ""
+        return self.path.with_name(f"{self.key}{suffix}.jsonl")
 
 
 def segment_name(stem: str, sealed_at: datetime, index: int, *, generation: int = 0) -> str:
@@ -71,13 +98,13 @@ def segment_name(stem: str, sealed_at: datetime, index: int, *, generation: int 
         generation: 0 as rotated.
     """
     suffix = f".g{generation}" if generation else ""
-    return f"{stem}.{sealed_at.astimezone(UTC).strftime(_STAMP)}-{index:04d}{suffix}.jsonl"
+    return f"{stem}.{sealed_at.astimezone(UTC).strftime(STAMP)}-{index:04d}{suffix}.jsonl"
 
 
 def parse_segment_name(path: Path) -> Segment | None:
     """Read a segment from its name; None where the name is not one."""
     match = _SEGMENT.fullmatch(path.name)
-    if match is None or not _is_time(match["stamp"]):
+    if match is None or not is_stamp(match["stamp"]):
         return None
     return Segment(
         stamp=match["stamp"],
@@ -89,7 +116,8 @@ def parse_segment_name(path: Path) -> Segment | None:
     )
 
 
-def _is_time(stamp: str) -> bool:
+def is_stamp(stamp: str) -> bool:
+    """Say whether a text of a stamp's form names a time."""
     year, month, day, hour, minute, second = (
         int(stamp[first:last]) for first, last in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))
     )
@@ -100,6 +128,39 @@ def _is_time(stamp: str) -> bool:
     return True
 
 
+def forms(path: Path) -> tuple[Path, ...]:
+    """Return the names that one generation of a segment can have, in the order in which it takes them; none of other files.
+
+    Args:
+        path: Any of them.
+    """
+    if parse_segment_name(path) is None:
+        return ()
+    plain = path.name.removesuffix(".gz").removesuffix(".zst")
+    return tuple(path.with_name(plain + suffix) for suffix in ("", ".gz", ".zst"))
+
+
+def as_found(path: Path, opened: Callable[[Path], T]) -> T:
+    """Open a file; where it is a sealed segment, by whichever of its names it has now.
+
+    Args:
+        path: The name that it had when it was listed.
+        opened: Opens a name.
+
+    Raises:
+        FileNotFoundError: It has none of them.
+    """
+    try:
+        return opened(path)
+    except FileNotFoundError:
+        for form in forms(path):
+            try:
+                return opened(form)
+            except FileNotFoundError:
+                continue
+        raise
+
+
 def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:
     """List the segments of a log, oldest first, the active file last.
 
@@ -108,39 +169,92 @@ def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:
         superseded: Also list files that a newer generation or their compressed form replaces.
 
     Returns:
-        What is in the folder at this moment. Of one segment's files the highest generation is listed, of one
-        generation's the plain file: compressing removes it only when the compressed one is whole.
+        Every segment that was there all the time, under a name that it had meanwhile. Of one segment's files the highest
+        generation is listed, of one generation's the plain file: compressing removes it only when the compressed one is whole.
     """
-    stem = active.name.removesuffix(".jsonl")
-    found: list[Segment] = []
+    folder, stem = active.parent, active.name.removesuffix(".jsonl")
+    found, state = _scan(folder, {stem})
+    for _ in range(_LOOKS):
+        before, last = found, state
+        found, state = _scan(folder, {stem})
+        if state == last:
+            break
+        for name, segment in before.items():
+            if name not in found:
+                # It was removed, or got its next name while the folder was read.
+                for form in forms(segment.path):
+                    if form.name not in found and os.path.lexists(form):
+                        found[form.name] = parse_segment_name(form) or segment
+    segments = sorted(found.values(), key=_order)
+    return segments if superseded else newest_forms(segments)
+
+
+def scan_segments(folder: Path, stems: Collection[str]) -> dict[str, list[Segment]]:
+    """Read a folder once; return the segments of several of its logs by their stems, as `list_segments` orders them.
+
+    What is renamed meanwhile may be missing: a caller must read again after opening what it found.
+    """
+    logs: dict[str, list[Segment]] = {stem: [] for stem in stems}
+    for segment in sorted(_scan(folder, stems)[0].values(), key=_order):
+        logs[segment.stem].append(segment)
+    return {stem: newest_forms(segments) for stem, segments in logs.items()}
+
+
+def newest_forms(segments: Collection[Segment]) -> list[Segment]:
+    """Return one file of each segment, from a list in order: of the highest generation, the plain one."""
+    return list({segment.key: segment for segment in segments}.values())
+
+
+def _order(segment: Segment) -> tuple[bool, str, int, int, bool]:
+    return segment.active, segment.stamp, segment.index, segment.generation, segment.compression is None
+
+
+def _scan(folder: Path, stems: Collection[str]) -> tuple[dict[str, Segment], set[tuple[str, int]]]:
+    """Read a folder once: the files of logs by their names, and what changes when one of them is renamed, made or removed."""
+    found: dict[str, Segment] = {}
+    state: set[tuple[str, int]] = set()
+    only = next(iter(stems)) if len(stems) == 1 else ""
     try:
-        with os.scandir(active.parent) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(stem) or is_special(entry):
+                name = entry.name
+                if not name.startswith(only):
                     continue
-                if entry.name == active.name:
-                    found.append(Segment("", 0, 0, active, stem, None))
-                    continue
-                segment = parse_segment_name(active.parent / entry.name)
-                if segment is not None and segment.stem == stem:
-                    found.append(segment)
+                stem = name.removesuffix(".jsonl")
+                segment: Segment | None
+                if stem != name and stem in stems:
+                    segment = Segment("", 0, 0, folder / name, stem, None)
+                else:
+                    segment = parse_segment_name(folder / name)
+                    if segment is None or segment.stem not in stems:
+                        continue
+                if not is_special(entry):
+                    found[name] = segment
+                    state.add((name, entry.inode() if segment.active else 0))
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    found.sort(key=lambda s: (s.active, s.stamp, s.index, s.generation, s.compression is None))
-    if superseded:
-        return found
-    newest = {segment.key: segment for segment in found}
-    return list(newest.values())
+        return {}, set()
+    return found, state
+
+
+def folder_names(folder: Path) -> list[str]:
+    """Return the names in a folder, in order; of a file that is renamed meanwhile the old one, the new one or both."""
+    names: set[str] = set()
+    # Of a renamed file that one reading misses, the next one meets the new name.
+    for _ in range(2):
+        try:
+            with os.scandir(folder) as entries:
+                names.update(entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            break
+    return sorted(names)
 
 
 def active_logs(folder: Path) -> Iterator[Path]:
     """Yield the active file of every log in a folder, also of those of which only segments are left."""
     seen: set[str] = set()
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
+    for name in folder_names(folder):
+        if name.startswith("."):
+            continue
         segment = parse_segment_name(folder / name)
         active = f"{segment.stem}.jsonl" if segment is not None else name
         if active.endswith(".jsonl") and active not in seen:

@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..files.compression import open_segment
+from ..files.regular import open_regular
 from ..files.rings import Intent, Ring, RingRecord
 from ..files.segments import list_segments
 from ..files.spools import big_path, dead_rings, resolve_big
@@ -21,6 +23,8 @@ from .rotation import AppendFile, FileOptions
 from .spool import forget_big, is_big
 
 __all__ = ["RecoveryReport", "recover", "recover_root", "settle"]
+
+_LOOKS = 100
 
 Before = Callable[[int, int, int, int], None]
 Append = Callable[[str, bytes, Before], tuple[int, OSError | None]]
@@ -182,9 +186,9 @@ def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
     if not begun or begun[0].number != intent.first:
         return []
     under_way = [found for found in begun if found.path == begun[0].path]
-    for candidate in _candidates(Path(begun[0].path), intent):
+    for opened in _candidates(Path(begun[0].path), intent):
         present: list[_Found] = []
-        with contextlib.suppress(OSError, EOFError), open_segment(candidate) as file:
+        with contextlib.suppress(OSError, EOFError), opened as file:
             at = file.seek(intent.offset)
             for found in under_way:
                 if not found.line:
@@ -202,20 +206,43 @@ def _present(intent: Intent, lines: Sequence[_Found]) -> list[_Found]:
     return []
 
 
-def _candidates(active: Path, intent: Intent) -> Iterator[Path]:
-    """Yield the files that may hold the append: that of the noted inode, and what it may have become by compressing.
+def _candidates(active: Path, intent: Intent) -> Iterator[Any]:
+    """Open the files that may hold the append: that of the noted inode, and what it may have become by compressing.
 
-    The number of an inode is given again as soon as its file is gone, so having it proves nothing.
+    The number of an inode is given again as soon as its file is gone, so having it proves nothing. Others rotate and compress
+    meanwhile: the folder is listed again until every file in it has been looked at, a plain one by its inode.
     """
-    segments = list_segments(active, superseded=True)
-    for segment in segments:
-        with contextlib.suppress(OSError):
-            info = os.stat(segment.path)
-            if (info.st_dev, info.st_ino) == (intent.device, intent.inode):
-                yield segment.path
-    packed = [segment.path for segment in reversed(segments) if segment.compression is not None]
-    yield from packed
-    # What was packed and removed while the folder was listed is in no listing but the next.
-    for segment in reversed(list_segments(active, superseded=True)):
-        if segment.compression is not None and segment.path not in packed:
-            yield segment.path
+    noted = (intent.device, intent.inode)
+    looked: set[object] = set()
+    for _ in range(_LOOKS):
+        segments = list_segments(active, superseded=True)
+        whole = True
+        for segment in segments:
+            if segment.compression is not None:
+                continue
+            try:
+                identity = _identity(os.stat(segment.path))
+                if identity == noted and identity not in looked:
+                    file = open_regular(segment.path)
+                    identity = _identity(os.fstat(file.fileno()))
+                    yield file
+            except FileNotFoundError:
+                # It has its next name by now.
+                whole = False
+            except OSError:
+                looked.add(segment.path)
+            else:
+                whole = whole and identity in looked
+                looked.add(identity)
+        for segment in reversed(segments):
+            if segment.compression is not None and segment.path not in looked:
+                whole = False
+                looked.add(segment.path)
+                with contextlib.suppress(OSError):
+                    yield open_segment(segment.path)
+        if whole:
+            return
+
+
+def _identity(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino

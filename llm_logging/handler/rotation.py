@@ -3,7 +3,7 @@
 The only module that touches concurrent-log-handler. Invariants: everything here happens under that library's lock on
 the file's lock file; a batch is one `O_APPEND` write of whole lines; what a write left torn is cut back, or repaired by
 whoever appends next; a file passes `max_bytes` only where one line alone does; a sealed segment gets its final name by
-one rename and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
+one rename, which replaces nothing, and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
 `_lock_stream_lock`, `_open_lockfile`, `_close`, `_thread_lock`, `is_locked`, `stream_lock`, `lockFilename`,
@@ -23,15 +23,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 from portalocker import LOCK_EX, LOCK_NB, lock
 
+from ..files.naming import noted_name, seal_active
 from ..files.private import open_private
-from ..files.segments import list_segments, segment_name
+from ..files.segments import list_segments
 from .intervals import Interval
 
 __all__ = ["AppendFile", "FileOptions"]
@@ -39,8 +40,6 @@ __all__ = ["AppendFile", "FileOptions"]
 _LONGEST_WHOLE = 64 << 20
 _CHUNK = 1 << 20
 _SAY_EVERY = 60.0
-_STAMP = "%Y%m%dT%H%M%SZ"
-_LAST_INDEX = 9999  # four digits, so that names sort as text
 _LOCK_SECONDS = 2.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
@@ -113,7 +112,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self.baseFilename = os.path.abspath(path)
         self.lockFilename = self.getLockFilename(None)
         self._thread_lock = threading.RLock()
-        self._last_name = ("", 0)
+        self._name_when_opened: tuple[str, int] | None = None
         self._failure_said = -_SAY_EVERY
 
     # -- what concurrent-log-handler calls ------------------------------------------------------------------------------
@@ -258,11 +257,19 @@ class AppendFile(ConcurrentRotatingFileHandler):
                 info = os.stat(self.baseFilename)
                 if (info.st_dev, info.st_ino) == self._identity:
                     return info
-            old = os.fstat(stream.fileno())
+            if not self._was_sealed(stream.fileno()):
+                self._notice(
+                    "log_file_replaced",
+                    f"{self.baseFilename} was moved or deleted by another program; a new one was begun",
+                    {"file": self.baseFilename, "inode": self._identity[1]},
+                )
             self._close()
-            self._say_replaced(old)
         self.stream = self.do_open()
+        self._name_when_opened = self._last_name()
         return os.fstat(self.stream.fileno())
+
+    def _last_name(self) -> tuple[str, int] | None:
+        return noted_name(self.stream_lock.fileno()) if self.stream_lock is not None else None
 
     def _write(self, fd: int, size: int, data: bytes) -> None:
         try:
@@ -327,23 +334,24 @@ class AppendFile(ConcurrentRotatingFileHandler):
         )
         return whole
 
-    def _say_replaced(self, old: os.stat_result) -> None:
-        """Say that the file was moved or deleted, unless one of our own processes rotated it."""
-        segments = [s for s in list_segments(Path(self.baseFilename), superseded=True) if not s.active]
-        for segment in reversed(segments):
+    def _was_sealed(self, fd: int) -> bool:
+        """Say whether the open file, which no longer has its name, lost it to a rotation of one of our own processes."""
+        # While it had its name nobody else could be sealed, so the first one sealed since it was opened is this one.
+        if self._last_name() != self._name_when_opened:
+            return True
+        # A rotation that left no note: by an earlier version, or on a full disk.
+        inode = os.fstat(fd).st_ino
+        sealed = [s for s in list_segments(Path(self.baseFilename), superseded=True) if not s.active]
+        for segment in reversed(sealed):
             with contextlib.suppress(OSError):
-                if segment.path.stat().st_ino == old.st_ino:
-                    return
-        if old.st_nlink == 0 and segments:
-            # Rotated, then compressed or pruned, unless nothing was sealed since it was written last.
-            written = datetime.fromtimestamp(int(old.st_mtime), UTC)
-            if (segments[-1].sealed_at or written) >= written:
-                return
-        self._notice(
-            "log_file_replaced",
-            f"{self.baseFilename} was moved or deleted by another program; a new one was begun",
-            {"file": self.baseFilename, "inode": old.st_ino},
-        )
+                if segment.path.stat().st_ino == inode:
+                    return True
+        # Asked only now: it may have been compressed or pruned while the folder was read.
+        info = os.fstat(fd)
+        if info.st_nlink or not sealed:
+            return False
+        written = datetime.fromtimestamp(int(info.st_mtime), UTC)
+        return (sealed[-1].sealed_at or written) >= written
 
     # -- rotation -------------------------------------------------------------------------------------------------------
 
@@ -370,9 +378,9 @@ class AppendFile(ConcurrentRotatingFileHandler):
         active = Path(self.baseFilename)
         if self._options.fsync in {"rotate", "batch"} and self.stream is not None:
             self._sync(self.stream.fileno())
-        sealed = self._final_name(active)
+        assert self.stream_lock is not None
         try:
-            os.rename(active, sealed)
+            sealed = seal_active(active, self.stream_lock.fileno(), datetime.fromtimestamp(self._now(), UTC))
         except OSError as error:
             self._say_failure(
                 "rotation_failed",
@@ -384,22 +392,6 @@ class AppendFile(ConcurrentRotatingFileHandler):
         self.num_rollovers += 1
         self._sealed(active, sealed)
         return True
-
-    def _final_name(self, active: Path) -> Path:
-        stem = active.name.removesuffix(".jsonl")
-        sealed_at = datetime.fromtimestamp(self._now(), UTC)
-        # Names must sort in the order of sealing, also where the clock was set back or the last one was pruned already.
-        newest, last = max(
-            (self._last_name, *((s.stamp, s.index) for s in list_segments(active, superseded=True)))
-        )
-        stamp, index = sealed_at.strftime(_STAMP), 1
-        if newest >= stamp:
-            sealed_at, index = datetime.strptime(newest, _STAMP).replace(tzinfo=UTC), last + 1
-            if index > _LAST_INDEX:
-                sealed_at, index = sealed_at + timedelta(seconds=1), 1
-            stamp = sealed_at.strftime(_STAMP)
-        self._last_name = (stamp, index)
-        return active.with_name(segment_name(stem, sealed_at, index))
 
     def flush(self) -> None:
         """Do nothing: every append goes to the system whole."""

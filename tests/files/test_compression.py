@@ -56,7 +56,7 @@ def test_what_fails_leaves_the_plain_file_alone(segment, monkeypatch, stage):
     def fail(*_):
         raise OSError(28, "full")
 
-    target = {"copy": (compression, "_copy"), "fsync": (os, "fsync"), "rename": (type(segment), "rename")}[
+    target = {"copy": (compression, "_copy"), "fsync": (os, "fsync"), "rename": (compression, "rename_new")}[
         stage
     ]
     monkeypatch.setattr(*target, fail)

@@ -68,8 +68,8 @@ POINTS = {
     "in the middle of a write": ("os.write", "real(a[0], a[1][: len(a[1]) // 2]); stop()", 1),
     "after the first write": ("os.write", "got = real(*a); stop(); return got", 1),
     "after a later write of the batch": ("os.write", "got = real(*a); stop(); return got", 3),
-    "before the rename": ("os.rename", "stop(); return real(*a)", 2),
-    "after the rename": ("os.rename", "real(*a); stop()", 2),
+    "before the rename": ("naming.rename_new", "stop(); return real(*a)", 2),
+    "after the rename": ("naming.rename_new", "real(*a); stop()", 2),
 }
 
 
@@ -79,6 +79,7 @@ POINTS = {
 def test_a_kill_inside_append_or_rotation_writes_each_line_once(root, point, compress):
     name, body, turn = POINTS[point]
     code = f"""
+from llm_logging.files import naming
 real, turn = {name}, 0
 def stop():
     global turn

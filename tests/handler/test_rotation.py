@@ -13,6 +13,7 @@ import time
 import pytest
 
 from llm_logging import ConfigurationError, LLMFileHandler
+from llm_logging.files import naming
 from llm_logging.files.segments import list_segments
 from llm_logging.handler.intervals import Interval
 from llm_logging.handler.rotation import AppendFile, FileOptions
@@ -149,7 +150,9 @@ def test_rotations_by_others_are_no_strangers_deeds(tmp_path, make, kept):
 
 def test_a_failing_rename_goes_on_in_the_file_and_is_said_once(tmp_path, make, kept, monkeypatch):
     file = make(max_bytes=200)
-    monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    monkeypatch.setattr(
+        naming, "rename_new", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no"))
+    )
     for number in range(10):
         assert file.append(line(number)) == (len(line(number)), None)
     assert (tmp_path / "a.jsonl").read_bytes() == b"".join(line(n) for n in range(10))
