@@ -3,13 +3,19 @@
     python -m tests.stress --seconds 60 --processes 4 --threads 3
 
 Then every id is looked for: once, in a whole line, in order within its writer, no segment over its bound. Each logging call
-notes that it returned in a file of the process's own, so that the check knows what a killed one had logged. `--sabotage`
-takes one line away and doubles another, which the check must find: the command then fails.
+notes that it returned in a file of the process's own, so that the check knows what a killed one had logged. No notice may say
+that another program touched a file, and `verify` and `doctor` must find nothing. `--sabotage` takes one line away and doubles
+another, which the check must find: the command then fails.
+
+What makes faults show in seconds: `--old 1500` older segments in each folder and `--slow-listings`, for a folder is not listed
+at one instant; `--small` files, which rotate often. `--root /dev/shm` puts the logs on a tmpfs, `--c-forks` forks without
+telling Python, as C programs do.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gzip
 import json
 import logging
@@ -23,25 +29,59 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.segments import list_segments
+from llm_logging.files.doctor import check_lines
+from llm_logging.files.segments import list_segments, segment_name
+from llm_logging.files.verify import verify
 
 from .processes import rings
 
 MAX_BYTES = 200_000
 NOTE = struct.Struct("<Q")
+PROJECTS = ("p0", "p1", "p2")
 
 
-def work(root: Path, notes: Path, name: str, threads: int, until: float, seed: int) -> None:
+class SlowListing:
+    """`os.scandir` on a busy machine or a network disk: a pause after each hundred entries."""
+
+    real = staticmethod(os.scandir)
+
+    def __init__(self, folder: Any = ".") -> None:
+        self._entries = self.real(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._entries.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        for number, entry in enumerate(self._entries, start=1):
+            if not number % 100:
+                time.sleep(0.002)
+            yield entry
+
+
+def work(
+    root: Path, notes: Path, name: str, threads: int, until: float, seed: int, options: argparse.Namespace
+) -> None:
     """Log from several threads until the time is over; note after each call that it returned."""
     chance = random.Random(seed)
+    if options.slow_listings:
+        os.scandir = SlowListing  # type: ignore[assignment, misc]
+    bound = MAX_BYTES // 10 if options.small else MAX_BYTES
     handler = LLMFileHandler(
         root,
-        max_bytes=chance.choice([MAX_BYTES, MAX_BYTES // 2]),
-        compress=chance.choice(["gz", "gz", None]),
+        max_bytes=chance.choice([bound, bound // 2]),
+        compress="gz" if options.small else chance.choice(["gz", "gz", None]),
         overflow_wait=60,
         flush_interval=chance.choice([0.0, 0.05]),
     )
@@ -60,7 +100,7 @@ def work(root: Path, notes: Path, name: str, threads: int, until: float, seed: i
                 "%s:%d",
                 who,
                 number,
-                extra={"project_id": f"p{own.randrange(3)}", "pad": "x" * own.randrange(300)},
+                extra={"project_id": own.choice(PROJECTS), "pad": "x" * own.randrange(300)},
             )
             number += 1
             os.pwrite(note, NOTE.pack(number), 0)
@@ -72,7 +112,7 @@ def work(root: Path, notes: Path, name: str, threads: int, until: float, seed: i
                 time.sleep(0.001)
 
     def fork(who: str, number: int) -> None:
-        pid = os.fork()
+        pid = ctypes.PyDLL(None).fork() if options.c_forks and number % 2 else os.fork()
         if not pid:
             child = f"{who}c{number}"
             for n in range(5):
@@ -88,10 +128,21 @@ def work(root: Path, notes: Path, name: str, threads: int, until: float, seed: i
         worker.join()
 
 
-def storm(
-    root: Path, notes: Path, *, seconds: float, processes: int, threads: int, seed: int
-) -> tuple[int, int]:
+def older(root: Path, count: int) -> None:
+    """Fill each folder with so many segments of earlier days."""
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    content = gzip.compress(b'{"v":1,"message":"old"}\n')
+    for project in PROJECTS if count else ():
+        folder = root / "projects" / project / "logs"
+        folder.mkdir(parents=True, mode=0o700)
+        for number in range(count):
+            name = segment_name("events", begun + timedelta(seconds=number), 1)
+            (folder / f"{name}.gz").write_bytes(content)
+
+
+def storm(root: Path, notes: Path, options: argparse.Namespace) -> tuple[int, int]:
     """Keep so many processes logging, and kill some; return how many were started and killed."""
+    seconds, processes, threads, seed = options.seconds, options.processes, options.threads, options.seed
     chance = random.Random(seed)
     until = time.monotonic() + seconds
     living: dict[int, str] = {}
@@ -104,7 +155,7 @@ def storm(
             if not pid:
                 status = 1
                 try:
-                    work(root, notes, name, threads, until, seed + started)
+                    work(root, notes, name, threads, until, seed + started, options)
                     logging.shutdown()
                     status = 0
                 finally:
@@ -166,6 +217,7 @@ def check(root: Path, notes: Path) -> list[str]:
             if n != list(range(1, len(n) + 1))
         ]
         wrong += [f"{active}: order of {who}" for who, found in order.items() if found != sorted(found)]
+    wrong += told(root)
     for note in notes.iterdir():
         returned = NOTE.unpack(note.read_bytes() or NOTE.pack(0))[0]
         for number in range(returned):
@@ -178,6 +230,18 @@ def check(root: Path, notes: Path) -> list[str]:
             if who == note.name and n >= returned and c > 1
         ]
     return wrong
+
+
+def told(root: Path) -> Iterator[str]:
+    """Yield what the library itself says is wrong, at the time or afterwards."""
+    for path in sorted((root / "logs").glob("system*.jsonl*")):
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for line in data.splitlines():
+            if b"by another program" in line or b"housekeeping_failed" in line:
+                yield f"{path}: {line[:300]!r}"
+    # Older segments were put there by `older`, in no manifest.
+    yield from (f"verify: {found}" for found in verify(root).findings if "20260101T" not in found.where)
+    yield from (f"doctor: {found}" for found in check_lines(root) if found.state != "ok")
 
 
 def _look(
@@ -207,27 +271,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--root", help="the folder in which one is made for the logs, and removed afterwards")
+    parser.add_argument("--old", type=int, default=0, help="so many older segments in each folder")
+    parser.add_argument("--slow-listings", action="store_true", help="pause while a folder is listed")
+    parser.add_argument("--small", action="store_true", help="files a tenth as large, all compressed")
+    parser.add_argument(
+        "--c-forks", action="store_true", help="fork half of the children without Python's knowing"
+    )
     parser.add_argument(
         "--sabotage", action="store_true", help="spoil the files before the check, which must then fail"
     )
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=options.root) as folder:
         root, notes = Path(folder, "logs"), Path(folder, "notes")
         notes.mkdir()
-        started, killed = storm(
-            root,
-            notes,
-            seconds=options.seconds,
-            processes=options.processes,
-            threads=options.threads,
-            seed=options.seed,
-        )
+        older(root, options.old)
+        started, killed = storm(root, notes, options)
         settle(root)
         if options.sabotage:
             sabotage(root)
         wrong = check(root, notes)
         total = sum(NOTE.unpack(note.read_bytes() or NOTE.pack(0))[0] for note in notes.iterdir())
-        segments = sum(1 for _ in root.rglob("events.2*"))
+        segments = sum(1 for _ in root.rglob("events.2*")) - options.old * len(PROJECTS)
     print(f"{total} lines of {started} processes, {killed} killed, {segments} segments: {len(wrong)} wrong")
     for line in wrong[:20]:
         print(" ", line)

@@ -6,22 +6,25 @@ or will be). Every log is read line by line, in bounded memory.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import stat
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from ..errors import ConfigurationError, FileSystemError
-from .lines import read_lines
+from .lines import Line, blocks, read_lines, split_lines
 from .manifest import manifest_path, read_pruned
 from .ranges import Ranges
-from .segments import Segment, active_logs, list_segments
+from .regular import open_regular
+from .segments import Segment, active_logs, list_segments, newest_forms
 
 __all__ = [
     "Finding",
@@ -44,6 +47,8 @@ _LEFTOVER_AGE: Final = 3600.0
 _LOW_DISK: Final = 0.05
 _LITTLE: Final = 256 * 1024 * 1024
 _NAMED: Final = 5
+_LOOKS: Final = 20
+_PAUSE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +135,38 @@ def check_log(active: Path, root: Path) -> LogReport:
         root: What names are relative to.
     """
     report = LogReport(_relative(active, root))
-    for segment in list_segments(active):
-        try:
-            _check_segment(segment, root, report)
-        except (FileSystemError, ConfigurationError) as error:
-            report.unreadable[_relative(segment.path, root)] = str(error)
+    with contextlib.ExitStack() as stack:
+        for segment, file in _at_one_moment(active, stack):
+            try:
+                lines = read_lines(segment.path) if file is None else split_lines(blocks(file))
+                _check_segment(lines, _relative(segment.path, root), report)
+            except (FileSystemError, ConfigurationError) as error:
+                # It may have been pruned since it was listed.
+                if not isinstance(error.__cause__, FileNotFoundError) or segment.path.is_symlink():
+                    report.unreadable[_relative(segment.path, root)] = str(error)
     return report
 
 
-def _check_segment(segment: Segment, root: Path, report: LogReport) -> None:
-    name = _relative(segment.path, root)
-    for line in read_lines(segment.path):
+def _at_one_moment(active: Path, stack: contextlib.ExitStack) -> list[tuple[Segment, BinaryIO | None]]:
+    """List the segments of a log as they are together at one moment, the active file open.
+
+    It is opened before the others are listed, and must be the active file still when they have been: its lines are then in none
+    of them, and what is rotated out of it later is read from the open file.
+    """
+    for _ in range(_LOOKS):
+        segments = list_segments(active)
+        if not segments or not segments[-1].active:
+            return [(segment, None) for segment in segments]
+        with contextlib.suppress(OSError):
+            file = stack.enter_context(open_regular(active))
+            segments = list_segments(active)
+            if os.path.samestat(os.fstat(file.fileno()), active.stat()):
+                return [(segment, file if segment.active else None) for segment in segments]
+    return [(segment, None) for segment in list_segments(active)]
+
+
+def _check_segment(lines: Iterable[Line], name: str, report: LogReport) -> None:
+    for line in lines:
         if line.problem in {"damaged", "swollen"}:
             report.unreadable[name] = f"{line.problem} from byte {line.offset:,} on (uncompressed)"
             continue
@@ -238,16 +264,14 @@ def check_leftovers(root: Path, now: float) -> list[Finding]:
     """
     found = []
     for active in logs_under(root):
-        current = {segment.path for segment in list_segments(active)}
         found += [
             Finding(
                 "leftovers",
                 "warning",
                 "is replaced by another file of the same segment",
-                _relative(s.path, root),
+                _relative(path, root),
             )
-            for s in list_segments(active, superseded=True)
-            if s.path not in current
+            for path in _superseded(active)
         ]
     for path in _walk(root):
         if path.name.startswith(".") and path.name.endswith((".tmp", ".part")):
@@ -260,6 +284,26 @@ def check_leftovers(root: Path, now: float) -> list[Finding]:
                     Finding("leftovers", "warning", "is an unfinished temporary file", _relative(path, root))
                 )
     return found or [Finding("leftovers", "ok", "nothing is left of interrupted work")]
+
+
+def _superseded(active: Path) -> list[Path]:
+    """Return files that others of their segments replace, and that stay: compressing has both for a moment."""
+
+    def look() -> list[Path]:
+        segments = list_segments(active, superseded=True)
+        current = {segment.path for segment in newest_forms(segments)}
+        return [segment.path for segment in segments if segment.path not in current]
+
+    found = look()
+    for _ in range(_LOOKS):
+        if not found:
+            break
+        time.sleep(_PAUSE)
+        last, found = found, look()
+        found = [path for path in found if path in last]
+        if found == last:
+            break
+    return found
 
 
 def _walk(root: Path) -> Iterator[Path]:

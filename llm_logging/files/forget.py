@@ -5,8 +5,9 @@ the report names it.
 
 Each segment that holds such lines is written anew as its next generation: a temporary file, synced, renamed, noted in
 the manifest, and only then is the old file removed; whatever moment it is cut off at, a second run ends it. An
-active file is sealed first, by one rename under the lock that writers append under. Lines that a running process still
-holds in its memory cannot be reached, so while there may be any, nothing is begun.
+active file is sealed first, by one rename under the lock that writers append under. Generations change under the manifest's lock,
+as pruning does, so that neither brings back what the other removed. A log is listed again until every file of it was visited. Lines
+that a running process still holds in its memory cannot be reached, so while there may be any, nothing is begun.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,11 @@ from ..clock import clock
 from ..errors import ConfigurationError, ErrorCode, FileSystemError, LLMLoggingError, NotFoundError
 from ..keys import PSEUDONYM_KEY, checked_key, pseudonym
 from .compression import open_segment
-from .manifest import plain_name
+from .naming import seal_active
 from .persons import PLACES, USER_FIELDS, Person, needles_of
 from .rewriting import append_lock, created, packed, sync_folder
 from .seal import record_rewritten, record_sealed
-from .segments import Segment, list_segments, segment_name
+from .segments import Segment, folder_names, forms, list_segments, parse_segment_name
 from .spools import ring_folders, ring_prefix
 from .verify import logs_below
 
@@ -178,20 +178,23 @@ class _Run:
         self.manifest_key = manifest_key
         self.rewritten = rewritten
         self.files: list[ForgottenFile] = []
+        # Segments of each log that were visited, or sealed by this run.
+        self.visited: dict[Path, set[str]] = {}
 
     def execute(self, mode: Literal["remove", "pseudonymise"], *, dry_run: bool) -> ForgetReport:
         logs = list(logs_below(self.root))
         for active in logs:
             if not dry_run:
                 self._finish_interrupted(active)
-            for segment in list_segments(active):
-                for _, document in self._lines(segment.path):
-                    if document is not None:
-                        self.person.meet(document)
+            for segment in self._each(active):
+                # It may have been pruned since, or, being the active file, rotated: then it is given again.
+                with contextlib.suppress(FileNotFoundError):
+                    self._meet(segment)
         self.person.unreadable = 0
         for active in logs:
-            for segment in list_segments(active):
-                self._visit(active, segment, dry_run=dry_run)
+            for segment in self._each(active):
+                with contextlib.suppress(FileNotFoundError):
+                    self._visit(active, segment, dry_run=dry_run)
         shared = self.person.chats & self.person.others
         return ForgetReport(
             root=str(self.root),
@@ -203,6 +206,19 @@ class _Run:
             shared_chats=sorted(f"{project}/{chat}" for project, chat in shared),
             unreadable=self.person.unreadable,
         )
+
+    def _meet(self, segment: Segment) -> None:
+        for _, document in self._lines(segment.path):
+            if document is not None:
+                self.person.meet(document)
+
+    def _each(self, active: Path) -> Iterator[Segment]:
+        """Give every segment of a log once, also those that are sealed while the others are visited."""
+        given = self.visited[active] = set[str]()
+        while fresh := [segment for segment in list_segments(active) if segment.key not in given]:
+            for segment in fresh:
+                given.add(segment.key)
+                yield segment
 
     def _lines(self, path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
         try:
@@ -261,39 +277,27 @@ class _Run:
         unreadable = self.person.unreadable
         if segment.active:
             segment = self._sealed(active)
-        new, lines, dropped = self._rewrite(segment)
+        new, lines = self._rewrite(active, segment)
         self.person.unreadable = unreadable
-        record_rewritten(active, segment.path, new, reason="forget", key=self.manifest_key, dropped=dropped)
         if self.rewritten is not None:
             self.rewritten(segment.path, new)
-        self._unlink_older(active, segment.key, new)
+        self._unlink_older(segment)
         self.files.append(ForgottenFile(file=name, generation=new.name, lines=lines))
 
     def _sealed(self, active: Path) -> Segment:
         """Seal an active file as a rotation does, under the lock that writers append under."""
-        with append_lock(active):
-            taken = [
-                (one.stamp, one.index) for one in list_segments(active, superseded=True) if not one.active
-            ]
-            moment = clock().now().astimezone(UTC)
-            newest = max((stamp for stamp, _ in taken), default="")
-            if newest > moment.strftime("%Y%m%dT%H%M%SZ"):
-                # The clock was set back: names go on sorting in the order of sealing.
-                moment = datetime.strptime(newest, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-            index = max((number for when, number in taken if when == stamp), default=0) + 1
-            stem = active.name.removesuffix(".jsonl")
-            path = active.with_name(segment_name(stem, moment, index))
-            active.rename(path)
+        with append_lock(active) as lock:
+            path = seal_active(active, lock, clock().now())
         record_sealed(active, path, key=self.manifest_key)
-        return Segment(stamp, index, 0, path, stem, None)
+        segment = parse_segment_name(path)
+        assert segment is not None
+        self.visited[active].add(segment.key)
+        return segment
 
-    def _rewrite(self, segment: Segment) -> tuple[Path, int, dict[str, list[tuple[int, int]]]]:
-        plain = segment_name(
-            segment.stem, segment.sealed_at or clock().now(), segment.index, generation=segment.generation + 1
-        )
+    def _rewrite(self, active: Path, segment: Segment) -> tuple[Path, int]:
         suffix = f".{segment.compression}" if segment.compression else ""
-        new = segment.path.with_name(plain + suffix)
+        plain = segment.of_generation(segment.generation + 1)
+        new = plain.with_name(plain.name + suffix)
         temporary = new.with_name(f".{new.name}.forget")
         lines = 0
         dropped: dict[str, list[tuple[int, int]]] = {}
@@ -306,22 +310,27 @@ class _Run:
                     _note_dropped(document or {}, dropped)
                 else:
                     target.write(fresh)
-        temporary.rename(new)
-        sync_folder(new.parent)
-        return new, lines, dropped
+        record_rewritten(
+            active, segment.path, new,
+            reason="forget", key=self.manifest_key, dropped=dropped, temporary=temporary,
+        )  # fmt: skip
+        return new, lines
 
-    def _unlink_older(self, active: Path, key: str, new: Path) -> None:
-        for one in list_segments(active, superseded=True):
-            if one.key == key and plain_name(one.path) != plain_name(new):
+    def _unlink_older(self, segment: Segment) -> None:
+        """Remove what a new generation replaces: a segment, and all before it."""
+        for generation in range(segment.generation + 1):
+            for form in forms(segment.of_generation(generation)):
                 with contextlib.suppress(FileNotFoundError):
-                    one.path.unlink()
-        sync_folder(new.parent)
+                    form.unlink()
+        sync_folder(segment.path.parent)
 
     def _finish_interrupted(self, active: Path) -> None:
         """End what a run that was cut off began: note generations that are not, remove what they replace."""
-        for leftover in active.parent.glob(f".{active.name.removesuffix('.jsonl')}.*.forget"):
-            with contextlib.suppress(OSError):
-                leftover.unlink()
+        prefix = f".{active.name.removesuffix('.jsonl')}."
+        for name in folder_names(active.parent):
+            if name.startswith(prefix) and name.endswith(".forget"):
+                with contextlib.suppress(OSError):
+                    active.with_name(name).unlink()
         everything = list_segments(active, superseded=True)
         for segment in list_segments(active):
             if segment.active or not segment.generation:
@@ -341,7 +350,7 @@ class _Run:
                 )
                 if self.rewritten is not None:
                     self.rewritten(older[-1].path, segment.path)
-                self._unlink_older(active, segment.key, segment.path)
+                self._unlink_older(older[-1])
 
     def _missing(self, old: Path, new: Path) -> dict[str, list[tuple[int, int]]]:
         """Return which lines a generation has no more, by writer."""

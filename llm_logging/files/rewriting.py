@@ -62,8 +62,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def append_lock(active: Path) -> Iterator[None]:
-    """Hold the lock that every writer of a file appends under: concurrent-log-handler's, `.__<name>.lock` beside it."""
+def append_lock(active: Path) -> Iterator[int]:
+    """Hold the lock that every writer of a file appends under: concurrent-log-handler's, `.__<name>.lock` beside it.
+
+    Yields:
+        A descriptor of the lock file.
+    """
     path = active.with_name(f".__{active.name}.lock")
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     deadline = time.monotonic() + LOCK_SECONDS
@@ -82,7 +86,7 @@ def append_lock(active: Path) -> Iterator[None]:
             try:
                 ours, there = os.fstat(stream.fileno()), path.stat()
                 if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
-                    yield
+                    yield stream.fileno()
                     return
             finally:
                 portalocker.unlock(stream)

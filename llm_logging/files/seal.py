@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
-from .segments import Segment, list_segments, parse_segment_name
+from .renaming import rename_new
+from .rewriting import sync_folder
+from .segments import Segment, forms, list_segments, parse_segment_name
 from .verify import VerifyReport, verify
 
 __all__ = [
@@ -134,24 +137,36 @@ def record_rewritten(
     reason: str,
     key: bytes | None = None,
     dropped: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    temporary: Path | None = None,
 ) -> None:
     """Note that a segment has a new generation.
 
     Args:
         active: The log's active file.
-        old: The file that is replaced; it need not exist any more.
-        new: The new generation, which exists.
+        old: The file that is replaced; it need not exist any more where `temporary` is None.
+        new: The new generation, which exists where `temporary` is None.
         reason: Why, for people.
         key: Signs the entry.
         dropped: Which lines went, writer id to [first, last] pairs.
+        temporary: The new generation, which gets its name now; it is removed where the old file was pruned meanwhile.
 
     Raises:
+        FileNotFoundError: The old file was pruned meanwhile.
         FileSystemError: The manifest could not be opened or written.
     """
-    found = measure(new)
     more: dict[str, Any] = {"replaces": plain_name(old), "reason": reason}
     if dropped:
         more["dropped"] = {writer: [list(pair) for pair in pairs] for writer, pairs in dropped.items()}
+    gone = False
     with appending(active, key) as manifest:
-        if not any(entry.segment == plain_name(new) for entry in manifest.entries):
-            manifest.append([document("rewritten", plain_name(new), found, **more)])
+        if temporary is not None:
+            gone = not any(form.exists() for form in forms(old))
+            if gone:
+                temporary.unlink()
+            else:
+                rename_new(temporary, new)
+                sync_folder(new.parent)
+        if not gone and not any(entry.segment == plain_name(new) for entry in manifest.entries):
+            manifest.append([document("rewritten", plain_name(new), measure(new), **more)])
+    if gone:
+        raise FileNotFoundError(errno.ENOENT, "the segment was pruned while it was rewritten", str(old))

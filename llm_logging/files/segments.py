@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,20 +173,16 @@ def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:
         generation is listed, of one generation's the plain file: compressing removes it only when the compressed one is whole.
     """
     folder, stem = active.parent, active.name.removesuffix(".jsonl")
-    found, state = _scan(folder, {stem})
+    names = _scan(folder, (stem,))
     for _ in range(_LOOKS):
-        before, last = found, state
-        found, state = _scan(folder, {stem})
-        if state == last:
+        before, names = names, _scan(folder, (stem,))
+        if names == before:
             break
-        for name, segment in before.items():
-            if name not in found:
-                # It was removed, or got its next name while the folder was read.
-                for form in forms(segment.path):
-                    if form.name not in found and os.path.lexists(form):
-                        found[form.name] = parse_segment_name(form) or segment
-    segments = sorted(found.values(), key=_order)
-    return segments if superseded else newest_forms(segments)
+        # What is missing now was removed, or got its next name while the folder was read.
+        gone = (form for name in before.keys() - names.keys() for form in forms(folder / name))
+        names |= {form.name: 0 for form in gone if form.name not in names and os.path.lexists(form)}
+    found = _parsed(folder, names, (stem,))
+    return sorted(found, key=_order) if superseded else newest_forms(found)
 
 
 def scan_segments(folder: Path, stems: Collection[str]) -> dict[str, list[Segment]]:
@@ -195,45 +191,44 @@ def scan_segments(folder: Path, stems: Collection[str]) -> dict[str, list[Segmen
     What is renamed meanwhile may be missing: a caller must read again after opening what it found.
     """
     logs: dict[str, list[Segment]] = {stem: [] for stem in stems}
-    for segment in sorted(_scan(folder, stems)[0].values(), key=_order):
+    for segment in _parsed(folder, _scan(folder, stems), stems):
         logs[segment.stem].append(segment)
     return {stem: newest_forms(segments) for stem, segments in logs.items()}
 
 
-def newest_forms(segments: Collection[Segment]) -> list[Segment]:
-    """Return one file of each segment, from a list in order: of the highest generation, the plain one."""
-    return list({segment.key: segment for segment in segments}.values())
+def newest_forms(segments: Iterable[Segment]) -> list[Segment]:
+    """Return one file of each segment, in order: of the highest generation, the plain one."""
+    return list({segment.key: segment for segment in sorted(segments, key=_order)}.values())
 
 
 def _order(segment: Segment) -> tuple[bool, str, int, int, bool]:
     return segment.active, segment.stamp, segment.index, segment.generation, segment.compression is None
 
 
-def _scan(folder: Path, stems: Collection[str]) -> tuple[dict[str, Segment], set[tuple[str, int]]]:
-    """Read a folder once: the files of logs by their names, and what changes when one of them is renamed, made or removed."""
-    found: dict[str, Segment] = {}
-    state: set[tuple[str, int]] = set()
+def _scan(folder: Path, stems: Collection[str]) -> dict[str, int]:
+    """Read a folder once: names that may be of some logs, and the inodes of active files, which change when they are rotated."""
+    names: dict[str, int] = {}
     only = next(iter(stems)) if len(stems) == 1 else ""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if not name.startswith(only):
-                    continue
-                stem = name.removesuffix(".jsonl")
-                segment: Segment | None
-                if stem != name and stem in stems:
-                    segment = Segment("", 0, 0, folder / name, stem, None)
-                else:
-                    segment = parse_segment_name(folder / name)
-                    if segment is None or segment.stem not in stems:
-                        continue
-                if not is_special(entry):
-                    found[name] = segment
-                    state.add((name, entry.inode() if segment.active else 0))
+                if name.startswith(only) and ".jsonl" in name and not is_special(entry):
+                    names[name] = entry.inode() if name.removesuffix(".jsonl") in stems else 0
     except (FileNotFoundError, NotADirectoryError):
-        return {}, set()
-    return found, state
+        return {}
+    return names
+
+
+def _parsed(folder: Path, names: Iterable[str], stems: Collection[str]) -> Iterator[Segment]:
+    for name in names:
+        stem = name.removesuffix(".jsonl")
+        if stem != name and stem in stems:
+            yield Segment("", 0, 0, folder / name, stem, None)
+            continue
+        segment = parse_segment_name(folder / name)
+        if segment is not None and segment.stem in stems:
+            yield segment
 
 
 def folder_names(folder: Path) -> list[str]:

@@ -4,6 +4,9 @@ What it can tell: any change to a sealed segment's bytes, a sealed segment that 
 never noted, two segments whose contents were exchanged, and a manifest whose lines were changed, moved or cut out.
 What it cannot tell without a key or a head kept elsewhere: a manifest written anew as a whole, or cut at its end
 together with the segments noted there. The active file is not sealed yet.
+
+Others may rotate, compress, prune and forget meanwhile, and the manifest and the folder cannot be read at one instant. So a log in
+which something seems wrong is looked at again, and what is found is what two looks in a row agree on.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -22,11 +26,13 @@ from ..errors import ErrorCode, NotFoundError
 from .compression import open_segment
 from .manifest import FIRST, ManifestEntry, line_hash, line_mac, manifest_path, parsed, plain_name
 from .regular import read_regular
-from .segments import Segment, list_segments, parse_segment_name
+from .segments import Segment, as_found, folder_names, list_segments, parse_segment_name
 
 __all__ = ["Finding", "LogReport", "VerifyReport", "logs_below", "verify"]
 
 _BLOCK: Final = 1 << 20
+_LOOKS: Final = 5
+_PAUSE: Final = 0.05
 
 Problem = Literal[
     "changed",  # a segment's bytes are not those that were sealed
@@ -116,7 +122,7 @@ def verify(root: Path, *, key: bytes | None = None, heads: Mapping[str, str] | N
     names = {path.relative_to(root).as_posix(): path for path in logs_below(root)}
     for name in kept:
         names.setdefault(name, root / name)
-    logs = [_verify_log(root, path, key, kept.get(name)) for name, path in sorted(names.items())]
+    logs = [_settled(root, path, key, kept.get(name)) for name, path in sorted(names.items())]
     return VerifyReport(
         root=str(root), ok=not any(log.findings for log in logs), signed=key is not None, logs=logs
     )
@@ -124,10 +130,10 @@ def verify(root: Path, *, key: bytes | None = None, heads: Mapping[str, str] | N
 
 def logs_below(root: Path) -> Iterator[Path]:
     """Yield the active file of every log below a folder, also of those of which only a manifest is left."""
-    for folder, _, names in os.walk(root):
+    for folder, folders, _ in os.walk(root):
         stems: set[str] = set()
-        for name in names:
-            if name.startswith("."):
+        for name in folder_names(Path(folder)):
+            if name.startswith(".") or name in folders:
                 continue
             segment = parse_segment_name(Path(name))
             if segment is not None:
@@ -138,7 +144,27 @@ def logs_below(root: Path) -> Iterator[Path]:
             yield Path(folder) / f"{stem}.jsonl"
 
 
-def _verify_log(root: Path, active: Path, key: bytes | None, head: str | None) -> LogReport:
+def _settled(root: Path, active: Path, key: bytes | None, head: str | None) -> LogReport:
+    digests: dict[tuple[int, ...], tuple[str, int]] = {}
+    report = _verify_log(root, active, key, head, digests)
+    for _ in range(_LOOKS):
+        last = report.findings
+        if not last:
+            break
+        time.sleep(_PAUSE)
+        report = _verify_log(root, active, key, head, digests)
+        if report.findings == last:
+            break
+    return report
+
+
+def _verify_log(
+    root: Path,
+    active: Path,
+    key: bytes | None,
+    head: str | None,
+    digests: dict[tuple[int, ...], tuple[str, int]],
+) -> LogReport:
     findings: list[Finding] = []
     lines = _manifest_lines(root, active, findings)
     entries = _check_chain(root, active, lines, key, findings)
@@ -163,7 +189,7 @@ def _verify_log(root: Path, active: Path, key: bytes | None, head: str | None) -
         if entry.segment not in past:
             live[entry.segment] = entry
     not_sealed: list[str] = []
-    present = _check_files(root, active, live, past, findings, not_sealed)
+    present = _check_files(root, active, live, past, findings, not_sealed, digests)
     findings.extend(
         Finding(
             problem="removed",
@@ -243,7 +269,22 @@ def _signed(line: bytes, entry: ManifestEntry, key: bytes) -> bool:
     return entry.mac is not None and hmac.compare_digest(line_mac(from_json(line), key), entry.mac)
 
 
-def _digest(path: Path, most: int) -> tuple[str, int]:
+def _digest(path: Path, most: int, digests: dict[tuple[int, ...], tuple[str, int]]) -> tuple[str, int]:
+    """Return the SHA-256 of a segment and its size.
+
+    Args:
+        path: Plain or compressed.
+        most: What it should have.
+        digests: What files that are as they were had at an earlier look.
+    """
+    info = as_found(path, os.stat)
+    known = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, most)
+    if known not in digests:
+        digests[known] = _read_digest(path, most)
+    return digests[known]
+
+
+def _read_digest(path: Path, most: int) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     with open_segment(path) as stream:
@@ -261,6 +302,7 @@ def _check_files(
     past: Mapping[str, str],
     findings: list[Finding],
     not_sealed: list[str],
+    digests: dict[tuple[int, ...], tuple[str, int]],
 ) -> set[str]:
     by_hash = {entry.sha256: name for name, entry in live.items()}
     noted = [parse_segment_name(Path(name)) for name in (*live, *past)]
@@ -273,7 +315,7 @@ def _check_files(
             not_sealed.append(_relative(root, segment.path))
         elif name in live:
             present.add(name)
-            finding = _check_segment(segment, where, live[name], by_hash)
+            finding = _check_segment(segment, where, live[name], by_hash, digests)
             if finding is not None:
                 findings.append(finding)
         elif name in past:
@@ -292,10 +334,14 @@ def _check_files(
 
 
 def _check_segment(
-    segment: Segment, where: str, entry: ManifestEntry, by_hash: Mapping[str, str]
+    segment: Segment,
+    where: str,
+    entry: ManifestEntry,
+    by_hash: Mapping[str, str],
+    digests: dict[tuple[int, ...], tuple[str, int]],
 ) -> Finding | None:
     try:
-        found, size = _digest(segment.path, entry.size)
+        found, size = _digest(segment.path, entry.size, digests)
     except (OSError, EOFError, ValueError) as error:
         return Finding(problem="unreadable", where=where, detail=f"could not be read to its end: {error}")
     if found == entry.sha256:

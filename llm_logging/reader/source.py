@@ -1,8 +1,7 @@
 """Which files a question reads: the request logs of its scope, or the files that were named.
 
-Files are opened before they are read and listed again after: a rotation or a compression in between shows as a
-different listing, and the listing starts over. What is open stays readable, so nothing is missed and nothing is read
-twice.
+Files are opened before they are read, and their folder is listed again after, until a listing names nothing that is not open:
+see `_open_folder`. What is open stays readable, so nothing is missed and nothing is read twice.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
-from ..files.segments import Segment, list_segments, parse_segment_name
+from ..files.segments import Segment, newest_forms, parse_segment_name, scan_segments
 from ..files.spools import dead_lines
 from ..question import StatsScope
 from .raw import RawFile
@@ -28,6 +27,9 @@ from .raw import RawFile
 __all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
 
 Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
+
+# What tells a file of a log from its others, the same when it is compressed.
+_Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
@@ -184,15 +186,22 @@ def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
         FileSystemError: `LOG_READ_ERROR`.
     """
     _allow_descriptors(stack)
-    opened: list[LogFile] = []
+    folders: dict[Path, dict[str, Log]] = {}
     for log in logs:
-        if log.active is None:
-            opened.extend(
-                _open_file(path, log, parse_segment_name(path), stack, label)
-                for path, label in zip(log.paths, log.labels, strict=True)
-            )
-        else:
-            opened.extend(_open_active(log, log.active, stack))
+        if log.active is not None:
+            folders.setdefault(log.active.parent, {})[log.active.name.removesuffix(".jsonl")] = log
+    found: dict[Log, list[LogFile]] = {}
+    for folder, named in folders.items():
+        found.update(_open_folder(folder, named, stack))
+    opened: list[LogFile] = []
+    for log in dict.fromkeys(logs):
+        if log.active is not None:
+            opened.extend(found[log])
+            continue
+        opened.extend(
+            _open_file(path, log, parse_segment_name(path), stack, label)
+            for path, label in zip(log.paths, log.labels, strict=True)
+        )
     return opened
 
 
@@ -233,19 +242,38 @@ def _allow_descriptors(stack: ExitStack) -> None:
             stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _open_active(log: Log, active: Path, stack: ExitStack) -> list[LogFile]:
+def _open_folder(folder: Path, named: Mapping[str, Log], stack: ExitStack) -> dict[Log, list[LogFile]]:
+    """Open every file of some logs of one folder, each log as it is at one moment.
+
+    A segment that is renamed while the folder is listed can be missing in that listing, not in the next one. So the files of a log
+    are complete once a listing that was begun after they were opened names no other segment, and its active file still is the one
+    that is open. A segment that got its next name or was pruned in between changes nothing: it is open.
+
+    Args:
+        folder: Theirs.
+        named: The logs, by their stems.
+        stack: Closes the files.
+    """
+    found: dict[Log, list[LogFile]] = {}
+    held: dict[str, dict[_Place, LogFile]] = {stem: {} for stem in named}
+    listed = scan_segments(folder, held)
     for _ in range(_RETRIES):
-        with ExitStack() as attempt:
-            segments = list_segments(active)
-            try:
-                files = [_open_file(segment.path, log, segment, attempt) for segment in segments]
-            except FileSystemError as error:
-                if isinstance(error.__cause__, FileNotFoundError):
-                    continue
-                raise
-            if _same_files(files, list_segments(active)):
-                stack.push(attempt.pop_all())
-                return files
+        for stem, files in held.items():
+            for segment in listed[stem]:
+                if _place(segment) not in files:
+                    try:
+                        files[_place(segment)] = _open_file(segment.path, named[stem], segment, stack)
+                    except FileSystemError as error:
+                        if not isinstance(error.__cause__, FileNotFoundError):
+                            raise
+        listed = scan_segments(folder, held)
+        for stem in [stem for stem, files in held.items() if _is_complete(files, listed[stem])]:
+            files = held.pop(stem)
+            segments = [file.segment for file in files.values() if file.segment is not None]
+            found[named[stem]] = [files[_place(segment)] for segment in newest_forms(segments)]
+        if not held:
+            return found
+    active = folder / f"{next(iter(held))}.jsonl"
     raise FileSystemError(
         f"{active}: expected a listing that stays the same while its files are opened, it changed {_RETRIES} times",
         code=ErrorCode.LOG_READ_ERROR,
@@ -253,16 +281,22 @@ def _open_active(log: Log, active: Path, stack: ExitStack) -> list[LogFile]:
     )
 
 
-def _same_files(files: Sequence[LogFile], segments: Sequence[Segment]) -> bool:
-    if [file.segment for file in files] != list(segments):
-        return False
-    last = files[-1] if files else None
-    if last is None or last.segment is None or not last.segment.active:
-        return True
-    try:
-        return last.segment.path.stat().st_ino == last.inode
-    except FileNotFoundError:
-        return False
+def _place(segment: Segment) -> _Place:
+    return segment.key, segment.generation, segment.active
+
+
+def _is_complete(files: dict[_Place, LogFile], listed: Sequence[Segment]) -> bool:
+    """Say whether the open files of a log are all that it has; close an active file that has been rotated."""
+    complete = all(_place(segment) in files for segment in listed)
+    active = next(((place, file) for place, file in files.items() if place[2]), None)
+    if active is None:
+        return complete
+    place, file = active
+    with suppress(FileNotFoundError):
+        if file.log.active is not None and file.log.active.stat().st_ino == file.inode:
+            return complete
+    del files[place]
+    return False
 
 
 def _open_file(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import llm_logging.files.forget as module
 import llm_logging.files.rewriting as rewriting
+import llm_logging.files.seal as seal
 from llm_logging.errors import ConfigurationError, ErrorCode, LLMLoggingError, NotFoundError
 from llm_logging.files.forget import forget
 from llm_logging.files.seal import read_manifest, record_sealed, verify
@@ -237,7 +238,7 @@ def test_whatever_moment_it_is_cut_off_at_a_second_run_ends_it(root, monkeypatch
 
     with monkeypatch.context() as patch:
         if moment == "rename":
-            patch.setattr(Path, "rename", die)
+            patch.setattr(seal, "rename_new", die)
         elif moment == "_unlink_older":
             patch.setattr(module._Run, moment, die)
         else:
