@@ -18,7 +18,7 @@ class MemoryRing:
     """
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.capacity = self.limit = capacity
         self.head = 0
         self.tail = 0
         self.used = 0

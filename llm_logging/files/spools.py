@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .rings import BIG, Ring, held_here
+from .claims import held_here
+from .rings import Ring
+from .ringview import BIG
 
 __all__ = [
     "big_path",

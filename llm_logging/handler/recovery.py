@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files.compression import open_segment
-from ..files.rings import Intent, Ring, RingRecord
+from ..files.rings import Ring
+from ..files.ringview import Intent, RingRecord
 from ..files.segments import list_segments
 from ..files.spools import big_path, dead_rings, resolve_big
 from .rotation import AppendFile, FileOptions

@@ -21,7 +21,8 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..files.memory import MemoryRing
-from ..files.rings import BIG, Batch, Ring
+from ..files.rings import Batch, Ring
+from ..files.ringview import BIG
 from ..files.spools import resolve_big, ring_folders, ring_prefix, trusted
 from ..schema import Acknowledgement
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.files.rings import BIG, Ring, held_here
+from llm_logging.files.claims import held_here
+from llm_logging.files.rings import Ring
+from llm_logging.files.ringview import BIG
 from llm_logging.files.spools import dead_rings, ring_prefix
 
 
