@@ -14,7 +14,7 @@ try:
 except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool that outlives its process
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["claim", "disclaim", "held_here", "lock"]
+__all__ = ["claim", "disclaim", "held_here", "holder_of", "lock"]
 
 # A forked child holds none: its parent's rings are locked against it too.
 _ours: dict[str, object] = {}
@@ -39,10 +39,14 @@ def held_here(path: Path) -> bool:
     return _real(path) in _ours
 
 
-def claim(path: Path) -> bool:
-    """Take a ring for this caller, against other threads; say whether it was free."""
-    token = object()
-    return _ours.setdefault(_real(path), token) is token
+def holder_of(path: Path) -> object | None:
+    """Return what holds a ring in this process."""
+    return _ours.get(_real(path))
+
+
+def claim(path: Path, holder: object) -> bool:
+    """Take a ring for a holder, against other threads; say whether it was free."""
+    return _ours.setdefault(_real(path), holder) is holder
 
 
 def disclaim(path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import stat
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, FileSystemError
-from .lines import read_lines
+from .lines import WRITER, read_lines
 from .manifest import manifest_path, read_pruned
 from .ranges import Ranges
 from .segments import Segment, active_logs, list_segments
@@ -39,7 +38,6 @@ __all__ = [
 
 State = Literal["ok", "warning", "problem"]
 
-_WRITER: Final = re.compile(rb'"writer": ?\{"id": ?"([^"\\]{1,200})", ?"seq": ?(\d{1,18})\}')
 _LEFTOVER_AGE: Final = 3600.0
 _LOW_DISK: Final = 0.05
 _LITTLE: Final = 256 * 1024 * 1024
@@ -153,7 +151,7 @@ def _check_segment(segment: Segment, root: Path, report: LogReport) -> None:
             if len(report.places) < _NAMED:
                 report.places.append(f"{name}:{line.offset}")
             continue
-        match = _WRITER.search(line.data)
+        match = WRITER.search(line.data)
         if match is not None:
             writer = match[1].decode("utf-8", "replace")
             if not report.writers.setdefault(writer, Ranges()).add(int(match[2])):
@@ -220,7 +218,10 @@ def check_disk(root: Path) -> list[Finding]:
     held = 0
     for path in _walk(root):
         try:
-            held += path.lstat().st_size if path.is_file() else 0
+            # A ring has its full length from the beginning, and blocks only for what it needed.
+            info = path.lstat()
+            if path.is_file():
+                held += min(info.st_size, info.st_blocks * 512) if path.suffix == ".ring" else info.st_size
         except OSError:
             continue
     usage = shutil.disk_usage(root)
@@ -337,24 +338,49 @@ def check_packages(root: Path) -> list[Finding]:
 
 
 def check_spools(root: Path) -> list[Finding]:
-    """Look for lines that a killed process left in its buffer, on their way to the files."""
-    from .spools import dead_rings
+    """Look for lines that a killed process left in its buffer, and for buffers whose root is gone or not mounted."""
+    from .spools import dead_rings, home_of, is_gone, orphans
 
+    found = []
+    for ring in orphans(root):
+        try:
+            held, home = sum(not record.done for record in ring.records()), home_of(ring)
+            gone = home is not None and is_gone(ring, home)
+        except OSError:
+            continue
+        finally:
+            ring.close(remove=False)
+        if held and not gone:
+            text = (
+                f"{held:,} lines of a process that is gone wait for {home or 'a root that it does not name'}"
+            )
+            found.append(Finding("spools", "warning", text, str(ring.path)))
     waiting = rings = 0
     for ring in dead_rings(root):
         try:
-            held = sum(1 for _ in ring.records())
+            held = sum(not record.done for record in ring.records())
             rings += held > 0
             waiting += held
         finally:
             ring.close(remove=False)
     if not rings:
-        return [Finding("spools", "ok", "no line waits in the buffer of a process that is gone")]
+        text = f"no line waits in the buffer of a process that is gone; new ones lie in {_place(root)}"
+        return [*found, Finding("spools", "ok", text)]
     text = (
         f"{waiting:,} lines wait in the buffers of {rings:,} processes that are gone; "
         "the next process that logs to this root writes them"
     )
-    return [Finding("spools", "warning", text)]
+    return [*found, Finding("spools", "warning", text)]
+
+
+def _place(root: Path) -> str:
+    from .places import places_for
+
+    place = next(iter(places_for(root, "auto")), None)
+    if place is None:
+        return "plain memory, which a killed process loses"
+    survives = "a restart of the container or the machine loses" if place.shared else "a restart keeps"
+    return f"{place.folder}, which {survives}; what a power cut costs is what `fsync` says"
 
 
 def check_cache(folder: Path) -> list[Finding]:

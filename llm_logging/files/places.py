@@ -22,10 +22,43 @@ _SHARED: Final = "/dev/shm"  # noqa: S108  its folder is made 0700 and checked b
 _MOUNTS: Final = "/proc/self/mountinfo"
 # As the kernel names them in mountinfo; every `fuse.NAME` counts as one too.
 _NETWORK: Final = frozenset(
-    "9p acfs afs auristorfs beegfs ceph cifs coda davfs fhgfs fuse gfs gfs2 glusterfs gpfs lustre mmfs ncpfs nfs nfs4 "
-    "ocfs2 orangefs panfs prl_fs pvfs2 smb smb2 smb3 smbfs virtiofs vboxsf vmhgfs wekafs".split()
+    [
+        "9p",
+        "acfs",
+        "afs",
+        "auristorfs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fhgfs",
+        "fuse",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "mmfs",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "prl_fs",
+        "pvfs2",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+        "vboxsf",
+        "vmhgfs",
+        "wekafs",
+    ]
 )
-_COPY_ON_WRITE: Final = frozenset("bcachefs btrfs f2fs nilfs2 zfs".split())
+_COPY_ON_WRITE: Final = frozenset(["bcachefs", "btrfs", "f2fs", "nilfs2", "zfs"])
 # Shared memory is there for others as well: half of it stays free. Of a disk, what the logs themselves need.
 _SHARED_KEPT: Final = 0.5
 _DISK_KEPT: Final = 0.05

@@ -23,7 +23,6 @@ import os
 import time
 import zlib
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from .claims import claim, disclaim, lock
@@ -43,11 +42,12 @@ from .ringview import (
     STATE,
     TAIL_AT,
     U64,
+    Batch,
     RingView,
     new_header,
 )
 
-__all__ = ["Batch", "Ring"]
+__all__ = ["Ring"]
 
 _LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
 _PATHS_SHARE = 32
@@ -58,15 +58,6 @@ _FIRST_BYTES = 1 << 18
 _FIRST_PATHS = 1 << 14
 _REWIND_BYTES = 1 << 16
 _REFUSED_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Batch:
-    """Lines of one file, in order: the numbers of their entries, and their bytes in one piece."""
-
-    path: bytes
-    numbers: Sequence[int]
-    data: bytes
 
 
 class Ring(RingView):
@@ -103,7 +94,7 @@ class Ring(RingView):
         self.path = path
         self._keep = keep
         made = capacity is not None
-        if not claim(path):
+        if not claim(path, self):
             raise BlockingIOError(
                 errno.EAGAIN, "expected a ring that nobody holds, this process does", os.fspath(path)
             )
@@ -180,7 +171,7 @@ class Ring(RingView):
         # Bytes for lines that it may have now: less than the capacity where the file system has no more.
         self.limit: int = capacity
         self._refused_at = -_REFUSED_SECONDS
-        self._skipped_to, self._skipped = 0, 0
+        self._skipped_to = self._skipped = self._fence = self._far = self._last = 0
         self._set_lap(0, self._base)
 
     @property
@@ -492,6 +483,9 @@ class Ring(RingView):
         if remove:
             with contextlib.suppress(OSError):
                 self.path.unlink()
+                if self.path.parent.name == ".spool":
+                    # Where it was the last one: a root at rest holds logs only.
+                    self.path.parent.rmdir()
         with contextlib.suppress(BufferError, ValueError):
             self.map.close()
         with contextlib.suppress(OSError):

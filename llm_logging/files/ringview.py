@@ -15,16 +15,18 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
     "BIG",
+    "Batch",
     "Intent",
     "Origin",
     "RingRecord",
     "RingView",
+    "boot_id",
     "new_header",
 ]
 
@@ -45,7 +47,8 @@ INTENT = struct.Struct("<QQQQ")  # device, inode, size before, first entry
 HEAD_AT, TAIL_AT, BASE_AT = 40, 48, 56
 INTENT_FLAG_AT, INTENT_AT = 64, 72
 WRITER_AT, WRITER_BYTES = 128, 64
-ORIGIN = struct.Struct("<QQQH")  # device and inode of the ring, device of the root, length of the root's path
+# Device and inode of the ring, device of the root, length of the root's path, the running of the system.
+ORIGIN = struct.Struct("<QQQH16s")
 ORIGIN_AT, ROOT_AT = 192, 256
 
 
@@ -58,12 +61,14 @@ class Origin:
         root_device: The file system of that folder; 0 where it is not known.
         device: The file system of the ring itself.
         inode: Which file the ring itself was. A copy of it is another.
+        boot: Which running of the system it was; a power cut may leave an older state of the ring.
     """
 
     root: str = ""
     root_device: int = 0
     device: int = 0
     inode: int = 0
+    boot: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,24 @@ class RingRecord:
     done: bool
 
 
+@dataclass(slots=True)
+class Batch:
+    """Lines of one file, in order: the numbers of their entries, and their bytes in one piece."""
+
+    path: bytes
+    numbers: Sequence[int]
+    data: bytes
+
+
+def boot_id() -> bytes:
+    """Return 16 bytes that name this running of the system; zeros where it does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:  # noqa: PTH123  read at each start
+            return file.read(36)[-16:]
+    except OSError:
+        return bytes(16)
+
+
 def new_header(
     ring: os.stat_result, sizes: tuple[int, int, int], *, writer: str, root: str, first: int
 ) -> bytes:
@@ -105,7 +128,7 @@ def new_header(
     device = 0
     with contextlib.suppress(OSError):
         device = Path(root).stat().st_dev if root else 0
-    ORIGIN.pack_into(header, ORIGIN_AT, ring.st_dev, ring.st_ino, device, len(folder))
+    ORIGIN.pack_into(header, ORIGIN_AT, ring.st_dev, ring.st_ino, device, len(folder), boot_id())
     header[ROOT_AT : ROOT_AT + len(folder)] = folder
     return bytes(header)
 
@@ -116,9 +139,10 @@ class RingView:
     Args:
         path: What it is called in errors.
         buffer: Its mapping.
+        keep: Leave the mapping open where it is no ring.
 
     Raises:
-        OSError: It is no ring, and the mapping is closed.
+        OSError: It is no ring.
     """
 
     __slots__ = (
@@ -135,7 +159,7 @@ class RingView:
         "writer",
     )
 
-    def __init__(self, path: Path, buffer: mmap.mmap) -> None:
+    def __init__(self, path: Path, buffer: mmap.mmap, *, keep: bool = False) -> None:
         self.path = path
         self.map = buffer
         size = len(buffer)
@@ -143,7 +167,8 @@ class RingView:
         wanted = HEADER_BYTES + paths + entries * ENTRY.size + capacity
         known = magic in {MAGIC, OLDER_MAGIC}
         if not known or wanted != size or not 0 <= head - tail <= entries or not entries:
-            buffer.close()
+            if not keep:
+                buffer.close()
             raise OSError(f"{path}: expected a ring, its header says otherwise")
         self.capacity: int = capacity
         self.pid: int = pid
@@ -160,9 +185,9 @@ class RingView:
     @property
     def origin(self) -> Origin:
         """Where it was made."""
-        device, inode, root_device, length = ORIGIN.unpack_from(self.map, ORIGIN_AT)
+        device, inode, root_device, length, boot = ORIGIN.unpack_from(self.map, ORIGIN_AT)
         root = os.fsdecode(self.map[ROOT_AT : ROOT_AT + min(length, HEADER_BYTES - ROOT_AT)])
-        return Origin(root, root_device, device, inode)
+        return Origin(root, root_device, device, inode, boot)
 
     def _entry(self, number: int) -> tuple[int, int, int, int, int]:
         start, size, crc, place, state, _ = ENTRY.unpack_from(
