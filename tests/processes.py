@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.spools import ring_folders, ring_prefix
+from llm_logging.files.spools import ring_files
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -112,13 +112,7 @@ def _log_lines(stem: Path) -> list[dict[str, Any]]:
 
 def rings(root: Path) -> list[Path]:
     """Return the rings of a root, wherever they lie."""
-    return [
-        path
-        for folder in ring_folders(root)
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if path.name.startswith(ring_prefix(root))
-    ]
+    return list(ring_files(root))
 
 
 def reopen(root: Path, seconds: float = 10) -> None:

@@ -93,8 +93,15 @@ def _recovered(root: Path) -> Iterator[Finding]:
     """Write what killed processes left, and say what that was."""
     from ..files.doctor import Finding
     from ..files.spools import dead_rings_exist
-    from ..handler.recovery import recover_root
+    from ..handler.recovery import adopt, recover_root
 
+    left = adopt(root, seconds=10.0)
+    if left.lines or left.removed:
+        text = (
+            f"{left.lines:,} lines of killed processes were written to other roots, {left.removed:,} buffers without "
+            "lines or root were removed"
+        )
+        yield Finding("recovered", "ok", text)
     if not dead_rings_exist(root):
         return
     report = recover_root(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +15,8 @@ from ..errors import ErrorCode, FileSystemError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..files.lines import as_binary, blocks, read_lines, split_lines
 from ..files.segments import active_logs
+from ..files.waiting import Waiting, find_waiting
+from ..reader.source import project_folders
 from . import options as opt
 from .follow import LogFollower, follow
 from .pretty import PrettyOptions, Printer, known_level
@@ -163,7 +165,7 @@ _STEMS: Final = {
 }
 
 
-def _finder(root: Path, project: str | None, kind: Kind) -> Callable[[], list[Path]]:
+def _finder(root: Path, project: str | None, kind: Kind, waiting: Waiting) -> Callable[[], list[Path]]:
     layout = Layout(root)
 
     def find() -> list[Path]:
@@ -171,7 +173,7 @@ def _finder(root: Path, project: str | None, kind: Kind) -> Callable[[], list[Pa
             projects = [layout.project_dir(project)]
         else:
             try:
-                projects = sorted(path for path in layout.projects_dir.iterdir() if path.is_dir())
+                projects = project_folders(layout, waiting)
             except OSError:
                 projects = []
         folders = [folder / "logs" for folder in projects]
@@ -181,11 +183,14 @@ def _finder(root: Path, project: str | None, kind: Kind) -> Callable[[], list[Pa
         found = [
             path
             for folder in folders
-            for path in active_logs(folder)
+            for path in sorted({*active_logs(folder), *waiting.logs_in(folder)})
             if path.name.removesuffix(".jsonl") in stems
         ]
         if kind in {Kind.CHATS, Kind.ALL}:
-            found += [path for folder in projects for path in active_logs(folder / "chats")]
+            chats = [folder / "chats" for folder in projects]
+            found += [
+                path for folder in chats for path in sorted({*active_logs(folder), *waiting.logs_in(folder)})
+            ]
         return found
 
     return find
@@ -243,12 +248,16 @@ def tail(
         text = printer.line(data)
         return json_safe(data.decode("utf-8", "replace")) if as_json and text is not None else text
 
-    find = _named(files) if files else _finder(opt.existing_root(root), project, kind)
+    # With -f they come when they are written.
+    waiting = Waiting() if files or following else find_waiting(opt.existing_root(root))
+    find = _named(files) if files else _finder(opt.existing_root(root), project, kind, waiting)
     followers = {path: LogFollower(path, _warn) for path in find()}
     try:
         # A filter may hide most lines, so more are read than will be shown.
         reach = count if level is None and chat is None else max(count, 10_000)
         newest = [data for follower in followers.values() for data in follower.start(reach)]
+        there = set(newest)
+        newest += [data for data in _lines_for(followers, waiting) if data not in there]
         texts = [text_of(data) for data in _by_time(newest, single=len(followers) == 1)]
         shown = [text for text in texts if text is not None]
         for text in shown[-count:] if count else []:
@@ -294,6 +303,11 @@ def _named(files: list[str]) -> Callable[[], list[Path]]:
                 f"reading {path}: no such file", code=ErrorCode.LOG_READ_ERROR, filename=str(path)
             )
     return lambda: paths
+
+
+def _lines_for(followers: Mapping[Path, LogFollower], waiting: Waiting) -> Iterator[bytes]:
+    for path in followers:
+        yield from (line.rstrip(b"\n") for line in waiting.lines.get(str(path), ()))
 
 
 def _of_chat(data: bytes, chat: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import stat
 import time
@@ -17,14 +16,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, FileSystemError
-from .lines import Line, blocks, read_lines, split_lines
+from .lines import WRITER, Line, blocks, read_lines, split_lines
 from .manifest import manifest_path, read_pruned
 from .ranges import Ranges
-from .regular import open_regular
-from .segments import Segment, active_logs, list_segments, newest_forms
+from .segments import active_logs, at_one_moment, list_segments, newest_forms
 
 __all__ = [
     "Finding",
@@ -42,7 +40,6 @@ __all__ = [
 
 State = Literal["ok", "warning", "problem"]
 
-_WRITER: Final = re.compile(rb'"writer": ?\{"id": ?"([^"\\]{1,200})", ?"seq": ?(\d{1,18})\}')
 _LEFTOVER_AGE: Final = 3600.0
 _LOW_DISK: Final = 0.05
 _LITTLE: Final = 256 * 1024 * 1024
@@ -136,7 +133,7 @@ def check_log(active: Path, root: Path) -> LogReport:
     """
     report = LogReport(_relative(active, root))
     with contextlib.ExitStack() as stack:
-        for segment, file in _at_one_moment(active, stack):
+        for segment, file in at_one_moment(active, stack):
             try:
                 lines = read_lines(segment.path) if file is None else split_lines(blocks(file))
                 _check_segment(lines, _relative(segment.path, root), report)
@@ -145,24 +142,6 @@ def check_log(active: Path, root: Path) -> LogReport:
                 if not isinstance(error.__cause__, FileNotFoundError) or segment.path.is_symlink():
                     report.unreadable[_relative(segment.path, root)] = str(error)
     return report
-
-
-def _at_one_moment(active: Path, stack: contextlib.ExitStack) -> list[tuple[Segment, BinaryIO | None]]:
-    """List the segments of a log as they are together at one moment, the active file open.
-
-    It is opened before the others are listed, and must be the active file still when they have been: its lines are then in none
-    of them, and what is rotated out of it later is read from the open file.
-    """
-    for _ in range(_LOOKS):
-        segments = list_segments(active)
-        if not segments or not segments[-1].active:
-            return [(segment, None) for segment in segments]
-        with contextlib.suppress(OSError):
-            file = stack.enter_context(open_regular(active))
-            segments = list_segments(active)
-            if os.path.samestat(os.fstat(file.fileno()), active.stat()):
-                return [(segment, file if segment.active else None) for segment in segments]
-    return [(segment, None) for segment in list_segments(active)]
 
 
 def _check_segment(lines: Iterable[Line], name: str, report: LogReport) -> None:
@@ -179,7 +158,7 @@ def _check_segment(lines: Iterable[Line], name: str, report: LogReport) -> None:
             if len(report.places) < _NAMED:
                 report.places.append(f"{name}:{line.offset}")
             continue
-        match = _WRITER.search(line.data)
+        match = WRITER.search(line.data)
         if match is not None:
             writer = match[1].decode("utf-8", "replace")
             if not report.writers.setdefault(writer, Ranges()).add(int(match[2])):
@@ -246,7 +225,10 @@ def check_disk(root: Path) -> list[Finding]:
     held = 0
     for path in _walk(root):
         try:
-            held += path.lstat().st_size if path.is_file() else 0
+            # A ring has its full length from the beginning, and blocks only for what it needed.
+            info = path.lstat()
+            if path.is_file():
+                held += min(info.st_size, info.st_blocks * 512) if path.suffix == ".ring" else info.st_size
         except OSError:
             continue
     usage = shutil.disk_usage(root)
@@ -381,24 +363,49 @@ def check_packages(root: Path) -> list[Finding]:
 
 
 def check_spools(root: Path) -> list[Finding]:
-    """Look for lines that a killed process left in its buffer, on their way to the files."""
-    from .spools import dead_rings
+    """Look for lines that a killed process left in its buffer, and for buffers whose root is gone or not mounted."""
+    from .spools import dead_rings, home_of, is_gone, orphans
 
+    found = []
+    for ring in orphans(root):
+        try:
+            held, home = sum(not record.done for record in ring.records()), home_of(ring)
+            gone = home is not None and is_gone(ring, home)
+        except OSError:
+            continue
+        finally:
+            ring.close(remove=False)
+        if held and not gone:
+            text = (
+                f"{held:,} lines of a process that is gone wait for {home or 'a root that it does not name'}"
+            )
+            found.append(Finding("spools", "warning", text, str(ring.path)))
     waiting = rings = 0
     for ring in dead_rings(root):
         try:
-            held = sum(1 for _ in ring.records())
+            held = sum(not record.done for record in ring.records())
             rings += held > 0
             waiting += held
         finally:
             ring.close(remove=False)
     if not rings:
-        return [Finding("spools", "ok", "no line waits in the buffer of a process that is gone")]
+        text = f"no line waits in the buffer of a process that is gone; new ones lie in {_place(root)}"
+        return [*found, Finding("spools", "ok", text)]
     text = (
         f"{waiting:,} lines wait in the buffers of {rings:,} processes that are gone; "
         "the next process that logs to this root writes them"
     )
-    return [Finding("spools", "warning", text)]
+    return [*found, Finding("spools", "warning", text)]
+
+
+def _place(root: Path) -> str:
+    from .places import places_for
+
+    place = next(iter(places_for(root, "auto")), None)
+    if place is None:
+        return "plain memory, which a killed process loses"
+    survives = "a restart of the container or the machine loses" if place.shared else "a restart keeps"
+    return f"{place.folder}, which {survives}; what a power cut costs is what `fsync` says"
 
 
 def check_cache(folder: Path) -> list[Finding]:

@@ -13,7 +13,6 @@ that a running process still holds in its memory cannot be reached, so while the
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -27,10 +26,11 @@ from ..keys import PSEUDONYM_KEY, checked_key, pseudonym
 from .compression import open_segment
 from .naming import seal_active
 from .persons import PLACES, USER_FIELDS, Person, needles_of
+from .places import ring_folders
 from .rewriting import append_lock, created, packed, sync_folder
 from .seal import record_rewritten, record_sealed
 from .segments import Segment, folder_names, forms, list_segments, parse_segment_name
-from .spools import ring_folders, ring_prefix
+from .spools import ring_files
 from .verify import logs_below
 
 __all__ = ["ForgetReport", "ForgottenFile", "forget", "rings_of"]
@@ -87,11 +87,13 @@ def rings_of(root: Path) -> list[str]:
     Returns:
         Their paths; a process that starts to log there writes what killed ones left, and removes their spools.
     """
-    prefix = ring_prefix(root)
     found: list[str] = []
     for folder in ring_folders(root):
-        with contextlib.suppress(OSError):
-            found += [entry.path for entry in os.scandir(folder) if entry.name.startswith(prefix)]
+        try:
+            found += map(str, ring_files(root, [folder]))
+        except OSError:
+            # Another user's, who may hold lines there.
+            found.append(str(folder))
     return sorted(found)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -22,9 +23,20 @@ from typing import IO, Final, Literal, cast
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
 from .segments import as_found
 
-__all__ = ["MAX_LINE_BYTES", "Line", "blocks", "last_lines", "read_lines", "split_lines", "unreadable"]
+__all__ = [
+    "MAX_LINE_BYTES",
+    "WRITER",
+    "Line",
+    "blocks",
+    "last_lines",
+    "read_lines",
+    "split_lines",
+    "unreadable",
+]
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+# Who wrote a line, and its number, as our own writer spells them.
+WRITER: Final = re.compile(rb'"writer": ?\{"id": ?"([^"\\]{1,200})", ?"seq": ?(\d{1,18})\}')
 BLOCK: Final = 256 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 # Logs shrink 10 to 50 times; deflate can reach 1032. Small files get slack, since a few equal lines swell a lot.

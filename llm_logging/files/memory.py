@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Sequence
 
-from .rings import Batch
+from .ringview import Batch
 
 __all__ = ["MemoryRing"]
 
@@ -15,12 +15,12 @@ class MemoryRing:
 
     Args:
         capacity: Bytes of lines it takes; one line of any size is taken when it is empty.
+        first: The number of its first line.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.head = 0
-        self.tail = 0
+    def __init__(self, capacity: int, first: int = 0) -> None:
+        self.capacity = self.limit = capacity
+        self.head = self.tail = first
         self.used = 0
         self._lines: deque[tuple[int, bytes, bytes]] = deque()
         self._done: set[int] = set()

@@ -1,12 +1,10 @@
 """The spool file of one writer: a ring of lines in a shared mapping, which outlives its process.
 
-Layout, little endian: a page of header; a table of the paths that lines are for; an index of fixed entries; then the bytes
-of the lines, each followed by its path where the table is full. `head` and `tail` count entries since the ring was made and never run backwards; an entry's number modulo the
-length of the index is its place. An entry holds the place of its line, its length, its CRC-32, its path and its state. A
-line never wraps, and consecutive lines of one file lie side by side, so that they are taken in one piece. A line and its
-entry are stored before `head` moves over them: what lies below `head` was committed whole, and the CRC tells what was
-torn all the same. A line that no ring would take lies in a file of its own beside the ring; its entry, under a path that
-begins with a mark, holds that file's name.
+The layout is in `ringview`. Consecutive lines of one file lie side by side, so that they are taken in one piece.
+
+The file has its full length from the beginning, but blocks are reserved for the first part of each region only. An empty
+ring begins at the start of its regions again, by moving `base`. So a ring grows only while more lines wait than it has
+room for. Growing reserves more blocks and changes nothing else: a process may be killed at any step of it.
 
 The owner holds a POSIX lock on the file, which dies with it and is not inherited by a fork. Whoever gets that lock has
 found a dead ring: what lies between `tail` and `head`, is not marked done and is not in the file already, is to be
@@ -22,99 +20,81 @@ import contextlib
 import errno
 import mmap
 import os
-import struct
+import time
 import zlib
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool that outlives its process
-    fcntl = None  # type: ignore[assignment]
+from .claims import claim, disclaim, lock
+from .ringview import (
+    BASE_AT,
+    BIG,
+    DONE,
+    ENTRY,
+    HEAD_AT,
+    HEADER_BYTES,
+    INTENT,
+    INTENT_AT,
+    INTENT_FLAG_AT,
+    MIN_CAPACITY,
+    PATH,
+    PENDING,
+    STATE,
+    TAIL_AT,
+    U64,
+    Batch,
+    RingView,
+    new_header,
+)
 
-__all__ = [
-    "BIG",
-    "Batch",
-    "Intent",
-    "Ring",
-    "RingRecord",
-    "held_here",
-]
+__all__ = ["Ring"]
 
-MAGIC = b"LLMRING2"
-BIG = b"\0big:"
-HEADER_BYTES = 4096
-MIN_CAPACITY = 1 << 16
-PENDING, DONE = 0, 1
 _LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
 _PATHS_SHARE = 32
 # Of what is taken at once, when lines of many files are mixed: lines of the files met first.
 _FIRST_SHARE = 0.25
-
-_FIXED = struct.Struct("<8sQQQQQQ")  # magic, capacity, entries, bytes for paths, pid, head, tail
-_U64 = struct.Struct("<Q")
-_ENTRY = struct.Struct("<QIIIHH")  # start, length, crc, place of path, state, reserved
-_STATE = struct.Struct("<H")
-_PATH = struct.Struct("<H")
-_INTENT = struct.Struct("<QQQQ")  # device, inode, size before, first entry
-_HEAD_AT, _TAIL_AT = 40, 48
-_INTENT_FLAG_AT, _INTENT_AT = 64, 72
-_WRITER_AT, _WRITER_BYTES = 128, 64
+# Blocks that are reserved at first for lines; and an empty ring begins anew once it has come so far.
+_FIRST_BYTES = 1 << 18
+_FIRST_PATHS = 1 << 14
+_REWIND_BYTES = 1 << 16
+_REFUSED_SECONDS = 1.0
 
 
-# The rings that this process holds, made or found. A forked child holds none: its parent's are locked against it too.
-_ours: dict[str, object] = {}
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ours.clear)
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What its owner was appending when it last said so."""
-
-    device: int
-    inode: int
-    offset: int
-    first: int
-
-
-@dataclass(frozen=True, slots=True)
-class RingRecord:
-    """One committed line: its number in the ring, whose file it is for, and the line with its line end."""
-
-    number: int
-    path: str
-    line: bytes
-    done: bool
-
-
-@dataclass(slots=True)
-class Batch:
-    """Lines of one file, in order: the numbers of their entries, and their bytes in one piece."""
-
-    path: bytes
-    numbers: Sequence[int]
-    data: bytes
-
-
-class Ring:
+class Ring(RingView):
     """A ring of lines in a mapped file.
 
     Args:
         path: The file.
         capacity: Bytes for lines when it is made; None opens one that is there.
         writer: The id of the process that writes.
+        root: The folder whose lines it will hold.
+        keep: Bytes that reserving must leave free on the file system.
+        first: The number of its first entry.
 
     Raises:
         OSError: It cannot be made, opened, reserved or locked (BlockingIOError where its owner lives).
     """
 
-    def __init__(self, path: Path, capacity: int | None = None, *, writer: str = "") -> None:
+    # More attributes than an instance's dict shares with others: slots are read quicker.
+    __slots__ = (  # noqa: SIM905  one name a line says no more
+        "_entry_shift _far _fd _fence _keep _last _last_done _line_shift _next _oldest _paths_end _places _ready "
+        "_ready_entries _ready_paths _refused_at _run_first _run_place _skipped _skipped_to limit moved_to"
+    ).split()
+
+    def __init__(
+        self,
+        path: Path,
+        capacity: int | None = None,
+        *,
+        writer: str = "",
+        root: str = "",
+        keep: int = 0,
+        first: int = 0,
+    ) -> None:
         self.path = path
+        self._keep = keep
         made = capacity is not None
-        if not _claim(path):
+        if not claim(path, self):
             raise BlockingIOError(
                 errno.EAGAIN, "expected a ring that nobody holds, this process does", os.fspath(path)
             )
@@ -124,38 +104,46 @@ class Ring:
         try:
             self._fd = os.open(name, flags | (os.O_CREAT | os.O_EXCL if made else 0), 0o600)
         except BaseException:
-            _disclaim(path)
+            disclaim(path)
             raise
         try:
-            _lock(self._fd)
+            lock(self._fd)
             if capacity is not None:
-                self._make(capacity, writer)
+                self._make(capacity, writer, root, first)
                 name.rename(path)
             elif os.fstat(self._fd).st_nlink == 0:
                 raise OSError(f"{path}: expected a ring, somebody has emptied and removed it meanwhile")
             self._open()
         except BaseException:
             os.close(self._fd)
-            _disclaim(path)
+            disclaim(path)
             if made:
                 for leftover in (name, path):
                     with contextlib.suppress(OSError):
                         leftover.unlink()
             raise
 
-    def _make(self, capacity: int, writer: str) -> None:
+    def _make(self, capacity: int, writer: str, root: str, first: int) -> None:
         capacity = (max(MIN_CAPACITY, capacity) + 4095) // 4096 * 4096
-        entries, paths = capacity // _LINE_BYTES, max(1 << 14, capacity // _PATHS_SHARE)
-        size = HEADER_BYTES + paths + entries * _ENTRY.size + capacity
-        # Reserved now: a store into a mapping that the disk has no room for would be a SIGBUS.
+        entries, paths = capacity // _LINE_BYTES, max(_FIRST_PATHS, capacity // _PATHS_SHARE)
+        os.ftruncate(self._fd, HEADER_BYTES + paths + entries * ENTRY.size + capacity)
+        data = min(capacity, _FIRST_BYTES)
+        self._reserve(0, HEADER_BYTES + _FIRST_PATHS)
+        self._reserve(HEADER_BYTES + paths, data // _LINE_BYTES * ENTRY.size)
+        self._reserve(HEADER_BYTES + paths + entries * ENTRY.size, data)
+        sizes = (capacity, entries, paths)
+        os.pwrite(self._fd, new_header(os.fstat(self._fd), sizes, writer=writer, root=root, first=first), 0)
+
+    def _reserve(self, at: int, size: int) -> None:
+        """Reserve blocks: a store into a mapping that the disk has no room for would be a SIGBUS."""
+        if self._keep:
+            free = os.fstatvfs(self._fd)
+            if free.f_bavail * free.f_frsize - size < self._keep:
+                raise OSError(
+                    errno.ENOSPC, f"expected {self._keep >> 20} MiB to stay free, no room", str(self.path)
+                )
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._fd, 0, size)
-        else:  # pragma: no cover  macOS
-            os.ftruncate(self._fd, size)
-        header = bytearray(HEADER_BYTES)
-        header[_WRITER_AT : _WRITER_AT + _WRITER_BYTES] = writer.encode("ascii").ljust(_WRITER_BYTES, b"\0")
-        _FIXED.pack_into(header, 0, MAGIC, capacity, entries, paths, os.getpid(), 0, 0)
-        os.pwrite(self._fd, header, 0)
+            os.posix_fallocate(self._fd, at, size)
 
     def _open(self) -> None:
         size = os.fstat(self._fd).st_size
@@ -163,40 +151,43 @@ class Ring:
             raise OSError(
                 f"{self.path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
             )
-        self.map = mmap.mmap(self._fd, size)
-        magic, capacity, entries, paths, pid, head, tail = _FIXED.unpack_from(self.map, 0)
-        wanted = HEADER_BYTES + paths + entries * _ENTRY.size + capacity
-        if magic != MAGIC or wanted != size or not 0 <= head - tail <= entries or not entries:
-            self.map.close()
-            raise OSError(f"{self.path}: expected a ring, its header says otherwise")
-        self.capacity: int = capacity
-        self.pid: int = pid
-        self.head: int = head
-        self.tail: int = tail
-        self._entries: int = entries
-        self._index_at: int = HEADER_BYTES + paths
-        self._data_at: int = self._index_at + entries * _ENTRY.size
-        self.writer = (
-            bytes(self.map[_WRITER_AT : _WRITER_AT + _WRITER_BYTES]).rstrip(b"\0").decode("ascii", "replace")
-        )
+        super().__init__(self.path, mmap.mmap(self._fd, size))
+        capacity = self.capacity
         # The owner's own view: where the next line goes, where the oldest one begins, which paths have a place, and the
         # first entry of the last run of lines that are of one file and lie side by side.
         self._next = 0
         self._oldest = 0
         self._places: dict[bytes, int] = {}
         self._paths_end = HEADER_BYTES
-        self._run_first = 0
+        self._run_first = self.head
         self._run_place = -1
         self._last_done = -1
         # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
         self.moved_to = 0
+        # Up to where blocks are reserved: entries, bytes for lines, end of the table of paths.
+        self._ready_entries = min(capacity, _FIRST_BYTES) // _LINE_BYTES
+        self._ready = min(capacity, _FIRST_BYTES)
+        self._ready_paths = HEADER_BYTES + _FIRST_PATHS
+        # Bytes for lines that it may have now: less than the capacity where the file system has no more.
+        self.limit: int = capacity
+        self._refused_at = -_REFUSED_SECONDS
+        self._skipped_to = self._skipped = self._fence = self._far = self._last = 0
+        self._set_lap(0, self._base)
+
+    @property
+    def linked(self) -> bool:
+        """Say whether its file still has a name: a ring that was removed with its folder outlives nobody."""
+        return os.fstat(self._fd).st_nlink > 0
 
     # -- storing ------------------------------------------------------------------------------------------------------
 
     @property
     def used(self) -> int:
         """Bytes that are not free for lines."""
-        return self._next - self._oldest if self.head != self.tail else 0
+        if self.head == self.tail:
+            return 0
+        used = self._next - self._oldest
+        return used - self._skipped if self._oldest < self._skipped_to <= self._next else used
 
     @property
     def empty(self) -> bool:
@@ -219,42 +210,104 @@ class Ring:
         if place is None:
             place = self._place(path)
             if place < 0:
-                room += _PATH.size + len(path)
-        head, start = self.head, self._next
-        gap = self.capacity - start % self.capacity
-        if room > gap:
-            start += gap
-        oldest = self._oldest if head != self.tail else start
-        if start + room - oldest > self.capacity or head - self.tail >= self._entries:
+                room += PATH.size + len(path)
+        head, start, tail = self.head, self._next, self.tail
+        if start + room > self._fence or head >= self._last or (head == tail and start > self._far):
+            start = self._make_room(head, start, room)
+            if start < 0:
+                self._fence = 0
+                return 0
+        oldest = self._oldest if head != tail else start
+        if start + room - oldest > self.capacity or head - tail >= self._entries:
+            # The next one looks for a place again, from where this one did.
+            self._fence = 0
             return 0
         buffer = self.map
-        at = self._data_at + start % self.capacity
+        at = start + self._line_shift
         buffer[at : at + size] = line
         if place < 0:
             place = at + size
-            buffer[place : at + room] = _PATH.pack(len(path)) + path
-        at = self._index_at + head % self._entries * _ENTRY.size
-        _ENTRY.pack_into(buffer, at, start, size, zlib.crc32(line), place, PENDING, 0)
+            buffer[place : at + room] = PATH.pack(len(path)) + path
+        at = head * ENTRY.size + self._entry_shift
+        ENTRY.pack_into(buffer, at, start, size, zlib.crc32(line), place, PENDING, 0)
         if place != self._run_place or start != self._next:
             self._run_place = place
             self._run_first = head
-        if head == self.tail:
+        if head == tail:
             self._oldest = start
         self._next = start + room
         head += 1
         if publish:
-            _U64.pack_into(buffer, _HEAD_AT, head)
+            U64.pack_into(buffer, HEAD_AT, head)
             self.head = head
         return head
 
+    def _make_room(self, head: int, start: int, room: int) -> int:
+        """Find a place for a line that does not fit behind the last one.
+
+        Returns:
+            The place; -1 where there is none now.
+        """
+        capacity = self.capacity
+        if head == self.tail:
+            # Empty: begin at the start of both regions. No entry is alive, so a kill between these steps costs nothing.
+            start += -start % capacity
+            U64.pack_into(self.map, BASE_AT, head)
+            self._base = head
+            self._next = start
+            self._run_place = -1
+        if room > capacity - start % capacity:
+            start += -start % capacity
+        slot = (head - self._base) % self._entries
+        if slot >= self._ready_entries:
+            more = min(self._entries, max(2 * self._ready_entries, slot + 1))
+            if not self._grow(self._index_at, self._ready_entries * ENTRY.size, more * ENTRY.size):
+                return -1
+            self._ready_entries = more
+        need = start % capacity + room
+        if need > self._ready:
+            more = min(capacity, max(2 * self._ready, (need + 4095) // 4096 * 4096))
+            if self._grow(self._data_at, self._ready, more):
+                self._ready = more
+                self.limit = capacity
+            elif room <= self._ready:
+                # No more room on the file system: wrap at the end of what is reserved.
+                self._skipped = -start % capacity
+                start += self._skipped
+                self._skipped_to = start
+            else:
+                return -1
+        self._set_lap(start - start % capacity, head - slot)
+        return start
+
+    def _set_lap(self, start: int, number: int) -> None:
+        """Note which line and which entry stand at the start of their regions, so that storing need not divide."""
+        self._line_shift = self._data_at - start
+        self._entry_shift = self._index_at - number * ENTRY.size
+        self._fence = start + self._ready
+        self._far = start + _REWIND_BYTES
+        self._last = number + self._ready_entries
+
+    def _grow(self, region: int, ready: int, more: int) -> bool:
+        """Reserve more of a region; say whether the file system had room."""
+        if time.monotonic() - self._refused_at < _REFUSED_SECONDS:
+            return False
+        try:
+            self._reserve(region + ready, more - ready)
+        except OSError:
+            self._refused_at = time.monotonic()
+            self.limit = self._ready
+            return False
+        return True
+
     def publish(self, head: int) -> None:
         """Move the head over a line that was stored without."""
-        _U64.pack_into(self.map, _HEAD_AT, head)
+        U64.pack_into(self.map, HEAD_AT, head)
         self.head = head
 
     def _place(self, path: bytes) -> int:
         """Give a path a place in the table; -1 where it is full, until the ring is empty: then it follows its line."""
-        need = _PATH.size + len(path)
+        need = PATH.size + len(path)
         if self._paths_end + need > self._index_at:
             if self.head != self.tail or need > self._index_at - HEADER_BYTES:
                 return -1
@@ -262,44 +315,21 @@ class Ring:
             self._paths_end = HEADER_BYTES
             self._run_place = -1
         place = self._paths_end
-        self.map[place : place + need] = _PATH.pack(len(path)) + path
+        if place + need > self._ready_paths:
+            more = min(self._index_at, max(place + need, 2 * self._ready_paths))
+            if not self._grow(0, self._ready_paths, more):
+                return -1
+            self._ready_paths = more
+        self.map[place : place + need] = PATH.pack(len(path)) + path
         self._paths_end = place + need
         self._places[path] = place
         return place
 
     def fits(self, path: bytes, line: bytes) -> bool:
         """Say whether an empty ring would take the line."""
-        return _PATH.size + len(path) + len(line) <= self.capacity // 2
+        return PATH.size + len(path) + len(line) <= self.limit // 2
 
     # -- taking -------------------------------------------------------------------------------------------------------
-
-    def _entry(self, number: int) -> tuple[int, int, int, int, int]:
-        start, size, crc, place, state, _ = _ENTRY.unpack_from(
-            self.map, self._index_at + number % self._entries * _ENTRY.size
-        )
-        return start, size, crc, place, state
-
-    def _path_at(self, place: int) -> bytes:
-        (length,) = _PATH.unpack_from(self.map, place)
-        return self.map[place + _PATH.size : place + _PATH.size + length]
-
-    def _line(self, start: int, size: int) -> bytes:
-        at = self._data_at + start % self.capacity
-        return self.map[at : at + size]
-
-    def records(self) -> Iterator[RingRecord]:
-        """Yield committed lines from `tail` on, checked; leave out what is torn."""
-        for number in range(self.tail, self.head):
-            start, size, crc, place, state = self._entry(number)
-            if (
-                start % self.capacity + size > self.capacity
-                or not HEADER_BYTES <= place <= len(self.map) - _PATH.size
-            ):
-                continue
-            line = self._line(start, size)
-            if zlib.crc32(line) != crc:
-                continue
-            yield RingRecord(number, os.fsdecode(self._path_at(place)), line, state == DONE)
 
     def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
         """Return what is to be written, unchecked, for the owner itself.
@@ -330,11 +360,13 @@ class Ring:
     def _take_mixed(self, tail: int, head: int, limit: int, skip: Container[bytes]) -> list[Batch]:
         found: dict[int, tuple[list[int], list[bytes]]] = {}
         skipped: dict[int, bool] = {}
-        unpack, buffer, entries, index_at = _ENTRY.unpack_from, self.map, self._entries, self._index_at
-        capacity, data_at = self.capacity, self._data_at
+        unpack, buffer, entries, index_at = ENTRY.unpack_from, self.map, self._entries, self._index_at
+        capacity, data_at, base = self.capacity, self._data_at, self._base
         alone, taken = False, 0
         for number in range(tail, head):
-            start, size, _, place, state, _ = unpack(buffer, index_at + number % entries * _ENTRY.size)
+            start, size, _, place, state, _ = unpack(
+                buffer, index_at + (number - base) % entries * ENTRY.size
+            )
             if state == DONE:
                 continue
             group = found.get(place)
@@ -368,7 +400,8 @@ class Ring:
     def mark_done(self, number: int) -> None:
         """Note that a line is in its file, or is given up."""
         self._last_done = max(self._last_done, number)
-        _STATE.pack_into(self.map, self._index_at + number % self._entries * _ENTRY.size + 20, DONE)
+        at = self._index_at + (number - self._base) % self._entries * ENTRY.size
+        STATE.pack_into(self.map, at + 20, DONE)
 
     def repack(self) -> dict[int, int]:
         """Store what is pending once more, behind the newest line, so that all the room before it can be given back.
@@ -424,27 +457,20 @@ class Ring:
     def release_to(self, number: int) -> None:
         """Give back the room of all lines before `number`."""
         # In this order: a caller that uses the room while a killed owner's tail still covers it would spoil what is there.
-        _U64.pack_into(self.map, _TAIL_AT, number)
+        U64.pack_into(self.map, TAIL_AT, number)
         if number < self.head:
             self._oldest = self._entry(number)[0]
         self.tail = number
 
-    @property
-    def intent(self) -> Intent | None:
-        """What its owner was appending, if it said so."""
-        if not _U64.unpack_from(self.map, _INTENT_FLAG_AT)[0]:
-            return None
-        return Intent(*_INTENT.unpack_from(self.map, _INTENT_AT))
-
     def note_intent(self, device: int, inode: int, offset: int, first: int) -> None:
         """Note an append before it is made."""
-        _U64.pack_into(self.map, _INTENT_FLAG_AT, 0)
-        _INTENT.pack_into(self.map, _INTENT_AT, device, inode, offset, first)
-        _U64.pack_into(self.map, _INTENT_FLAG_AT, 1)
+        U64.pack_into(self.map, INTENT_FLAG_AT, 0)
+        INTENT.pack_into(self.map, INTENT_AT, device, inode, offset, first)
+        U64.pack_into(self.map, INTENT_FLAG_AT, 1)
 
     def clear_intent(self) -> None:
         """Note that what was appended is marked done, or given back."""
-        _U64.pack_into(self.map, _INTENT_FLAG_AT, 0)
+        U64.pack_into(self.map, INTENT_FLAG_AT, 0)
 
     # -- the file -----------------------------------------------------------------------------------------------------
 
@@ -457,37 +483,15 @@ class Ring:
         if remove:
             with contextlib.suppress(OSError):
                 self.path.unlink()
+                if self.path.parent.name == ".spool":
+                    # Where it was the last one: a root at rest holds logs only.
+                    self.path.parent.rmdir()
         with contextlib.suppress(BufferError, ValueError):
             self.map.close()
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        _disclaim(self.path)
+        disclaim(self.path)
 
     def abandon(self) -> None:
         """Let go in a forked child: the parent's mapping, file and lock are none of ours."""
         self.close(remove=False)
-
-
-def _lock(fd: int) -> None:
-    if fcntl is None:  # pragma: no cover
-        raise OSError("a spool that outlives its process needs POSIX locks, which this system does not have")
-    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def held_here(path: Path) -> bool:
-    """Say whether this process holds a ring. Opening it once more, and closing that, would drop its lock."""
-    return _real(path) in _ours
-
-
-def _claim(path: Path) -> bool:
-    """Take a ring for this caller, against other threads: POSIX locks keep only other processes away."""
-    token = object()
-    return _ours.setdefault(_real(path), token) is token
-
-
-def _disclaim(path: Path) -> None:
-    _ours.pop(_real(path), None)
-
-
-def _real(path: Path) -> str:
-    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118

@@ -16,18 +16,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
-from .regular import is_special
+from .regular import is_special, open_regular
 
 __all__ = [
     "STAMP",
     "Segment",
     "active_logs",
     "as_found",
+    "at_one_moment",
     "folder_names",
     "forms",
     "is_stamp",
@@ -183,6 +185,24 @@ def list_segments(active: Path, *, superseded: bool = False) -> list[Segment]:
         names |= {form.name: 0 for form in gone if form.name not in names and os.path.lexists(form)}
     found = _parsed(folder, names, (stem,))
     return sorted(found, key=_order) if superseded else newest_forms(found)
+
+
+def at_one_moment(active: Path, stack: ExitStack) -> list[tuple[Segment, BinaryIO | None]]:
+    """List the segments of a log as they are together at one moment, the active file open.
+
+    It is opened before the others are listed, and must be the active file still when they have been: its lines are then in none
+    of them, and what is rotated out of it later is read from the open file.
+    """
+    for _ in range(_LOOKS):
+        segments = list_segments(active)
+        if not segments or not segments[-1].active:
+            return [(segment, None) for segment in segments]
+        with suppress(OSError):
+            file = stack.enter_context(open_regular(active))
+            segments = list_segments(active)
+            if os.path.samestat(os.fstat(file.fileno()), active.stat()):
+                return [(segment, file if segment.active else None) for segment in segments]
+    return [(segment, None) for segment in list_segments(active)]
 
 
 def scan_segments(folder: Path, stems: Collection[str]) -> dict[str, list[Segment]]:

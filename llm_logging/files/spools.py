@@ -1,7 +1,7 @@
-"""Where rings lie, which of them are dead, and what those hold.
+"""Which rings belong to a root, which of them are dead, and which have lost their root.
 
-A ring lies in shared memory where the system has some, else under the root, in a folder of its user's that nobody else may
-write to; its name says whose root it serves.
+Every ring in a root's own folder belongs to that root, also where the root was moved or copied since. A ring in shared
+memory says in its name and its header whose it is. Only folders that nobody else may write to are looked at.
 """
 
 from __future__ import annotations
@@ -9,46 +9,69 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
-import sys
+import re
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from .rings import BIG, Ring, held_here
+from .claims import claim, disclaim, held_here
+from .places import ring_folders, shared_folder, trusted
+from .rings import Ring
+from .ringview import BIG, FIXED, HEADER_BYTES, PATH, RingView, boot_id
 
 __all__ = [
     "big_path",
-    "dead_lines",
     "dead_rings",
     "dead_rings_exist",
+    "discard",
+    "dying_owner_exists",
+    "home_of",
+    "is_gone",
+    "may_be_stale",
+    "moved_path",
+    "orphans",
     "resolve_big",
-    "ring_folders",
+    "ring_files",
     "ring_prefix",
-    "trusted",
 ]
+
+_UNFINISHED_SECONDS: Final = 60.0
+_UNKNOWN_SECONDS: Final = 86_400.0
+# In /proc: a flag of the kernel's, and two signals that end a process.
+_EXITING: Final = 0x4
+_FATAL: Final = 1 << (signal.SIGKILL - 1) | 1 << (signal.SIGTERM - 1) if hasattr(signal, "SIGKILL") else 0
 
 
 def ring_prefix(root: Path) -> str:
-    """Return how the names of all rings of a root begin."""
+    """Return how the names of all rings of a root in shared memory begin."""
     return hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24] + "-"
 
 
-def ring_folders(root: Path) -> Sequence[Path]:
-    """Return where rings of a root may lie, the preferred folder first."""
-    folders = [root / ".spool"]
-    if sys.platform.startswith("linux"):
-        folders.insert(0, Path(f"/dev/shm/llm_logging-{os.geteuid()}"))  # noqa: S108  made 0700 and checked before use
-    return folders
+def ring_files(root: Path, folders: Sequence[Path] | None = None) -> Iterator[Path]:
+    """Yield the rings of a root, living or dead.
 
+    Args:
+        root: Whose rings.
+        folders: Where to look; `ring_folders(root)` when None.
 
-def trusted(folder: Path) -> bool:
-    """Say whether a folder is ours alone: nobody else could have planted a ring in it."""
-    try:
-        info = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
+    Raises:
+        OSError: A folder that is there cannot be listed.
+    """
+    prefix, own = ring_prefix(root), root / ".spool"
+    for folder in folders if folders is not None else ring_folders(root):
+        start = "" if folder == own else prefix
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries)
+        except FileNotFoundError:
+            continue
+        for name in names:
+            if name.startswith(".") and prefix in name:
+                _remove_unfinished(folder / name)
+            elif name.startswith(start) and name.endswith(".ring"):
+                yield folder / name
 
 
 def dead_rings(root: Path, *, folders: Sequence[Path] | None = None) -> Iterator[Ring]:
@@ -58,44 +81,138 @@ def dead_rings(root: Path, *, folders: Sequence[Path] | None = None) -> Iterator
         root: Whose rings.
         folders: Where to look; `ring_folders(root)` when None.
     """
-    prefix = ring_prefix(root)
     for folder in folders if folders is not None else ring_folders(root):
-        if not trusted(folder):
+        if trusted(folder):
+            with contextlib.suppress(OSError):
+                yield from _dead(list(ring_files(root, [folder])))
+
+
+def _dead(paths: Sequence[Path]) -> Iterator[Ring]:
+    for path in paths:
+        if held_here(path):
             continue
         try:
-            names = sorted(entry.name for entry in os.scandir(folder) if prefix in entry.name)
+            ring = Ring(path)
         except OSError:
             continue
-        for name in names:
-            if name.startswith("."):
-                _remove_unfinished(folder / name)
-            if not name.startswith(prefix) or not name.endswith(".ring") or held_here(folder / name):
-                continue
-            try:
-                ring = Ring(folder / name)
-            except OSError:
-                continue
-            yield ring
+        yield ring
 
 
 def _remove_unfinished(path: Path) -> None:
     """Remove a ring that its process was killed in making; a minute is more than any takes."""
     with contextlib.suppress(OSError):
-        if time.time() - path.stat().st_mtime > 60:
+        if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
             path.unlink()
 
 
 def dead_rings_exist(root: Path) -> bool:
     """Say whether there may be rings of a root that nobody owns; live ones count too, for they are cheap to look at."""
-    prefix = ring_prefix(root)
-    for folder in ring_folders(root):
+    try:
+        return any(True for _ in ring_files(root))
+    except OSError:
+        return False
+
+
+def dying_owner_exists(root: Path) -> bool:
+    """Say whether a process that holds a ring of a root was killed and has not ended yet."""
+    try:
+        paths = list(ring_files(root))
+    except OSError:
+        return False
+    for path in paths:
+        reading = object()
+        if not claim(path, reading):
+            continue
         try:
-            with os.scandir(folder) as entries:
-                if any(entry.name.startswith(prefix) for entry in entries):
-                    return True
+            with path.open("rb") as file:
+                header = file.read(FIXED.size)
+            if len(header) == FIXED.size and _is_dying(FIXED.unpack(header)[4]):
+                return True
         except OSError:
             continue
+        finally:
+            disclaim(path)
     return False
+
+
+def _is_dying(pid: int) -> bool:
+    """Say whether a process was sent a signal that ends it, or is being ended by one."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()
+        pending = Path(f"/proc/{pid}/status").read_bytes()
+    except (OSError, IndexError):
+        return False
+    if status[0] in {b"Z", b"X"} or int(status[6]) & _EXITING:
+        return True
+    masks = re.findall(rb"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)", pending, re.MULTILINE)
+    return any(int(mask, 16) & _FATAL for mask in masks)
+
+
+# -- a root that moved, or is gone ------------------------------------------------------------------------------------
+
+
+def home_of(ring: RingView) -> Path | None:
+    """Return the root whose lines a ring in shared memory holds; None where that cannot be told."""
+    named = ring.origin.root
+    if named:
+        return Path(named)
+    # A ring of version 0.1 names only files; one of the folders above them made its prefix.
+    (length,) = PATH.unpack_from(ring.map, HEADER_BYTES)
+    path = Path(os.fsdecode(ring.map[HEADER_BYTES + PATH.size : HEADER_BYTES + PATH.size + length]))
+    return next((folder for folder in path.parents if ring.path.name.startswith(ring_prefix(folder))), None)
+
+
+def moved_path(ring: RingView, root: Path, path: str) -> str:
+    """Return where a line of a ring in a root's own folder goes: below that root, also where it was moved or copied."""
+    named = ring.origin.root
+    if ring.path.parent.name != ".spool" or not named or not path.startswith(named + os.sep):
+        return path
+    if os.path.realpath(named) == os.path.realpath(root):
+        return path
+    return os.fspath(root) + path.removeprefix(named)
+
+
+def may_be_stale(ring: Ring) -> bool:
+    """Say whether lines of a ring may have been written without the ring saying so.
+
+    A copy does not follow its original. After a power cut the disk may hold an older state of the ring than of the logs.
+    """
+    origin, info = ring.origin, ring.path.stat()
+    return bool(origin.inode) and (origin.inode != info.st_ino or origin.boot != boot_id())
+
+
+def is_gone(ring: RingView, root: Path) -> bool:
+    """Say whether a root was removed, and does not merely lie on a file system that is not mounted now."""
+    if root.is_dir():
+        return False
+    device = ring.origin.root_device
+    if not device:
+        return time.time() - ring.path.stat().st_mtime > _UNKNOWN_SECONDS
+    above = next((folder for folder in root.parents if folder.is_dir()), None)
+    return above is not None and above.stat().st_dev == device
+
+
+def orphans(root: Path) -> Generator[Ring, None, None]:
+    """Yield dead rings of other roots in this user's shared memory, locked by us now; the caller closes each."""
+    folder, prefix = shared_folder(), ring_prefix(root)
+    if folder is None or not trusted(folder):
+        return
+    with contextlib.suppress(OSError):
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".ring"))  # noqa: PTH208
+        yield from _dead(
+            [folder / name for name in names if not name.startswith(prefix) and not name.startswith(".")]
+        )
+
+
+def discard(ring: Ring) -> None:
+    """Remove a ring and what lies beside it: its lines are not needed."""
+    with contextlib.suppress(OSError):
+        for path in ring.path.parent.glob(f"{ring.path.name}.*.big"):
+            path.unlink()
+    ring.close(remove=True)
+
+
+# -- lines that no ring takes -----------------------------------------------------------------------------------------
 
 
 def big_path(path: bytes) -> str:
@@ -103,7 +220,7 @@ def big_path(path: bytes) -> str:
     return os.fsdecode(path.removeprefix(BIG))
 
 
-def resolve_big(ring: Ring, pointer: bytes) -> bytes:
+def resolve_big(ring: RingView, pointer: bytes) -> bytes:
     """Return the line that a pointer stands for; empty where its file is gone.
 
     Raises:
@@ -113,28 +230,3 @@ def resolve_big(ring: Ring, pointer: bytes) -> bytes:
         return ring.path.with_name(os.fsdecode(pointer.rstrip(b"\n"))).read_bytes()
     except FileNotFoundError:
         return b""
-
-
-def dead_lines(root: Path) -> dict[str, list[bytes]]:
-    """Return the lines that killed processes left to be written, by the file they are for; nothing is changed.
-
-    Lines that are in their file already, because their process was killed before it noted that, may be among them: they
-    have the same writer and number.
-    """
-    found: dict[str, list[bytes]] = {}
-    for ring in dead_rings(root):
-        try:
-            for record in ring.records():
-                if record.done:
-                    continue
-                path, line = os.fsencode(record.path), record.line
-                if path.startswith(BIG):
-                    try:
-                        line = resolve_big(ring, line)
-                    except OSError:
-                        continue
-                if line:
-                    found.setdefault(big_path(path), []).append(line)
-        finally:
-            ring.close(remove=False)
-    return found

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..files.rings import BIG, Batch, Ring
+from ..files.rings import Ring
+from ..files.ringview import BIG, Batch
 from ..files.spools import big_path
 from .openfiles import OpenFiles
 from .options import WriterStats

@@ -53,6 +53,15 @@ def hook_exit() -> None:
 
 def _at_exit() -> None:
     _State.exiting = True
+    _close_writers()
+    util = sys.modules.get("multiprocessing.util")
+    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    if util is not None and parent is not None and parent() is None:
+        # It may yet end its daemons, by a signal: what these leave is written after that.
+        util.Finalize(None, _close_writers, exitpriority=-1000)
+
+
+def _close_writers() -> None:
     for writer in list(_writers):
         with contextlib.suppress(Exception):
             writer.close()

@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..files.compression import open_segment
+from ..files.lines import WRITER
 from ..files.regular import open_regular
-from ..files.rings import Intent, Ring, RingRecord
-from ..files.segments import list_segments
-from ..files.spools import big_path, dead_rings, resolve_big
+from ..files.rings import Ring
+from ..files.ringview import Intent, RingRecord
+from ..files.segments import at_one_moment, list_segments
+from ..files.spools import (
+    big_path,
+    dead_rings,
+    discard,
+    home_of,
+    is_gone,
+    may_be_stale,
+    moved_path,
+    orphans,
+    resolve_big,
+)
 from .rotation import AppendFile, FileOptions
 from .spool import forget_big, is_big
 
-__all__ = ["RecoveryReport", "recover", "recover_root", "settle"]
+__all__ = ["RecoveryReport", "adopt", "recover", "recover_root", "settle"]
+
+_ADOPT_SECONDS: Final = 0.2
+_TIMESTAMP: Final = re.compile(rb'"timestamp": ?"([^"]{10,40})"')
 
 _LOOKS = 100
 
@@ -39,12 +57,14 @@ class RecoveryReport:
         lines: How many lines were written from them.
         present: How many stood in their files already.
         failed: Why lines could not be written; their rings stay.
+        removed: How many rings of removed roots, or without lines, were removed.
     """
 
     rings: int = 0
     lines: int = 0
     present: int = 0
     failed: list[OSError] = field(default_factory=list)
+    removed: int = 0
 
 
 def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None) -> RecoveryReport:
@@ -57,30 +77,61 @@ def recover(root: Path, append: Append, *, folders: Sequence[Path] | None = None
     """
     report = RecoveryReport()
     for ring in dead_rings(root, folders=folders):
-        complete = False
-        try:
-            complete = _empty(ring, append, report)
-        except OSError as error:
-            report.failed.append(error)
-        finally:
-            ring.close(remove=complete)
-        report.rings += complete
+        _recover(ring, root, append, report)
     return report
+
+
+def _recover(ring: Ring, root: Path, append: Append, report: RecoveryReport) -> None:
+    complete = False
+    try:
+        complete = _empty(ring, root, append, report)
+    except OSError as error:
+        report.failed.append(error)
+    finally:
+        ring.close(remove=complete)
+    report.rings += complete
 
 
 def recover_root(root: Path) -> RecoveryReport:
     """Write what killed processes left, from a process that logs nothing itself; see `recover`."""
+    return recover(root, _append)
 
-    def append(name: str, data: bytes, before: Before) -> tuple[int, OSError | None]:
-        file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
-        try:
-            return file.append(data, before)
-        except OSError as error:
-            return 0, error
-        finally:
-            file.let_go()
 
-    return recover(root, append)
+def _append(name: str, data: bytes, before: Before) -> tuple[int, OSError | None]:
+    file = AppendFile(name, FileOptions(), sealed=lambda _active, _segment: None, notice=lambda *_: None)
+    try:
+        return file.append(data, before)
+    except OSError as error:
+        return 0, error
+    finally:
+        file.let_go()
+
+
+def adopt(root: Path, *, seconds: float = _ADOPT_SECONDS) -> RecoveryReport:
+    """Look after rings of other roots that killed processes of this user left in shared memory.
+
+    Their lines are written to their own root. A ring whose root was removed is removed. One whose root is not mounted now
+    stays.
+
+    Args:
+        root: The root whose rings are left to `recover`.
+        seconds: No further ring is begun after so long.
+    """
+    report = RecoveryReport()
+    until = time.monotonic() + seconds
+    with contextlib.closing(orphans(root)) as found:
+        for ring in found:
+            home = home_of(ring)
+            if all(record.done for record in ring.records()) or (home is not None and is_gone(ring, home)):
+                discard(ring)
+                report.removed += 1
+            elif home is None or not home.is_dir():
+                ring.close(remove=False)
+            else:
+                _recover(ring, home, _append, report)
+            if time.monotonic() >= until:
+                break
+    return report
 
 
 def settle(ring: Ring) -> list[int]:
@@ -92,7 +143,8 @@ def settle(ring: Ring) -> list[int]:
     intent = ring.intent
     present: list[int] = []
     if intent is not None:
-        for found in _present(intent, [_Found(ring, record) for record in ring.records()]):
+        lines = [_Found(ring, record, big_path(os.fsencode(record.path))) for record in ring.records()]
+        for found in _present(intent, lines):
             if not found.done:
                 found.settle()
                 present.append(found.number)
@@ -101,14 +153,19 @@ def settle(ring: Ring) -> list[int]:
     return present
 
 
-def _empty(ring: Ring, append: Append, report: RecoveryReport) -> bool:
-    lines = [_Found(ring, record) for record in ring.records()]
+def _empty(ring: Ring, root: Path, append: Append, report: RecoveryReport) -> bool:
+    lines = [
+        _Found(ring, record, moved_path(ring, root, big_path(os.fsencode(record.path))))
+        for record in ring.records()
+    ]
     intent = ring.intent
     if intent is not None:
         for found in _present(intent, lines):
             report.present += not found.done
             found.settle()
     ring.clear_intent()
+    if may_be_stale(ring):
+        report.present += _settle_written([found for found in lines if not found.done and found.line])
     groups: dict[str, list[_Found]] = {}
     seen: set[tuple[str, bytes]] = set()
     for found in lines:
@@ -139,13 +196,12 @@ class _Found:
 
     __slots__ = ("done", "line", "number", "path", "pointer", "ring")
 
-    def __init__(self, ring: Ring, record: RingRecord) -> None:
-        encoded = os.fsencode(record.path)
+    def __init__(self, ring: Ring, record: RingRecord, path: str) -> None:
         self.ring = ring
         self.number = record.number
         self.done = record.done
-        self.pointer = record.line if is_big(encoded) else None
-        self.path = big_path(encoded) if self.pointer is not None else record.path
+        self.pointer = record.line if is_big(os.fsencode(record.path)) else None
+        self.path = path
         self.line = resolve_big(ring, self.pointer) if self.pointer is not None else record.line
 
     def settle(self) -> None:
@@ -154,6 +210,43 @@ class _Found:
         self.ring.mark_done(self.number)
         if self.pointer is not None:
             forget_big(self.ring, self.pointer)
+
+
+def _settle_written(lines: Sequence[_Found]) -> int:
+    """Mark the lines that stand in their files already, by writer and number; return how many."""
+    count = 0
+    for path in {found.path for found in lines}:
+        waiting = {
+            match.groups(): found
+            for found in lines
+            if found.path == path and (match := WRITER.search(found.line)) is not None
+        }
+        logged = [moment for found in waiting.values() if (moment := _logged_at(found.line)) is not None]
+        with contextlib.ExitStack() as stack:
+            for segment, active in reversed(at_one_moment(Path(path), stack)):
+                sealed = segment.sealed_at
+                # A line is in no segment that was sealed before it was logged. The stamp has whole seconds.
+                if sealed is not None and logged and sealed + timedelta(seconds=2) < min(logged):
+                    break
+                with (
+                    contextlib.suppress(OSError, EOFError),
+                    active or open_segment(segment.path) as file,
+                ):
+                    for line in file:
+                        match = WRITER.search(line)
+                        there = waiting.pop(match.groups(), None) if match is not None else None
+                        if there is not None:
+                            there.settle()
+                            count += 1
+    return count
+
+
+def _logged_at(line: bytes) -> datetime | None:
+    match = _TIMESTAMP.search(line)
+    try:
+        return datetime.fromisoformat(match[1].decode()) if match is not None else None
+    except ValueError:
+        return None
 
 
 class _Progress:

@@ -15,14 +15,17 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
 from ..files.memory import MemoryRing
-from ..files.rings import BIG, Batch, Ring
-from ..files.spools import resolve_big, ring_folders, ring_prefix, trusted
+from ..files.places import Place, places_for, trusted
+from ..files.rings import Ring
+from ..files.ringview import BIG, Batch
+from ..files.spools import resolve_big, ring_prefix
 from ..schema import Acknowledgement
 
 __all__ = ["CLOSED", "Process", "Spool", "open_ring", "process"]
@@ -70,46 +73,70 @@ if hasattr(os, "register_at_fork"):
 CLOSED: Final = -2
 # Lines that no ring would take lie beside it: one always may, and more up to so many times its size.
 _BIG_SHARE: Final = 8
+_TRIES: Final = 10
 
 
-def open_ring(root: Path, capacity: int, mode: str, say: Callable[[str], None]) -> Ring | MemoryRing:
+def open_ring(
+    root: Path,
+    capacity: int,
+    mode: str,
+    say: Callable[[str], None],
+    *,
+    make_root: Callable[[], None] = lambda: None,
+    first: int = 0,
+) -> Ring | MemoryRing:
     """Make the buffer of one writer.
 
     Args:
         root: Whose lines it will hold.
         capacity: Bytes.
-        mode: `auto` (shared memory, else under the root, else plain memory with a notice), `shm`, `root`, or `off`.
+        mode: `auto` (see `files.places`; where no place has room, plain memory with a notice), `shm`, `root`, or `off`.
         say: Takes a sentence where a plain memory buffer has to do.
+        make_root: Makes the root. A ring in shared memory whose root is not there is taken for forsaken.
+        first: The number of its first entry.
 
     Raises:
         ConfigurationError: The mode is none of these.
     """
     if mode == "off":
-        return MemoryRing(capacity)
-    folders = ring_folders(root)
+        return MemoryRing(capacity, first)
     if mode not in {"auto", "shm", "root"}:
         raise ConfigurationError(f"spool: expected 'auto', 'shm', 'root' or 'off', got {mode!r}")
-    if mode == "shm":
-        folders = [folder for folder in folders if folder.is_relative_to("/dev/shm")]  # noqa: S108
-    elif mode == "root":
-        folders = folders[-1:]
     reasons: list[str] = []
-    for folder in folders:
-        name = f"{ring_prefix(root)}{process().id}-{next(process().rings)}.ring"
+    with contextlib.suppress(OSError):
+        make_root()
+    for place in places_for(root, mode):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not trusted(folder):
-                raise PermissionError(
-                    f"{folder}: expected a folder of this user that nobody else may write to"
-                )
-            return Ring(folder / name, capacity, writer=process().id)
+            return _ring_at(place, root, capacity, first)
         except OSError as error:
             reasons.append(str(error))
     say(
         "no shared mapping could be had for the spool, lines are buffered in plain memory and a killed process loses "
         f"those not yet written: {'; '.join(reasons) or 'no folder for it on this system'}"
     )
-    return MemoryRing(capacity)
+    return MemoryRing(capacity, first)
+
+
+def _ring_at(place: Place, root: Path, capacity: int, first: int) -> Ring:
+    name = f"{ring_prefix(root)}{process().id}-{next(process().rings)}.ring"
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileExistsError):
+            place.folder.mkdir(mode=0o700)
+        if place.folder.exists() and not trusted(place.folder):
+            raise PermissionError(
+                f"{place.folder}: expected a folder of this user that nobody else may write to"
+            )
+        # The last one to leave the folder removes it.
+        with contextlib.suppress(FileNotFoundError):
+            return Ring(
+                place.folder / name,
+                capacity,
+                writer=process().id,
+                root=os.fspath(root),
+                keep=place.kept,
+                first=first,
+            )
+    raise FileNotFoundError(f"{place.folder}: expected a folder that stays, it was removed {_TRIES} times")
 
 
 class Spool:
@@ -121,6 +148,7 @@ class Spool:
         mode: See `open_ring`.
         say: Takes what is to be said of the buffer itself.
         unstored: Called with path and ack of a nested caller's line for which there was no room.
+        make_root: See `open_ring`.
     """
 
     def __init__(
@@ -130,9 +158,11 @@ class Spool:
         mode: str,
         say: Callable[[str], None],
         unstored: Callable[[str, Acknowledgement | None], None],
+        make_root: Callable[[], None] = lambda: None,
     ) -> None:
         self._unstored = unstored
-        self.ring = open_ring(root, capacity, mode, say)
+        self._open = partial(open_ring, root, capacity, mode, say, make_root=make_root)
+        self.ring = self._open()
         self._identity = process()
         self._big = count(1)
         self._big_lines: dict[bytes, bytes] = {}
@@ -195,6 +225,22 @@ class Spool:
                 _commit_nested(identity)
             finally:
                 identity.busy = False
+
+    def renew(self) -> None:
+        """Take another ring where this one was removed with its folder, and so outlives nobody; only the writer may."""
+        identity, old = self._identity, self.ring
+        if not isinstance(old, Ring) or old.linked:
+            return
+        fresh = self._open(first=old.head)
+        with identity.lock:
+            # Else tried again at the next look, once its lines are written.
+            changed = not identity.busy and old.empty and old.head == fresh.head
+            if changed:
+                self.ring = fresh
+        if changed:
+            old.close(remove=False)
+        else:
+            fresh.close(remove=True)
 
     def disown(self, ack: Acknowledgement) -> None:
         """Answer somebody who could only wait for himself: his line is stored, and will be written."""
@@ -292,7 +338,7 @@ class Spool:
     @property
     def full(self) -> float:
         """How full it is, 0 to 1."""
-        return self.ring.used / self.ring.capacity
+        return self.ring.used / self.ring.limit
 
 
 def _commit_nested(identity: Process) -> None:

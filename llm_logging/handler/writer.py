@@ -16,12 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..clock import clock, format_micros, format_time
 from ..files.private import open_private
 from ..files.rings import Ring
+from ..files.waiting import enrol_buffer
 from ..schema import SCHEMA_VERSION, Acknowledgement
 from .bells import Bell, Bells, on_event_loop
 from .draining import Drain
@@ -29,8 +31,8 @@ from .exits import enrol, exiting, hook_exit
 from .housekeeping import Housekeeper
 from .openfiles import OpenFiles
 from .options import WriterOptions, WriterStats
-from .recovery import recover
-from .rotation import FileOptions
+from .recoverer import Recoverer
+from .rotation import FileOptions, make_folder
 from .spool import CLOSED, Spool, process
 
 __all__ = ["Writer"]
@@ -81,6 +83,7 @@ class Writer:
         self._files = OpenFiles(files, options.max_open_files, sealed=housekeeper.sealed, notice=notice)
         self._reset()
         enrol(self)
+        enrol_buffer(self)
         hook_exit()
 
     def _reset(self) -> None:
@@ -100,7 +103,9 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
-        self._looked_for_dead = 0.0
+        self._recoverer = Recoverer(
+            self.root, self._drain, self._files, self.stats, notice=self._notice, tell=self.tell
+        )
         self._waited_in_vain_at = -1
 
     # -- callers --------------------------------------------------------------------------------------------------------
@@ -265,6 +270,13 @@ class Writer:
             room.wait(min(left, 0.05))
         return True
 
+    def write_out(self, seconds: float) -> int:
+        """Write what was stored up to now; return how many lines stay where no reader finds them."""
+        spool = self._spool
+        if spool is None or self.flush(seconds) or isinstance(spool.ring, Ring):
+            return 0
+        return spool.ring.head - spool.ring.tail
+
     def current_stats(self) -> WriterStats:
         """Return the counts of this moment."""
         spool = self._spool
@@ -279,11 +291,12 @@ class Writer:
             if spool is None:
                 hook_exit()
                 say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
-                made = Spool(self.root, self._options.buffer_bytes, self._options.spool, say, unstored)
+                options, make_root = self._options, partial(make_folder, self.root, self._file_options)
+                made = Spool(self.root, options.buffer_bytes, options.spool, say, unstored, make_root)
                 # Not read again: another thread may close at any moment, and the spool then says so.
                 spool = self._begin(made)
         if self._thread is None:
-            self._recover()
+            self._recoverer.look()
         return spool
 
     def _begin(self, spool: Spool) -> Spool:
@@ -311,6 +324,7 @@ class Writer:
 
     def close(self) -> None:
         """Write everything, note the clean close, and end the thread; a later line starts it all again."""
+        self._recoverer.look_for_ended()
         deadline = time.monotonic() + self._options.exit_timeout
         self._close(deadline)
         # Not inside: `on_rotate`, which runs in the housekeeper's thread, may close the handler too.
@@ -399,9 +413,10 @@ class Writer:
     # -- the thread -----------------------------------------------------------------------------------------------------
 
     def _run(self, spool: Spool) -> None:
-        ring, pause = spool.ring, (interval := self._options.flush_interval)
+        pause = interval = self._options.flush_interval
         while self._spool is spool and not self._closing:
-            self._recover()
+            self._recoverer.look(spool)
+            ring = spool.ring
             if ring.head == ring.tail:
                 self._parked = True
                 if ring.head == ring.tail:
@@ -436,30 +451,6 @@ class Writer:
             self._drain.write_all(spool, final=final, insist=insist)
         self._say_dropped()
         self._drained()
-
-    def _recover(self) -> None:
-        """Write what killed processes left; looked for at most once in `_IDLE_SECONDS`."""
-        now = time.monotonic()
-        if self._looked_for_dead and now - self._looked_for_dead < _IDLE_SECONDS - 0.5:
-            return
-        self._looked_for_dead = now
-        try:
-            with self._drain.alone(-1) as alone:
-                if not alone:
-                    return
-                report = recover(self.root, self._files.append)
-        except OSError as error:
-            self.tell("recovery", f"the spool of a killed process cannot be read: {error}")
-            return
-        if report.failed:
-            self.tell("recovery", f"lines of a killed process cannot be written yet: {report.failed[0]}")
-        if report.lines:
-            self.stats.recovered += report.lines
-            self._notice(
-                "spool_recovered",
-                f"{report.lines} lines of {report.rings} killed processes were written",
-                {"lines": report.lines, "rings": report.rings, "present": report.present},
-            )
 
     def _say_dropped(self) -> None:
         since = self._dropping_since

@@ -18,6 +18,7 @@ from ..clock import clock
 from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
+from ..files.waiting import Waiting, find_waiting
 from ..question import StatsOptions, StatsScope
 from .cache import cache_folder
 from .columns import readable
@@ -29,7 +30,7 @@ from .load import Loaded, Loader, Progress
 from .overrides import Override, find_overrides, read_overrides
 from .period import resolve_period
 from .query import Question, ask, make_question
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs, waiting_lines
+from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -61,6 +62,7 @@ class Answer:
         question: What was asked.
         logs: Which logs were read.
         files: Their files, open.
+        waiting: What was not in the files yet.
         root: Where they lie; None where files were named.
         layout: Of the root.
         overrides: The file of the user's own rates.
@@ -72,6 +74,7 @@ class Answer:
     question: Question
     logs: list[Log]
     files: list[LogFile]
+    waiting: Waiting
     root: Path | None
     layout: Layout
     overrides: Path | None
@@ -115,12 +118,13 @@ def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Exi
     question = make_question(scope, options, resolve_period(options, now), now)
     layout = Layout(reading.root)
     root = layout.root if reading.files is None else None
-    logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
+    # Before the files are opened: a line may go from one to the other meanwhile, and is then counted once.
+    waiting = find_waiting(root)
+    logs = scope_logs(scope, layout, waiting) if reading.files is None else named_logs(reading.files, stack)
     overrides = find_overrides(reading.prices)
     own = read_overrides(overrides) if overrides is not None else []
-    waiting = waiting_lines(logs, layout.root, stack) if root is not None else []
-    files = [*open_logs(logs, stack), *waiting]
-    return Answer(question, logs, files, root, layout, overrides, own)
+    files = open_logs(logs, stack, waiting=waiting)
+    return Answer(question, logs, files, waiting, root, layout, overrides, own)
 
 
 def compute(made: Answer, reading: Reading, stack: ExitStack, *, priced: bool = True) -> None:
@@ -204,7 +208,7 @@ def _check_scope(made: Answer) -> None:
     known = f"SELECT 1 FROM requests WHERE {where} LIMIT 1"  # noqa: S608  names are our own
     if db.execute(known, bound).fetchone() is not None:
         return
-    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, made.layout):
+    if scope.type == "chat" and made.root is not None and _chat_is_logged(scope, made.layout, made.waiting):
         return
     code = ErrorCode.CHAT_NOT_FOUND if scope.type == "chat" else ErrorCode.PROJECT_NOT_FOUND
     place = str(made.root) if made.root is not None else "the files"
@@ -213,14 +217,15 @@ def _check_scope(made: Answer) -> None:
     )
 
 
-def _chat_is_logged(scope: StatsScope, layout: Layout) -> bool:
-    if list_segments(layout.path(LogKind.CHAT, scope.project_id, scope.chat_id)):
+def _chat_is_logged(scope: StatsScope, layout: Layout, waiting: Waiting) -> bool:
+    chat = layout.path(LogKind.CHAT, scope.project_id, scope.chat_id)
+    if str(chat) in waiting.lines or list_segments(chat):
         return True
     events = [
         Log("events", layout.path(LogKind.EVENTS, scope.project_id)),
     ]
     with ExitStack() as stack:
-        return any(_names_chat(file, scope.chat_id) for file in open_logs(events, stack))
+        return any(_names_chat(file, scope.chat_id) for file in open_logs(events, stack, waiting=waiting))
 
 
 def _names_chat(file: LogFile, chat_id: str | None) -> bool:

@@ -21,8 +21,9 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
+from ..files.waiting import Waiting, find_waiting
 from ..question import StatsOptions, StatsScope
-from .answering import Reading
+from .answering import Answer, Reading
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
@@ -129,7 +130,7 @@ def get_llm_request_logs(
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made.db, rows, made.files, stack, Layout(root), content=content)
+        entries = _entries(made, rows, stack, content=content)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
@@ -166,16 +167,15 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
 
 
 def _entries(
-    db: DuckDBPyConnection,
+    made: Answer,
     rows: Sequence[tuple[uuid.UUID, datetime | None]],
-    files: Sequence[LogFile],
     stack: ExitStack,
-    layout: Layout,
     *,
     content: bool,
 ) -> list[RequestLog]:
     if not rows:
         return []
+    db, files = made.db, made.files
     keys = [key for key, _ in rows]
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
@@ -198,7 +198,7 @@ def _entries(
         _add(lines, _collect_unnamed(files, logs, owner))
     _add_twins(db, lines, files, logs, owner, texts)
     if content:
-        _join_content(owner, lines, near, stack, layout, texts)
+        _join_content(owner, lines, near, stack, made.layout, made.waiting, texts)
     folded = [fold_twice(lines[key]) for key in keys if key in lines]
     return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
 
@@ -316,6 +316,7 @@ def _join_content(
     files: Sequence[LogFile],
     stack: ExitStack,
     layout: Layout,
+    waiting: Waiting,
     texts: dict[uuid.UUID, dict[str, Any]],
 ) -> None:
     actives = {file.log.active for file in files if file.log.active is not None}
@@ -325,7 +326,7 @@ def _join_content(
     times = [line.time for found in lines.values() for line in found if line.time is not None]
     oldest = min(times, default=None)
     named = [Log(_name(path, layout.root), path) for path in contents]
-    opened = [file for file in open_logs(named, stack) if may_hold(file, oldest)]
+    opened = [file for file in open_logs(named, stack, waiting=waiting) if may_hold(file, oldest)]
     for _, data in lines_with_ids(opened, owner):
         _note_content(data, owner, texts)
 
@@ -362,8 +363,9 @@ def get_request_log(
     layout = Layout(root)
     with ExitStack() as stack:
         asked = scope if scope is not None else StatsScope()
-        logs = scope_logs(asked, layout) if files is None else named_logs(files, stack)
-        opened = open_logs(logs, stack)
+        waiting = find_waiting(layout.root if files is None else None)
+        logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
+        opened = open_logs(logs, stack, waiting=waiting)
         named = _whole_id(request_id, opened)
         key, needles = key_of(named), needles_of(named)
         owner = {key: key}
@@ -384,7 +386,7 @@ def get_request_log(
                 code=ErrorCode.REQUEST_NOT_FOUND,
             )
         if content and files is None:
-            _join_content(owner, {key: lines}, opened, stack, layout, texts)
+            _join_content(owner, {key: lines}, opened, stack, layout, waiting, texts)
     folded = fold_request(lines)
     return to_entry(_with_content(folded, texts.get(key, {}), content=content)), raw
 

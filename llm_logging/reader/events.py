@@ -15,12 +15,13 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
+from ..files.waiting import Waiting, find_waiting
 from ..question import StatsOptions, StatsScope
 from ..schema import ChatMessage, Event
 from ..values import UTCTime
 from .newest import Place, decode_cursor, encode_cursor, micros_of, newest_lines
 from .period import resolve_period
-from .source import Files, Log, LogFile, named_logs, open_logs
+from .source import Files, Log, LogFile, named_logs, open_logs, project_folders, waiting_projects
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "page_size", "read_event"]
 
@@ -153,20 +154,27 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
-        logs = named_logs(files, stack) if files is not None else _event_logs(asked, Layout(root))
+        layout = Layout(root)
+        waiting = find_waiting(layout.root if files is None else None)
+        logs = named_logs(files, stack) if files is not None else _event_logs(asked, layout, waiting)
         found = newest_lines(
-            open_logs(logs, stack), want, limit=wanted + 1, before=before, since=since, until=until
+            open_logs(logs, stack, waiting=waiting),
+            want,
+            limit=wanted + 1,
+            before=before,
+            since=since,
+            until=until,
         )
     shown = found[:wanted]
     following = encode_cursor("events", shown[-1][0]) if len(found) > wanted else None
     return EventPage(entries=[event for _, event in shown], cursor=following)
 
 
-def _event_logs(scope: StatsScope, layout: Layout) -> list[Log]:
+def _event_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
     require_root(layout)
     if scope.project_id is None:
         return [Log(layout.relative(LogKind.SYSTEM), layout.path(LogKind.SYSTEM))]
-    require_project(layout, scope.project_id)
+    require_project(layout, scope.project_id, waiting)
     relative = layout.relative(LogKind.EVENTS, scope.project_id)
     return [Log(relative, layout.root / relative)]
 
@@ -179,9 +187,10 @@ def require_root(layout: Layout) -> None:
         )
 
 
-def require_project(layout: Layout, project_id: str) -> None:
-    """Raise NotFoundError where a project has no folder."""
-    if not layout.project_dir(project_id).is_dir():
+def require_project(layout: Layout, project_id: str, waiting: Waiting) -> None:
+    """Raise NotFoundError where a project has neither a folder nor lines that wait to be written."""
+    folder = layout.project_dir(project_id)
+    if not folder.is_dir() and folder not in waiting_projects(layout, waiting):
         raise NotFoundError(
             f"project {project_id!r}: nothing of it under {layout.root}", code=ErrorCode.PROJECT_NOT_FOUND
         )
@@ -237,8 +246,14 @@ def object_of(data: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def all_logs(layout: Layout, scope: StatsScope, kinds: Sequence[LogKind]) -> list[Log]:
+def all_logs(layout: Layout, scope: StatsScope, kinds: Sequence[LogKind], waiting: Waiting) -> list[Log]:
     """List the logs of a scope, of several kinds.
+
+    Args:
+        layout: Of the root.
+        scope: Whose.
+        kinds: Which.
+        waiting: What is not in the files yet: a log may have nothing else.
 
     Raises:
         NotFoundError: A root or a project of which nothing is there.
@@ -247,17 +262,17 @@ def all_logs(layout: Layout, scope: StatsScope, kinds: Sequence[LogKind]) -> lis
 
     require_root(layout)
     if scope.project_id is not None:
-        require_project(layout, scope.project_id)
+        require_project(layout, scope.project_id, waiting)
         folders = [layout.project_dir(scope.project_id)]
     else:
-        projects = layout.projects_dir
-        folders = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
+        folders = project_folders(layout, waiting)
     paths = [layout.path(LogKind.SYSTEM)] if LogKind.SYSTEM in kinds and scope.project_id is None else []
     stems = {kind.value for kind in kinds} - {LogKind.SYSTEM.value, LogKind.CHAT.value}
     for folder in folders:
-        paths += [path for path in active_logs(folder / "logs") if path.name.removesuffix(".jsonl") in stems]
+        logs = waiting.logs_in(folder / "logs") | set(active_logs(folder / "logs"))
+        paths += [path for path in sorted(logs) if path.name.removesuffix(".jsonl") in stems]
         if LogKind.CHAT in kinds:
-            chats = active_logs(folder / "chats")
+            chats = sorted(waiting.logs_in(folder / "chats") | set(active_logs(folder / "chats")))
             wanted = (
                 layout.path(LogKind.CHAT, scope.project_id, scope.chat_id)
                 if scope.chat_id is not None

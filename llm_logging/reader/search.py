@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
 from ..files.layout import Layout, LogKind
+from ..files.waiting import find_waiting
 from ..question import StatsScope
 from ..schema import ChatMessage
 from .events import (
@@ -193,8 +194,10 @@ def search_logs(
     asked = scope if scope is not None else StatsScope()
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        logs = named_logs(files, stack) if files is not None else all_logs(Layout(root), asked, held)
-        search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack))
+        layout = Layout(root)
+        waiting = find_waiting(layout.root if files is None else None)
+        logs = named_logs(files, stack) if files is not None else all_logs(layout, asked, held, waiting)
+        search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack, waiting=waiting))
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None
     return SearchPage(hits=[hit for _, hit in hits[:wanted]], cursor=following)

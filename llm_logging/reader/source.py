@@ -20,11 +20,20 @@ from typing import IO, Any, Final, TypeAlias
 from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
 from ..files.segments import Segment, newest_forms, parse_segment_name, scan_segments
-from ..files.spools import dead_lines
+from ..files.waiting import Waiting, find_waiting
 from ..question import StatsScope
 from .raw import RawFile
 
-__all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
+__all__ = [
+    "Files",
+    "Log",
+    "LogFile",
+    "anything_logged",
+    "open_logs",
+    "project_folders",
+    "scope_logs",
+    "waiting_projects",
+]
 
 Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
@@ -32,6 +41,7 @@ Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[
 _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
+_WRITTEN_MEANWHILE: Final = 1 << 20
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
 
@@ -76,9 +86,19 @@ class LogFile:
     ctime_ns: int
     inode: int
 
+    @property
+    def is_active(self) -> bool:
+        """Whether lines are appended to it."""
+        return self.segment is not None and self.segment.active
 
-def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
+
+def scope_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
     """List the request logs of a scope.
+
+    Args:
+        scope: Whose.
+        layout: Of the root.
+        waiting: What is not in the files yet: a project may have nothing else.
 
     Raises:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
@@ -91,16 +111,32 @@ def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
         )
     if scope.project_id is not None:
         folders = [layout.project_dir(scope.project_id)]
-        if not folders[0].is_dir():
+        if not folders[0].is_dir() and folders[0] not in waiting_projects(layout, waiting):
             raise NotFoundError(
                 f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]})",
                 code=ErrorCode.PROJECT_NOT_FOUND,
             )
     else:
-        projects = layout.projects_dir
-        folders = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
+        folders = project_folders(layout, waiting)
     logs = [folder / "logs" / f"{LogKind.REQUESTS.value}.jsonl" for folder in folders]
     return [Log(active.relative_to(layout.root).as_posix(), active) for active in logs]
+
+
+def project_folders(layout: Layout, waiting: Waiting) -> list[Path]:
+    """List the folders of all projects, those included of which every line is still to be written."""
+    projects = layout.projects_dir
+    there = {path for path in projects.iterdir() if path.is_dir()} if projects.is_dir() else set()
+    return sorted(there | waiting_projects(layout, waiting))
+
+
+def waiting_projects(layout: Layout, waiting: Waiting) -> set[Path]:
+    """Return the folders of projects that lines are still to be written to."""
+    return {
+        folder
+        for name in waiting.lines
+        for folder in Path(name).parents
+        if folder.parent == layout.projects_dir
+    }
 
 
 def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> bool:
@@ -109,8 +145,12 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
     Raises:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
+    layout = Layout(root)
+    waiting = find_waiting(layout.root)
     with ExitStack() as stack:
-        return any(file.size for file in open_logs(scope_logs(scope, Layout(root)), stack))
+        return any(
+            file.size for file in open_logs(scope_logs(scope, layout, waiting), stack, waiting=waiting)
+        )
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:
@@ -175,12 +215,13 @@ def _copied(stream: IO[Any], stack: ExitStack) -> Path:
     return Path(copy.name)
 
 
-def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
+def open_logs(logs: Sequence[Log], stack: ExitStack, *, waiting: Waiting | None = None) -> list[LogFile]:
     """Open every file of the logs, each log as it is at one moment.
 
     Args:
         logs: See `scope_logs` and `named_logs`.
         stack: Closes them.
+        waiting: What was not in the files a moment ago; opened as files of their own, after the others.
 
     Raises:
         FileSystemError: `LOG_READ_ERROR`.
@@ -202,23 +243,19 @@ def open_logs(logs: Sequence[Log], stack: ExitStack) -> list[LogFile]:
             _open_file(path, log, parse_segment_name(path), stack, label)
             for path, label in zip(log.paths, log.labels, strict=True)
         )
-    return opened
+    return [*opened, *_waiting_files(opened, logs, waiting, stack)] if waiting is not None else opened
 
 
-def waiting_lines(logs: Sequence[Log], root: Path, stack: ExitStack) -> list[LogFile]:
-    """Open, as files, the lines that killed processes left to be written to some of the logs.
-
-    Call it before `open_logs`: what is written in between is then met twice, and counted once, instead of missed.
-
-    Args:
-        logs: See `scope_logs`.
-        root: The folder of the logs.
-        stack: Closes them.
-    """
-    waiting = dead_lines(root)
+def _waiting_files(
+    files: Sequence[LogFile], logs: Sequence[Log], waiting: Waiting, stack: ExitStack
+) -> list[LogFile]:
     opened = []
     for log in logs:
-        lines = waiting.get(str(log.active))
+        lines = waiting.lines.get(str(log.active))
+        if lines:
+            # Most of those that were written in the meantime stand at the end of the active file.
+            there = next((_last_lines_of(f) for f in reversed(files) if f.log == log and f.is_active), set())
+            lines = [line for line in lines if line not in there]
         if lines:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
             copy.writelines(lines)
@@ -227,6 +264,11 @@ def waiting_lines(logs: Sequence[Log], root: Path, stack: ExitStack) -> list[Log
                 _open_file(Path(copy.name), log, None, stack, f"{log.active} (still to be written)")
             )
     return opened
+
+
+def _last_lines_of(file: LogFile) -> set[bytes]:
+    start = max(0, file.size - _WRITTEN_MEANWHILE)
+    return set(os.pread(file.descriptor, file.size - start, start).splitlines(keepends=True))
 
 
 def _allow_descriptors(stack: ExitStack) -> None:

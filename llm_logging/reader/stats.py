@@ -18,6 +18,7 @@ from ..errors import ErrorCode, ValidationError
 from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
+from ..files.waiting import Waiting, find_waiting
 from ..question import StatsOptions, StatsScope
 from .answering import Answer, Reading, begin, compute, connect, duckdb_error
 from .answers import Answers
@@ -81,7 +82,7 @@ def get_stats(
     with ExitStack() as stack:
         made = begin(scope, options, reading, stack)
         known = None
-        if cache and made.root is not None:
+        if cache and made.root is not None and not made.waiting.lines:
             known = Answers(cache_folder(cache_dir), made.question, made.files, made.root, made.overrides)
         whole = known.find_whole() if known is not None else None
         rows = known.find_rows() if known is not None and whole is not None else None
@@ -236,9 +237,23 @@ def _quality(made: Answer, figures: Figures) -> Quality:
     joined = made.folded.lines + made.loaded.joined
     quality.folded_lines = max(0, joined - quality.repeated_lines)
     quality.duplicate_requests = made.folded.duplicates
+    _note_waiting(quality, made.waiting)
     if made.costs.refused:
         quality.errors[ErrorCode.METRICS_CALCULATION_ERROR.value] = made.costs.refused
     return quality
+
+
+def _note_waiting(quality: Quality, waiting: Waiting) -> None:
+    """Say which lines wait to be written and cannot be read here."""
+    if waiting.held:
+        quality.complete = False
+        quality.notes.append(
+            f"{waiting.held:,} lines of this process cannot be written now and wait in its memory; they are not counted"
+        )
+    quality.notes += [
+        f"lines that wait in {folder} to be written cannot be read by this user; they are not counted"
+        for folder in waiting.unreadable
+    ]
 
 
 def _of_models(stats: Stats) -> dict[str, Any]:
@@ -327,7 +342,7 @@ def _message_count(scope: StatsScope, layout: Layout) -> int:
     """Count the messages of a chat: one an id, however many lines tell of it."""
     chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
     with ExitStack() as stack:
-        files = open_logs([chat], stack)
+        files = open_logs([chat], stack, waiting=find_waiting(layout.root))
         if not files:
             return 0
         db = connect()

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.rings import BIG, Ring
+from llm_logging.files.rings import Ring
+from llm_logging.files.ringview import BIG
 
 from ..processes import lines, messages, rings
 
