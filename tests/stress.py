@@ -7,8 +7,8 @@ notes that it returned in a file of the process's own, so that the check knows w
 that another program touched a file, and `verify` and `doctor` must find nothing. `--sabotage` takes one line away and doubles
 another, which the check must find: the command then fails.
 
-What makes faults show in seconds: `--old 1500` older segments in each folder and `--slow-listings`, for a folder is not listed
-at one instant; `--small` files, which rotate often. `--root /dev/shm` puts the logs on a tmpfs, `--c-forks` forks without
+What makes faults show in seconds: `--slow-listings`, for a folder is not listed at one instant, also of `--old 1500` older segments;
+`--small` files in few `--projects`, which rotate often. `--root /dev/shm` puts the logs on a tmpfs, `--c-forks` forks without
 telling Python, as C programs do.
 """
 
@@ -43,16 +43,17 @@ from .processes import rings
 
 MAX_BYTES = 200_000
 NOTE = struct.Struct("<Q")
-PROJECTS = ("p0", "p1", "p2")
 
 
 class SlowListing:
-    """`os.scandir` on a busy machine or a network disk: a pause after each hundred entries."""
+    """`os.scandir` of a large folder on a busy machine: what is renamed meanwhile is met under neither name, as POSIX allows."""
 
     real = staticmethod(os.scandir)
 
     def __init__(self, folder: Any = ".") -> None:
-        self._entries = self.real(folder)
+        with self.real(folder) as entries:
+            self._entries = iter(list(entries))
+        time.sleep(random.random() / 50)
 
     def __enter__(self) -> Self:
         return self
@@ -61,13 +62,13 @@ class SlowListing:
         self.close()
 
     def close(self) -> None:
-        self._entries.close()
+        self._entries = iter(())
 
-    def __iter__(self) -> Iterator[Any]:
-        for number, entry in enumerate(self._entries, start=1):
-            if not number % 100:
-                time.sleep(0.002)
-            yield entry
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return next(entry for entry in self._entries if os.path.lexists(entry))
 
 
 def work(
@@ -100,7 +101,7 @@ def work(
                 "%s:%d",
                 who,
                 number,
-                extra={"project_id": own.choice(PROJECTS), "pad": "x" * own.randrange(300)},
+                extra={"project_id": f"p{own.randrange(options.projects)}", "pad": "x" * own.randrange(300)},
             )
             number += 1
             os.pwrite(note, NOTE.pack(number), 0)
@@ -128,12 +129,12 @@ def work(
         worker.join()
 
 
-def older(root: Path, count: int) -> None:
+def older(root: Path, count: int, projects: int) -> None:
     """Fill each folder with so many segments of earlier days."""
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     content = gzip.compress(b'{"v":1,"message":"old"}\n')
-    for project in PROJECTS if count else ():
-        folder = root / "projects" / project / "logs"
+    for project in range(projects if count else 0):
+        folder = root / "projects" / f"p{project}" / "logs"
         folder.mkdir(parents=True, mode=0o700)
         for number in range(count):
             name = segment_name("events", begun + timedelta(seconds=number), 1)
@@ -162,7 +163,7 @@ def storm(root: Path, notes: Path, options: argparse.Namespace) -> tuple[int, in
                     os._exit(status)
             living[pid] = name
         time.sleep(chance.uniform(0.05, 0.4))
-        if living and time.monotonic() < until and chance.random() < 0.5:
+        if living and time.monotonic() < until and chance.random() < options.kills:
             os.kill(chance.choice(list(living)), signal.SIGKILL)
             killed += 1
         while living:
@@ -272,6 +273,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--root", help="the folder in which one is made for the logs, and removed afterwards")
+    parser.add_argument(
+        "--kills", type=float, default=0.5, help="how likely a process is killed at each look"
+    )
+    parser.add_argument("--projects", type=int, default=3, help="how many folders the lines are spread over")
     parser.add_argument("--old", type=int, default=0, help="so many older segments in each folder")
     parser.add_argument("--slow-listings", action="store_true", help="pause while a folder is listed")
     parser.add_argument("--small", action="store_true", help="files a tenth as large, all compressed")
@@ -285,14 +290,14 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=options.root) as folder:
         root, notes = Path(folder, "logs"), Path(folder, "notes")
         notes.mkdir()
-        older(root, options.old)
+        older(root, options.old, options.projects)
         started, killed = storm(root, notes, options)
         settle(root)
         if options.sabotage:
             sabotage(root)
         wrong = check(root, notes)
         total = sum(NOTE.unpack(note.read_bytes() or NOTE.pack(0))[0] for note in notes.iterdir())
-        segments = sum(1 for _ in root.rglob("events.2*")) - options.old * len(PROJECTS)
+        segments = sum(1 for _ in root.rglob("events.2*")) - options.old * options.projects
     print(f"{total} lines of {started} processes, {killed} killed, {segments} segments: {len(wrong)} wrong")
     for line in wrong[:20]:
         print(" ", line)

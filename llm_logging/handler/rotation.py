@@ -337,7 +337,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _was_sealed(self, fd: int) -> bool:
         """Say whether the open file, which no longer has its name, lost it to a rotation of one of our own processes."""
         # While it had its name nobody else could be sealed, so the first one sealed since it was opened is this one.
-        if self._last_name() != self._name_when_opened:
+        noted = self._last_name()
+        if noted != self._name_when_opened:
             return True
         # A rotation that left no note: by an earlier version, or on a full disk.
         inode = os.fstat(fd).st_ino
@@ -350,6 +351,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
         info = os.fstat(fd)
         if info.st_nlink or not sealed:
             return False
+        if noted is not None:
+            return (sealed[-1].stamp, sealed[-1].index) > noted
         written = datetime.fromtimestamp(int(info.st_mtime), UTC)
         return (sealed[-1].sealed_at or written) >= written
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llm_logging.files.compression import open_segment
+from llm_logging.files.compression import compress_segment, open_segment
 from llm_logging.files.rings import Ring
 from llm_logging.files.segments import segment_name
 from llm_logging.files.spools import ring_prefix
+from llm_logging.handler import recovery
 from llm_logging.handler.recovery import recover
 
 LINES = [b'{"n":%d,"text":"%s"}\n' % (n, b"x" * n) for n in range(50)]
@@ -58,3 +59,66 @@ def test_a_compressed_segment_can_be_read_from_anywhere(tmp_path):
             assert file.seek(at) == at
             assert file.read(10) == data[at : at + 10]
             assert file.tell() == min(at + 10, len(data))
+
+
+def rotate(active, number=1):
+    sealed = active.with_name(
+        segment_name(active.name.removesuffix(".jsonl"), datetime(2026, 1, 15, tzinfo=UTC), number)
+    )
+    active.rename(sealed)
+    active.touch()
+    return sealed
+
+
+MEANWHILE = {
+    "rotated": rotate,
+    "rotated twice": lambda active: [rotate(active, n) for n in (1, 2)],
+    "rotated and packed": lambda active: compress_segment(rotate(active), "gz"),
+    "rotated and packed twice": lambda active: [compress_segment(rotate(active, n), "gz") for n in (1, 2)],
+}
+
+
+@pytest.mark.parametrize("done", MEANWHILE.values(), ids=MEANWHILE.keys())
+@pytest.mark.parametrize("moment", ["listed", "asked", "opened"])
+def test_what_is_renamed_while_it_is_looked_for_is_not_written_again(tmp_path, monkeypatch, done, moment):
+    root, spool = tmp_path / "root", tmp_path / "spool"
+    root.mkdir()
+    spool.mkdir(mode=0o700)
+    active = root / "system.jsonl"
+    active.write_bytes(BEFORE + b"".join(LINES[:30]))
+    ring = Ring(spool / f"{ring_prefix(root)}dead-1.ring", 1 << 16, writer="dead")
+    for line in LINES:
+        ring.store(os.fsencode(active), line)
+    info = active.stat()
+    ring.note_intent(info.st_dev, info.st_ino, len(BEFORE), 0)
+    ring.close(remove=False)
+    place = {
+        "listed": (recovery, "list_segments"),
+        "asked": (os, "stat"),
+        "opened": (recovery, "open_regular"),
+    }
+    module, name = place[moment]
+    real, turns = getattr(module, name), []
+
+    def call(path, *args, **options):
+        if moment == "opened" and not turns:
+            turns.append(path)
+            done(active)
+        found = real(path, *args, **options)
+        if not turns and str(path) == str(active):
+            turns.append(path)
+            done(active)
+        return found
+
+    monkeypatch.setattr(module, name, call)
+    appended = []
+
+    def append(_name, data, before):
+        before(0, 0, 0, 0)
+        appended.append(data)
+        return len(data), None
+
+    report = recover(root, append, folders=[spool])
+    assert turns
+    assert b"".join(appended) == b"".join(LINES[30:])
+    assert (report.present, report.lines) == (30, 20)

@@ -14,7 +14,9 @@ import pytest
 
 from llm_logging import ConfigurationError, LLMFileHandler
 from llm_logging.files import naming
+from llm_logging.files.compression import compress_segment
 from llm_logging.files.segments import list_segments
+from llm_logging.handler import rotation
 from llm_logging.handler.intervals import Interval
 from llm_logging.handler.rotation import AppendFile, FileOptions
 
@@ -146,6 +148,44 @@ def test_rotations_by_others_are_no_strangers_deeds(tmp_path, make, kept):
         for path in sorted(tmp_path.glob("a.2*"))[:-1]:
             path.unlink()  # as retention does
     assert "log_file_replaced" not in kept.notices
+
+
+@pytest.mark.parametrize(
+    "deed", ["rotated", "compressed", "compressed meanwhile", "pruned", "without a note"]
+)
+def test_only_what_another_program_did_is_said(tmp_path, make, kept, monkeypatch, deed):
+    first, second = make(), make()
+    first.append(line(1))
+    second.append(line(2))
+    second.roll()
+    (segment,) = [s.path for s in list_segments(tmp_path / "a.jsonl")]
+    if deed == "compressed":
+        compress_segment(segment, "gz")
+    elif deed == "pruned":
+        segment.unlink()
+    elif deed == "without a note":
+        (tmp_path / ".__a.jsonl.lock").write_bytes(b"")  # as an earlier version leaves it
+    elif deed == "compressed meanwhile":
+        (tmp_path / ".__a.jsonl.lock").write_bytes(b"")
+        real = rotation.list_segments
+
+        def then_compressed(path, **options):
+            found = real(path, **options)
+            compress_segment(segment, "gz")
+            return found
+
+        monkeypatch.setattr(rotation, "list_segments", then_compressed)
+    first.append(line(3))
+    assert kept.notices == []
+    # And what is true is said, also after rotations of our own.
+    os.rename(tmp_path / "a.jsonl", tmp_path / "elsewhere")
+    first.append(line(4))
+    assert kept.notices == ["log_file_replaced"]
+    if deed not in {"without a note", "compressed meanwhile"}:
+        # Without a note, a file removed in the second of a rotation may have been sealed in it.
+        (tmp_path / "a.jsonl").unlink()
+        first.append(line(5))
+        assert kept.notices == ["log_file_replaced"] * 2
 
 
 def test_a_failing_rename_goes_on_in_the_file_and_is_said_once(tmp_path, make, kept, monkeypatch):
