@@ -11,13 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_logging.files import rings
-from llm_logging.files.ringview import HEADER_BYTES, MAGIC
 from llm_logging.files.rings import Ring
+from llm_logging.files.ringview import HEADER_BYTES, MAGIC
 
 LINE = b"x" * 4000 + b"\n"
 
