@@ -7,6 +7,7 @@ fail: on network file systems, and on those that copy on write, where a store in
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -127,8 +128,9 @@ def _is_network(system: str | None) -> bool:
 def file_system_of(path: Path) -> str | None:
     """Return the type of file system that a path lies on or would lie on, as in `nfs4`; None where that is not known."""
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as mounts:  # noqa: PTH123  read at each start
-            lines = mounts.read().splitlines()
+        # Not `open`, which imports: a finaliser that logs while the interpreter goes down comes here too.
+        with io.FileIO(_MOUNTS) as mounts:
+            lines = os.fsdecode(mounts.readall()).splitlines()
     except OSError:
         return None
     real = os.path.realpath(path)

