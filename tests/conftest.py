@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from llm_logging import LLMFileHandler, LLMLoggerAdapter, reset_cached_stats
+from llm_logging import LLMFileHandler, LLMLoggerAdapter, failing, reach, reset_cached_stats
 from llm_logging.logger.pending import pending_requests
 
 settings.register_profile(
@@ -53,6 +53,8 @@ def logging_as_before() -> Iterator[None]:
     logging.raiseExceptions = raising
     logging.setLogRecordFactory(factory)
     pending_requests.reset()
+    failing._said.clear()
+    reach._roots.clear()
     reset_cached_stats()
 
 

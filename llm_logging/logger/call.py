@@ -20,7 +20,7 @@ from ..failing import show_failure
 from ..schema import RecordPayload
 from .deadlines import ask_whether_timed_out
 from .decorated import decorated
-from .dispatch import dispatch, require_sinks
+from .dispatch import dispatch, has_sinks
 from .failures import failure_of, is_cancellation
 from .fold import Extraction, ResponseFold
 from .stream import AsyncWatchedStream, Ending, WatchedStream
@@ -164,10 +164,9 @@ class LLMCall:
     def start(self) -> None:
         """Note that the request is sent now, and log its pending line.
 
-        Raises:
-            ConfigurationError: No LLMFileHandler is within reach of the logger.
+        Without an LLMFileHandler within reach of the logger, a warning says so once; the request goes on all the same.
         """
-        require_sinks(self._logger)
+        has_sinks(self._logger)
         self._start = clock().now()
         self._began = clock().monotonic()
         parent = current_call_id()
@@ -311,7 +310,8 @@ class LLMCall:
         payload = RecordPayload("llm_request", fields, context=self._context, fallback=fallback)
         status = fields.get("status") or ("error" if level >= logging.ERROR else "success")
         try:
-            dispatch(self._logger, level, f"{fields.get('model', 'unknown model')} {status}", payload)
+            text = f"{fields.get('model', 'unknown model')} {status}"
+            dispatch(self._logger, level, text, payload, only_sinks=status == "pending")
         except Exception as error:  # noqa: BLE001  a filter of the user's that raises must not end the user's request
             show_failure(error)
 
