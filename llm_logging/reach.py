@@ -6,12 +6,18 @@ Reads `logging`'s own tree, so a handler that another `dictConfig` took away is 
 from __future__ import annotations
 
 import logging
-import os
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["configured_root", "handlers_of", "note_root", "sink_defaults", "sinks_behind", "sinks_within_reach"]
+__all__ = [
+    "configured_root",
+    "handlers_of",
+    "note_root",
+    "sink_defaults",
+    "sinks_behind",
+    "sinks_within_reach",
+]
 
 
 def handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
@@ -57,5 +63,5 @@ def configured_root() -> str | None:
     for known in reversed(_roots):
         handler = known()
         if handler is not None and not handler.closed:
-            return os.fspath(handler.root)
+            return str(handler.root)
     return None

@@ -145,7 +145,7 @@ class LLMFileHandler(logging.Handler):
         owner: tuple[str | int, str | int] | list[str | int] | None = None,
         manifest_key: bytes | str | None = None,
     ) -> None:
-        content, fsync, overflow, spool, compress = check_choices(
+        content, fsync, overflow, spool, packing = check_choices(
             content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress
         )
         buffer_bytes = number("buffer_bytes", buffer_bytes, least=1 << 16)
@@ -182,7 +182,7 @@ class LLMFileHandler(logging.Handler):
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
-            compression=compress,
+            compression=packing,
             retention=Retention(
                 backup_count=number("backup_count", backup_count),
                 max_age=days("max_age_days", max_age_days),

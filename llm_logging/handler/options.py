@@ -180,7 +180,7 @@ def permission_bits(name: str, value: int | str) -> int:
 
 def owner_ids(owner: tuple[str | int, str | int] | list[str | int] | None) -> tuple[int, int] | None:
     """Return the ids of a user and a group given by name or number."""
-    if owner is None or owner is False:
+    if not owner:
         return None
     try:
         import grp

@@ -106,7 +106,8 @@ def _is_structlog(record: logging.LogRecord) -> bool:
 def _take_message(record: logging.LogRecord, event: dict[Any, Any]) -> None:
     for name in _TEXTS:
         if isinstance(event.get(name), str):
-            record.msg, record.args = event.pop(name), None
+            record.msg = event.pop(name)
+            record.args = None
             return
 
 

@@ -25,6 +25,7 @@ __all__ = ["Observation", "guarded", "report", "wants_content"]
 
 P = ParamSpec("P")
 
+
 def report() -> None:
     """Show the error of ours that is being handled, and let the call go on."""
     error = sys.exception()

@@ -49,7 +49,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         self._inner: tuple[logging.LoggerAdapter[Any], ...] = ()
         while isinstance(logger, logging.LoggerAdapter):
             if isinstance(logger, LLMLoggerAdapter):
-                self._inner += logger._inner
+                self._inner += logger._inner  # noqa: SLF001  another of this class
             else:
                 self._inner += (logger,)
             extra: Any = logger.extra
@@ -66,7 +66,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     def _binding(self, context: Mapping[str, Any]) -> LLMLoggerAdapter:
         made = type(self)(self.logger, context)
-        made._inner = self._inner
+        made._inner = self._inner  # noqa: SLF001  another of this class
         return made
 
     def bind(self, **context: Any) -> LLMLoggerAdapter:
