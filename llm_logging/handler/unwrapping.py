@@ -97,7 +97,7 @@ def _is_structlog(record: logging.LogRecord) -> bool:
     if type(logger).__module__.partition(".")[0] == "structlog":
         return True
     try:
-        processors = structlog.get_config()["processors"] if structlog.is_configured() else ()
+        processors: Any = structlog.get_config()["processors"] if structlog.is_configured() else ()
         return bool(processors) and isinstance(processors[-1], structlog.processors.JSONRenderer)
     except Exception:  # noqa: BLE001  another version of structlog, or one that is being imported
         return False

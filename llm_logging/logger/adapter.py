@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
+from ..fields import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
 from ..reach import sink_defaults, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload, Timings
 from .call import LLMCall
@@ -98,7 +99,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def log_llm_request(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+        self,
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,
     ) -> LogResult:
         """Log one finished or pending request; its line is in its file when this returns.
 
@@ -127,7 +131,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     async def alog_llm_request(
         self,
-        entry: LLMRequestLogEntry | Mapping[str, Any],
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
     ) -> LogResult:
@@ -141,7 +145,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         return _result(checked.id, ack, record)
 
     def log_llm_request_start(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+        self,
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,
     ) -> LogResult:
         """Log that a request was sent: a `pending` line, to be finished by its id.
 
@@ -170,7 +177,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             raise
 
     def log_llm_request_complete(
-        self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Any
+        self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Unpack[LLMRequestFields]
     ) -> LogResult:
         """Log that a started request succeeded.
 
@@ -191,7 +198,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         error: BaseException | Mapping[str, Any] | str,
         *,
         timeout: float = WAIT_SECONDS,
-        **fields: Any,
+        **fields: Unpack[FailFields],
     ) -> LogResult:
         """Log that a started request failed; a `TimeoutError` gives the status `timeout`.
 
@@ -235,7 +242,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         return _result(entry.id, ack, record)
 
     def _checked(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, status: str | None = None
+        self, entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any], *, status: str | None = None
     ) -> LLMRequestLogEntry:
         defaults = sink_defaults(sinks_within_reach(self.logger))
         own = _given(LLMRequestLogEntry, entry)
@@ -255,7 +262,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         *,
         pending: bool = True,
         fallback: str | None = "default",
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> LLMCall:
         """Time one request, in a `with` or `async with` block, and log it whatever happens.
 
@@ -271,9 +278,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
         Without an LLMFileHandler within reach of the logger, a warning says so once, and the block runs all the same.
         """
-        if model is not None:
-            fields["model"] = model
-        return LLMCall(self.logger, self._merged(), fields, pending=pending, fallback=fallback)
+        named: Mapping[str, Any] = fields if model is None else {**fields, "model": model}
+        return LLMCall(self.logger, self._merged(), named, pending=pending, fallback=fallback)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -369,7 +375,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     def log_chat_message(
         self,
-        message: ChatMessage | Mapping[str, Any],
+        message: ChatMessage | ChatMessageFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,
     ) -> LogResult:
@@ -393,7 +399,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     async def alog_chat_message(
         self,
-        message: ChatMessage | Mapping[str, Any],
+        message: ChatMessage | ChatMessageFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
     ) -> LogResult:
@@ -404,7 +410,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         await ack.wait_async(timeout)
         return _result(checked.id, ack, record)
 
-    def _checked_message(self, message: ChatMessage | Mapping[str, Any]) -> ChatMessage:
+    def _checked_message(self, message: ChatMessage | ChatMessageFields | Mapping[str, Any]) -> ChatMessage:
         has_sinks(self.logger)
         bound = {**sink_defaults(sinks_within_reach(self.logger)), **self._merged()}
         known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
@@ -455,14 +461,14 @@ def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
 
 
 def log_llm_request(
-    entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+    entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
 ) -> LogResult:
     """Log one request on the default logger; see `LLMLoggerAdapter.log_llm_request`."""
     return get_logger().log_llm_request(entry, timeout=timeout)
 
 
 async def alog_llm_request(
-    entry: LLMRequestLogEntry | Mapping[str, Any],
+    entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
     *,
     timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
 ) -> LogResult:

@@ -12,11 +12,12 @@ import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from ..clock import clock
 from ..context import current_scope
 from ..failing import show_failure
+from ..fields import FailFields, FinishFields, LLMRequestFields
 from ..schema import RecordPayload
 from .deadlines import ask_whether_timed_out
 from .decorated import decorated
@@ -79,7 +80,7 @@ class LLMCall:
         if self._first is None:
             self._first = clock().monotonic()
 
-    def finish(self, response: Any = None, **fields: Any) -> None:
+    def finish(self, response: Any = None, **fields: Unpack[FinishFields]) -> None:
         """Note that the answer is complete now.
 
         Args:
@@ -91,7 +92,7 @@ class LLMCall:
             self.learn(extract(response))
         self._fields.update(_said(fields))
 
-    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Any) -> None:
+    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Unpack[FailFields]) -> None:
         """Note that the request failed now, where no exception leaves the block.
 
         Args:
@@ -102,7 +103,7 @@ class LLMCall:
         self._learned.update(self._failure(error))
         self._fields.update(_said(fields))
 
-    def note(self, **fields: Any) -> None:
+    def note(self, **fields: Unpack[LLMRequestFields]) -> None:
         """Add fields to the final line without ending the request."""
         self._fields.update(_said(fields))
 
