@@ -80,11 +80,14 @@ def filter_parts(text: str) -> tuple[str, str, str] | None:
     return (match["field"], match["op"], match["value"]) if match is not None else None
 
 
-def _reasons(error: pydantic.ValidationError) -> list[str]:
+def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]:
     reasons = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"expected one of {', '.join(names)}"
+        message = message.replace("Input should be ", "expected ", 1)
         given = "" if item["type"] == "value_error" else f", got {item['input']!r:.120}"
         reasons.append(f"{where}: {message}{given}" if where else f"{message}{given}")
     return reasons
@@ -152,7 +155,7 @@ class _Question(BaseModel):
             own = item.get("ctx", {}).get("error")
             if isinstance(own, ValidationError):
                 return own
-        reasons = _reasons(error)
+        reasons = _reasons(error, cls.model_fields)
         return ValidationError(
             f"{cls.__name__}: " + "\n".join(reasons), code=cls._code(error), reasons=tuple(reasons)
         )

@@ -94,7 +94,9 @@ def test_what_either_handler_or_formatter_is_told_to_take_out_goes(
     both = [files, LLMStreamHandler(stream, redact=False)]
     for handler in both:
         handler.setFormatter(LLMJsonFormatter(redact=told))
-    isolated(*both).info("key %s", SECRET, extra={"llm_request": {**ENTRY, "messages": [{"content": SECRET}]}})
+    isolated(*both).info(
+        "key %s", SECRET, extra={"llm_request": {**ENTRY, "messages": [{"content": SECRET}]}}
+    )
     files.close()
     assert SECRET not in stream.getvalue()
     assert SECRET not in json.dumps(disk.everything(root))
@@ -227,7 +229,9 @@ def test_a_filter_that_changes_a_standard_attribute_does_not_cost_the_line(
     assert len(handlers[1].logs.requests) == 1
 
 
-@pytest.mark.parametrize("change", [lambda values: values.pop("levelno"), lambda values: values.update(levelno="20")])
+@pytest.mark.parametrize(
+    "change", [lambda values: values.pop("levelno"), lambda values: values.update(levelno="20")]
+)
 def test_a_level_that_a_handlers_filter_takes_away_does_not_cost_the_line(
     change: Callable[[Any], Any], root: Path, isolated: Isolated
 ) -> None:
@@ -312,7 +316,10 @@ def test_a_record_that_a_socket_brought_is_a_request(root: Path, isolated: Isola
 
 class Prefixing(logging.LoggerAdapter[Any]):
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        return f"[{self.extra['tenant']}] {msg}", {**kwargs, "extra": {**self.extra, **kwargs.get("extra", {})}}
+        return f"[{self.extra['tenant']}] {msg}", {
+            **kwargs,
+            "extra": {**self.extra, **kwargs.get("extra", {})},
+        }
 
 
 def test_an_adapter_around_any_adapter_binds_what_all_of_them_bind(root: Path, isolated: Isolated) -> None:
@@ -346,7 +353,9 @@ def test_an_adapter_that_merges_extras_keeps_both(root: Path, isolated: Isolated
     handler = LLMFileHandler(root)
     inner = LLMLoggerAdapter(isolated(handler), IDENTITY)
     logging.LoggerAdapter(inner, {"region": "eu"}, merge_extra=True).info("warm", extra={"hits": 3})
-    outer = LLMLoggerAdapter(logging.LoggerAdapter(inner.logger, {"region": "eu"}, merge_extra=True), IDENTITY)
+    outer = LLMLoggerAdapter(
+        logging.LoggerAdapter(inner.logger, {"region": "eu"}, merge_extra=True), IDENTITY
+    )
     outer.info("warm", extra={"hits": 3})
     handler.close()
     assert [line["data"] for line in disk.events(root)] == [{"region": "eu", "hits": 3}] * 2
