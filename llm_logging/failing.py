@@ -10,7 +10,25 @@ import logging
 import sys
 import traceback
 
-__all__ = ["show_failure"]
+__all__ = ["say_once", "show_failure"]
+
+_said: set[str] = set()
+
+
+def say_once(topic: str, text: str) -> None:
+    """Log a warning of the library's own, once a process for each topic; never raise.
+
+    Not by `warnings`, which can be exceptions. Where no handler is configured at all, `logging` writes it to standard error.
+
+    Args:
+        topic: What it is about; begins the message.
+        text: Why, and what is to be done about it.
+    """
+    if topic in _said:
+        return
+    _said.add(topic)
+    with contextlib.suppress(Exception):
+        logging.getLogger("llm_logging").warning("%s: %s (said once)", topic, text)
 
 
 def show_failure(error: BaseException) -> None:

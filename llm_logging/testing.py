@@ -7,7 +7,8 @@ With pytest, the fixture `llm_logs` captures everything that a test logs:
         assert llm_logs.requests[0]["model"] == "gpt-4o"
 
 pytest finds the fixture by the entry point `llm_logging` of its plugins; where those are not loaded
-(`-p no:llm_logging`, `PYTEST_DISABLE_PLUGIN_AUTOLOAD`), write `pytest_plugins = ["llm_logging.testing"]` into `conftest.py`.
+(`-p no:llm_logging`, `PYTEST_DISABLE_PLUGIN_AUTOLOAD`), write `pytest_plugins = ["llm_logging.pytest_plugin"]` into
+`conftest.py`.
 Without pytest, use `capture()`.
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 from .clock import Clock, using_clock
 from .handler.content import ContentPolicy
-from .handler.formatter import LLMJsonFormatter, RedactOption
+from .handler.formatter import LLMJsonFormatter, RedactOption, form
 from .handler.records import build
 from .handler.redaction import redactor_from
 from .schema import RECORD_ATTRIBUTE, RecordPayload
@@ -95,7 +96,7 @@ class CaptureHandler(logging.Handler):
         self.redactor = redactor_from(redact)
         self.logs = logs if logs is not None else CapturedLogs()
         self._content = ContentPolicy(content, 0, redact=self.redactor.redact if self.redactor else None)
-        self._plain = LLMJsonFormatter(redact=False)
+        self._plain = LLMJsonFormatter()
 
     @property
     def wants_content(self) -> bool:
@@ -108,15 +109,18 @@ class CaptureHandler(logging.Handler):
         ack = payload.ack if type(payload) is RecordPayload else None
         if ack is not None:
             ack.expect()
+        self.logs.lines.append(json.loads(form(self._formed, record)))
+        if ack is not None:
+            ack.written()
+
+    def _formed(self, record: logging.LogRecord) -> str:
         built = build(record, self.defaults)
         if built.content is not None:
             kept = self._content.request_content(built.content.get("messages"), built.content.get("response"))
             built.body = {**built.body, **(kept or {})}
         elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
-        self.logs.lines.append(json.loads(self._plain.whole_line(record, built, self.redactor)))
-        if ack is not None:
-            ack.written()
+        return self._plain.whole_line(record, built, self.redactor)
 
 
 class FixedClock(Clock):
@@ -191,14 +195,5 @@ def capture(logger: str | None = None, *, level: int | str = logging.DEBUG) -> I
         handler.close()
 
 
-try:
-    import pytest
-except ImportError:  # an application's own checks need no pytest
-    pass
-else:
-
-    @pytest.fixture
-    def llm_logs() -> Iterator[CapturedLogs]:
-        """Capture everything that the test logs."""
-        with capture() as logs:
-            yield logs
+with contextlib.suppress(ImportError):  # an application's own checks need no pytest
+    from .pytest_plugin import llm_logs  # noqa: F401  for `pytest_plugins = ["llm_logging.testing"]`

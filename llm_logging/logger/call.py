@@ -12,15 +12,16 @@ import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from ..clock import clock
 from ..context import current_scope
 from ..failing import show_failure
+from ..fields import FailFields, FinishFields, LLMRequestFields
 from ..schema import RecordPayload
 from .deadlines import ask_whether_timed_out
 from .decorated import decorated
-from .dispatch import dispatch, require_sinks
+from .dispatch import dispatch, has_sinks
 from .failures import failure_of, is_cancellation
 from .fold import Extraction, ResponseFold
 from .stream import AsyncWatchedStream, Ending, WatchedStream
@@ -79,7 +80,7 @@ class LLMCall:
         if self._first is None:
             self._first = clock().monotonic()
 
-    def finish(self, response: Any = None, **fields: Any) -> None:
+    def finish(self, response: Any = None, **fields: Unpack[FinishFields]) -> None:
         """Note that the answer is complete now.
 
         Args:
@@ -91,7 +92,7 @@ class LLMCall:
             self.learn(extract(response))
         self._fields.update(_said(fields))
 
-    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Any) -> None:
+    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Unpack[FailFields]) -> None:
         """Note that the request failed now, where no exception leaves the block.
 
         Args:
@@ -102,7 +103,7 @@ class LLMCall:
         self._learned.update(self._failure(error))
         self._fields.update(_said(fields))
 
-    def note(self, **fields: Any) -> None:
+    def note(self, **fields: Unpack[LLMRequestFields]) -> None:
         """Add fields to the final line without ending the request."""
         self._fields.update(_said(fields))
 
@@ -164,10 +165,9 @@ class LLMCall:
     def start(self) -> None:
         """Note that the request is sent now, and log its pending line.
 
-        Raises:
-            ConfigurationError: No LLMFileHandler is within reach of the logger.
+        Without an LLMFileHandler within reach of the logger, a warning says so once; the request goes on all the same.
         """
-        require_sinks(self._logger)
+        has_sinks(self._logger)
         self._start = clock().now()
         self._began = clock().monotonic()
         parent = current_call_id()
@@ -311,7 +311,8 @@ class LLMCall:
         payload = RecordPayload("llm_request", fields, context=self._context, fallback=fallback)
         status = fields.get("status") or ("error" if level >= logging.ERROR else "success")
         try:
-            dispatch(self._logger, level, f"{fields.get('model', 'unknown model')} {status}", payload)
+            text = f"{fields.get('model', 'unknown model')} {status}"
+            dispatch(self._logger, level, text, payload, only_sinks=status == "pending")
         except Exception as error:  # noqa: BLE001  a filter of the user's that raises must not end the user's request
             show_failure(error)
 

@@ -13,14 +13,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
+from ..failing import say_once
+from ..reach import handlers_of, sinks_behind, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
 
-__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "dispatch", "require_sinks", "sink_defaults"]
+__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "dispatch", "has_sinks", "require_sinks"]
 
 WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.002
@@ -156,35 +158,15 @@ def _as_file_system_error(error: OSError) -> FileSystemError:
     )
 
 
-def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
-    current: logging.Logger | None = logger
-    while current is not None:
-        yield from current.handlers
-        current = current.parent if current.propagate else None
-
-
-def _sinks_behind(handler: Any) -> list[Any]:
-    """Return the sinks that a handler is or passes records on to (MemoryHandler, QueueHandler with a listener)."""
-    if getattr(handler, "llm_sink", False):
-        return [handler]
-    behind = [getattr(handler, "target", None), *getattr(getattr(handler, "listener", None), "handlers", ())]
-    return [sink for inner in behind if inner is not None for sink in _sinks_behind(inner)]
-
-
 def require_sinks(logger: logging.Logger) -> list[Any]:
     """Return the sinks within reach of a logger.
 
     Raises:
         ConfigurationError: There is none.
     """
-    sinks: list[Any] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        for handler in current.handlers:
-            sinks += _sinks_behind(handler)
-        current = current.parent if current.propagate else None
+    sinks = sinks_within_reach(logger)
     if not sinks:
-        queued = any(hasattr(handler, "queue") for handler in _handlers(logger))
+        queued = any(hasattr(handler, "queue") for handler in handlers_of(logger))
         hint = (
             "a QueueHandler leads to one only if its attribute `listener` says so"
             if queued
@@ -196,12 +178,14 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
     return sinks
 
 
-def sink_defaults(sinks: list[Any]) -> Mapping[str, Any]:
-    """Return the `defaults=` of the sinks, the nearest winning."""
-    merged: dict[str, Any] = {}
-    for sink in reversed(sinks):
-        merged.update(sink.defaults)
-    return merged
+def has_sinks(logger: logging.Logger) -> bool:
+    """Say whether a logger reaches a sink; warn, once a process, that its requests are not logged if not."""
+    try:
+        require_sinks(logger)
+    except ConfigurationError as error:
+        say_once("LLM calls are not being logged", error.message)
+        return False
+    return True
 
 
 def dispatch(
@@ -211,8 +195,9 @@ def dispatch(
     payload: RecordPayload,
     *,
     exc_info: Any = None,
+    only_sinks: bool = False,
 ) -> logging.LogRecord | None:
-    """Hand a record to every handler of a logger, past the levels of loggers and of our sinks.
+    """Hand a record to every handler of a logger, past the levels of loggers and handlers where it leads to our sinks.
 
     Args:
         logger: Where it is logged.
@@ -220,6 +205,7 @@ def dispatch(
         message: For people; not formatted with arguments.
         payload: What the line will hold.
         exc_info: As `logging` takes it.
+        only_sinks: Whether handlers that lead to none of our sinks are left out.
 
     Returns:
         The record, or None where a filter of the logger dropped it.
@@ -235,10 +221,12 @@ def dispatch(
         return None
     # From Python 3.12 a filter may put another record in the place of this one.
     kept = outcome if isinstance(outcome, logging.LogRecord) else record
-    handlers = list(_handlers(logger))
+    handlers = list(handlers_of(logger))
+    # Others get what `logging` would give them; that a request was sent is of no use to people, who see its end.
+    others = not only_sinks and logger.isEnabledFor(level)
     for handler in handlers:
-        behind = _sinks_behind(handler)
-        if level >= handler.level or behind:
+        behind = sinks_behind(handler)
+        if behind or (others and level >= handler.level):
             handler.handle(kept)
             if behind and payload.ack is not None and behind[0] is not handler:
                 _pass_on(handler, payload.ack, handlers)
@@ -253,7 +241,7 @@ def _pass_on(handler: Any, ack: Any, handlers: list[logging.Handler]) -> None:
     queue: Any = getattr(handler, "queue", None)
     if hasattr(queue, "unfinished_tasks"):
         # Others' queues cannot answer: they lead to another process, or do not count.
-        sinks = sum(len(_sinks_behind(other)) for other in handlers)
+        sinks = sum(len(sinks_behind(other)) for other in handlers)
         ack.passed_on(sinks, lambda: not queue.unfinished_tasks)
 
 

@@ -24,6 +24,7 @@ from ..files.layout import Layout, LogKind
 from ..files.waiting import Waiting, find_waiting
 from ..question import StatsOptions, StatsScope
 from .answering import Answer, Reading
+from .arguments import Files, check_request, expect, reading_layout
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
@@ -38,7 +39,7 @@ from .request_log import (
     read_whole_file,
     to_entry,
 )
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+from .source import Log, LogFile, named_logs, open_logs, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -87,7 +88,7 @@ def options_of(filters: Filters) -> StatsOptions:
 
 
 def get_llm_request_logs(
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     filters: Filters = None,
     limit: int = 50,
     cursor: str | None = None,
@@ -126,7 +127,7 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made = ask_requests(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
+        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
@@ -337,7 +338,7 @@ def _name(path: Path, root: Path) -> str:
 
 def get_request_log(
     request_id: str,
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     *,
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
@@ -360,9 +361,11 @@ def get_request_log(
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
-    layout = Layout(root)
+    expect("request_id", request_id, str, "a text")
+    check_request(root=root, files=files)
+    layout = reading_layout(root)
     with ExitStack() as stack:
-        asked = scope if scope is not None else StatsScope()
+        asked = StatsScope.of(scope, "scope")
         waiting = find_waiting(layout.root if files is None else None)
         logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
         opened = open_logs(logs, stack, waiting=waiting)

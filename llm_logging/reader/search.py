@@ -13,15 +13,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
-from ..files.layout import Layout, LogKind
+from ..files.layout import LogKind
 from ..files.waiting import find_waiting
 from ..question import StatsScope
 from ..schema import ChatMessage
+from .arguments import Files, check_request, expect, reading_layout
 from .events import (
     LoggedEvent,
     all_logs,
@@ -44,7 +45,7 @@ from .request_log import (
     read_request_lines,
     to_entry,
 )
-from .source import Files, LogFile, named_logs, open_logs
+from .source import LogFile, named_logs, open_logs
 
 __all__ = ["SearchHit", "SearchPage", "search_logs"]
 
@@ -74,7 +75,11 @@ class SearchHit(BaseModel):
     log: str
     field: str
     excerpt: str
-    entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
+    if TYPE_CHECKING:
+        # `kind` says which it is; whoever looked for requests need not check (typeshed's "Any trick").
+        entry: RequestLog | Any
+    else:
+        entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
 
 
 class SearchPage(BaseModel):
@@ -143,7 +148,7 @@ class _Found(BaseModel):
 
 def search_logs(
     text: str,
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     limit: int = 50,
     cursor: str | None = None,
     *,
@@ -178,6 +183,9 @@ def search_logs(
         NotFoundError: A root or a project of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
     """
+    expect("text", text, str, "a text")
+    expect("kinds", kinds, (list, tuple, set, frozenset), "a list of kinds")
+    check_request(root=root, files=files, now=now)
     if not text:
         raise ValidationError(
             "text: expected at least one character, got none", code=ErrorCode.INVALID_OPTIONS
@@ -191,10 +199,10 @@ def search_logs(
     wanted = page_size(limit)
     before = place_of("search", cursor)
     since, until = period_of({"from_date": from_date, "to_date": to_date, "time_zone": time_zone}, now)
-    asked = scope if scope is not None else StatsScope()
+    asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        layout = Layout(root)
+        layout = reading_layout(root)
         waiting = find_waiting(layout.root if files is None else None)
         logs = named_logs(files, stack) if files is not None else all_logs(layout, asked, held, waiting)
         search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack, waiting=waiting))

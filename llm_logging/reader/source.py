@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import Segment, newest_forms, parse_segment_name, scan_segments
 from ..files.waiting import Waiting, find_waiting
 from ..question import StatsScope
+from .arguments import Files, expect, reading_layout
 from .raw import RawFile
 
 __all__ = [
@@ -31,11 +32,11 @@ __all__ = [
     "anything_logged",
     "open_logs",
     "project_folders",
+    "root_not_found",
     "scope_logs",
     "waiting_projects",
 ]
 
-Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
 # What tells a file of a log from its others, the same when it is compressed.
 _Place: TypeAlias = tuple[str, int, bool]
@@ -92,6 +93,15 @@ class LogFile:
         return self.segment is not None and self.segment.active
 
 
+def root_not_found(layout: Layout) -> NotFoundError:
+    """Return the error for a root that is not there: where it was looked for, and why there."""
+    return NotFoundError(
+        f"{layout.root}: expected the folder of the logs, found none ({layout.why}); configure an LLMFileHandler with this "
+        "root, or name another by root= or LLM_LOGGING_ROOT",
+        code=ErrorCode.ROOT_NOT_FOUND,
+    )
+
+
 def scope_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
     """List the request logs of a scope.
 
@@ -104,16 +114,12 @@ def scope_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
     if not layout.root.is_dir():
-        raise NotFoundError(
-            f"{layout.root}: expected the folder of the logs, found none; configure an LLMFileHandler with this root, "
-            "or name another by root= or LLM_LOGGING_ROOT",
-            code=ErrorCode.ROOT_NOT_FOUND,
-        )
+        raise root_not_found(layout)
     if scope.project_id is not None:
         folders = [layout.project_dir(scope.project_id)]
         if not folders[0].is_dir() and folders[0] not in waiting_projects(layout, waiting):
             raise NotFoundError(
-                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]})",
+                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]}); {layout.why}",
                 code=ErrorCode.PROJECT_NOT_FOUND,
             )
     else:
@@ -145,7 +151,7 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
     Raises:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
-    layout = Layout(root)
+    layout = reading_layout(root)
     waiting = find_waiting(layout.root)
     with ExitStack() as stack:
         return any(
@@ -168,6 +174,8 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
     grouped: dict[str, dict[Path, tuple[Path, str]]] = {}
     streams: Counter[str] = Counter()
     for given in files:
+        if not isinstance(given, (str, os.PathLike)) and not hasattr(given, "read"):
+            expect("files", given, (), "paths, patterns, folders or open streams")
         if isinstance(given, (str, os.PathLike)):
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
