@@ -22,7 +22,7 @@ from typing import Any
 
 from .clock import Clock, using_clock
 from .handler.content import ContentPolicy
-from .handler.formatter import LLMJsonFormatter, RedactOption
+from .handler.formatter import LLMJsonFormatter, RedactOption, form
 from .handler.records import build
 from .handler.redaction import redactor_from
 from .schema import RECORD_ATTRIBUTE, RecordPayload
@@ -95,7 +95,7 @@ class CaptureHandler(logging.Handler):
         self.redactor = redactor_from(redact)
         self.logs = logs if logs is not None else CapturedLogs()
         self._content = ContentPolicy(content, 0, redact=self.redactor.redact if self.redactor else None)
-        self._plain = LLMJsonFormatter(redact=False)
+        self._plain = LLMJsonFormatter()
 
     @property
     def wants_content(self) -> bool:
@@ -108,15 +108,18 @@ class CaptureHandler(logging.Handler):
         ack = payload.ack if type(payload) is RecordPayload else None
         if ack is not None:
             ack.expect()
+        self.logs.lines.append(json.loads(form(self._formed, record)))
+        if ack is not None:
+            ack.written()
+
+    def _formed(self, record: logging.LogRecord) -> str:
         built = build(record, self.defaults)
         if built.content is not None:
             kept = self._content.request_content(built.content.get("messages"), built.content.get("response"))
             built.body = {**built.body, **(kept or {})}
         elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
-        self.logs.lines.append(json.loads(self._plain.whole_line(record, built, self.redactor)))
-        if ack is not None:
-            ack.written()
+        return self._plain.whole_line(record, built, self.redactor)
 
 
 class FixedClock(Clock):

@@ -31,6 +31,6 @@ def complain(record: logging.LogRecord, redactor: Redactor | None) -> None:
     with contextlib.suppress(Exception):
         text = (
             f"--- Logging error ---\n{traceback.format_exc()}"
-            f"Logged from {record.pathname}, line {record.lineno}\nMessage: {message_of(record)!r}\n"
+            f"Logged from {getattr(record, 'pathname', None)}, line {getattr(record, 'lineno', None)}\nMessage: {message_of(record)!r}\n"
         )
         sys.stderr.write(text if redactor is None else redactor.redact_text(text))

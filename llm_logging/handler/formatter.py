@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -20,10 +21,12 @@ from ..clock import format_micros
 from ..errors import ConfigurationError
 from ..files.layout import LogKind
 from ..otel_names import otel_attributes
+from ..reach import sink_defaults, sinks_within_reach
 from ..schema import SCHEMA_VERSION, LLMRequestLogEntry
 from .jsonable import jsonable, to_bytes
 from .records import Built, build, message_of, micros_of
 from .redaction import Redactor, redactor_from
+from .unwrapping import mended, unwrapped
 
 __all__ = ["LLMConsoleFormatter", "LLMJsonFormatter"]
 
@@ -46,6 +49,14 @@ _COUNTED: Final = frozenset({*LLMRequestLogEntry.model_fields, "v", "event_type"
 # Level, logger, event type and writer of a line.
 _Names = tuple[str, str, str, str]
 RedactOption = bool | Mapping[str, Any] | Redactor | None
+# Colours that a console's formatter left in a record's level name, and what pads it.
+R = TypeVar("R")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def level_of(record: logging.LogRecord) -> str:
+    """Return the name of a record's level, without the colours and spaces that another formatter put into it."""
+    return _COLOUR.sub("", record.levelname).strip()
 
 
 def redacted(redactor: Redactor | None, message: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -59,13 +70,29 @@ def _without(redactor: Redactor | None, text: str) -> str:
     return text if redactor is None else redactor.redact_text(text)
 
 
+def form(formed: Callable[[logging.LogRecord], R], record: logging.LogRecord) -> R:
+    """Return what `formed` makes of a record, whatever logger made it and whatever a filter did to it.
+
+    Args:
+        formed: Called with the record in the form of our own, once more with a mended one where that raised.
+        record: As it came; is not changed.
+    """
+    try:
+        return formed(unwrapped(record))
+    except Exception:
+        whole = mended(record)
+        if whole is None:
+            raise
+    return formed(unwrapped(whole))
+
+
 class LLMJsonFormatter(JsonFormatter):
     """Format any record as one JSON line: envelope, then the entry.
 
     Args:
         *args: As `pythonjsonlogger.json.JsonFormatter` takes them.
-        redact: Take secrets out; True for the defaults, a mapping for `Redactor`'s options. A handler that has a redactor
-            of its own uses that.
+        redact: Take secrets out; True for the defaults, a mapping for `Redactor`'s options. A handler of ours takes out what
+            it was told to, and what its formatter was told to; absent, the handler decides.
         entry_defaults: Context for records that say nothing else.
         otel_names: Write the fields of a request under OpenTelemetry's names for generative AI, for a collector; the reader
             reads our own names.
@@ -75,7 +102,7 @@ class LLMJsonFormatter(JsonFormatter):
     def __init__(
         self,
         *args: Any,
-        redact: RedactOption = True,
+        redact: RedactOption | Literal["default"] = "default",
         entry_defaults: Mapping[str, Any] | None = None,
         otel_names: bool = False,
         **kwargs: Any,
@@ -97,15 +124,18 @@ class LLMJsonFormatter(JsonFormatter):
         self._omitted = frozenset(kwargs.get("reserved_attrs") or ())
         kwargs.setdefault("json_ensure_ascii", False)
         super().__init__(*args, **kwargs)
-        self.redactor = redactor_from(redact)
+        self.redactor = redactor_from(True if redact == "default" else redact)
+        self.told_redactor = None if redact == "default" else self.redactor
         self.entry_defaults: Mapping[str, Any] = dict(entry_defaults or {})
         self._prefixes: dict[_Names, tuple[bytes, bytes]] = {}
         self._messages: dict[str, bytes] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without a line end; such a line has no `writer`."""
-        built = build(record, self.entry_defaults)
-        return self.whole_line(record, built, self.redactor)
+        return form(self._formed, record)
+
+    def _formed(self, record: logging.LogRecord) -> str:
+        return self.whole_line(record, build(record, self.entry_defaults), self.redactor)
 
     def whole_line(self, record: logging.LogRecord, built: Built, redactor: Redactor | None) -> str:
         """Return a line of a writer that does not number its lines."""
@@ -173,7 +203,9 @@ class LLMJsonFormatter(JsonFormatter):
         """Return the parts of the envelope that lines of one logger, level and type share."""
         if len(self._prefixes) > 1000:
             self._prefixes.clear()
-        level, name, kind, writer = (to_bytes(text) for text in names)
+        if not all(isinstance(text, str) for text in names):
+            raise TypeError(f"level and logger of a record: expected texts, got {names[:2]!r:.100}")
+        level, name, kind, writer = (to_bytes(_COLOUR.sub("", text).strip()) for text in names)
         parts = (
             b'","level":%b,"logger":%b,"message":' % (level, name),
             b',"event_type":%b,"writer":{"id":%b,"seq":' % (kind, writer),
@@ -206,7 +238,7 @@ class LLMJsonFormatter(JsonFormatter):
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "timestamp": format_micros(built.micros or micros_of(record)),
-            "level": _without(redactor, record.levelname),
+            "level": _without(redactor, level_of(record)),
             "logger": _without(redactor, record.name),
             "message": message,
             "event_type": redactor.redact_text(built.event_type)
@@ -309,9 +341,11 @@ class LLMConsoleFormatter(logging.Formatter):
         datefmt: Form of the time, local; `%H:%M:%S` when absent.
         style: Taken for `logging.config`'s sake.
         validate: Taken for `logging.config`'s sake.
+        defaults: Taken for `logging.config`'s sake.
         colour: True, False, or None to use colour where standard error is a terminal and `NO_COLOR` is not set.
         redact: As in `LLMJsonFormatter`.
-        entry_defaults: As in `LLMJsonFormatter`.
+        entry_defaults: As in `LLMJsonFormatter`; beneath them stand the `defaults=` of the handlers of ours that the
+            record's logger reaches.
     """
 
     def __init__(
@@ -321,6 +355,7 @@ class LLMConsoleFormatter(logging.Formatter):
         style: str = "%",  # noqa: ARG002
         validate: bool = True,  # noqa: ARG002
         *,
+        defaults: Mapping[str, Any] | None = None,  # noqa: ARG002
         colour: bool | None = None,
         redact: RedactOption = True,
         entry_defaults: Mapping[str, Any] | None = None,
@@ -332,7 +367,11 @@ class LLMConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text; only a stack makes it longer than one line."""
-        built = build(record, self.entry_defaults)
+        return form(self._formed, record)
+
+    def _formed(self, record: logging.LogRecord) -> str:
+        shared = sink_defaults(sinks_within_reach(logging.getLogger(record.name)))
+        built = build(record, {**shared, **self.entry_defaults})
         message, body = redacted(self.redactor, message_of(record), jsonable(built.body))
         when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
         facts = (
@@ -342,7 +381,7 @@ class LLMConsoleFormatter(logging.Formatter):
         )
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
         level, name, text = (
-            f"{printable(_without(self.redactor, record.levelname)):<7}",
+            f"{printable(_without(self.redactor, level_of(record))):<7}",
             printable(_without(self.redactor, record.name)),
             printable(message),
         )

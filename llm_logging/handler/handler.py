@@ -20,6 +20,7 @@ from ..errors import ConfigurationError
 from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
+from ..reach import note_root
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
 from .bells import on_event_loop
 from .complaints import complain
@@ -40,9 +41,10 @@ from .options import (
 )
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
-from .redaction import redactor_from
+from .redaction import both, redactor_from
 from .rotation import FileOptions
 from .spool import process
+from .unwrapping import mended, unwrapped
 from .writer import Writer
 
 __all__ = ["LLMFileHandler"]
@@ -162,7 +164,7 @@ class LLMFileHandler(logging.Handler):
         _check_place(root, filename)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = sync
-        self.redactor = redactor_from(redact)
+        self._own_redactor = self.redactor = redactor_from(redact)
         self._content = ContentPolicy(
             content, max_content_chars, redact=self.redactor.redact if self.redactor else None
         )
@@ -173,7 +175,7 @@ class LLMFileHandler(logging.Handler):
         self._layout = Layout(root if filename is None else _static_folder(str(self._template)))
         self.root = self._layout.root
         self._paths: dict[_PathKey, tuple[str, bytes]] = {}
-        self._line_formatter = LLMJsonFormatter(redact=False)
+        self._line_formatter = LLMJsonFormatter()
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
         files = FileOptions(
@@ -212,6 +214,10 @@ class LLMFileHandler(logging.Handler):
         )
         # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
         super().__init__(level)
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._line_formatter
+        self._unused_formatter: str | None = None
+        self.closed = False
         self._writer = Writer(
             self.root,
             options,
@@ -221,6 +227,8 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        if filename is None:
+            note_root(self)
         if spool != "off" and dead_rings_exist(self.root):
             self._writer.recover_soon()
 
@@ -229,19 +237,21 @@ class LLMFileHandler(logging.Handler):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Take a formatter of ours, with python-json-logger's options; None takes the plain one.
 
+        A formatter of another kind, which some installers give to every handler, is not used: the files hold JSON lines that
+        the reader reads. A notice in `system.jsonl` says so with the first line.
+
         Raises:
-            ConfigurationError: It is of another kind, or would write lines that the reader cannot read or would miscount.
+            ConfigurationError: It would write lines that the reader cannot read or would miscount.
         """
-        if fmt is None:
-            fmt = LLMJsonFormatter(redact=False)
-        if not isinstance(fmt, LLMJsonFormatter):
-            raise ConfigurationError(
-                f"formatter of an LLMFileHandler: expected an llm_logging.LLMJsonFormatter, got {type(fmt).__qualname__}; its "
-                "files hold JSON lines that the reader reads"
-            )
+        if fmt is not None and not isinstance(fmt, LLMJsonFormatter):
+            self._unused_formatter = f"{type(fmt).__module__}.{type(fmt).__qualname__}"
+            return
+        fmt = fmt if fmt is not None else LLMJsonFormatter()
         fmt.check_readable()
-        self.formatter = fmt
-        self._line_formatter = fmt
+        self._unused_formatter = None
+        self.formatter = self._line_formatter = fmt
+        self.redactor = both(self._own_redactor, fmt.told_redactor)
+        self._content.redact = self.redactor.redact if self.redactor is not None else None
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and emit it; without the handler's lock, which the buffer does not need."""
@@ -259,7 +269,13 @@ class LLMFileHandler(logging.Handler):
         if ack is not None:
             ack.expect()
         try:
-            self._take(record, ack)
+            try:
+                self._take(unwrapped(record), ack)
+            except Exception:
+                whole = mended(record)
+                if whole is None:
+                    raise
+                self._take(unwrapped(whole), ack)
         except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
@@ -301,14 +317,14 @@ class LLMFileHandler(logging.Handler):
             return formatter.line_parts(record, built, writer, self.redactor)
         if getattr(self._guard, "busy", False):
             # A formatter of the user's that logs would meet itself for ever.
-            return LLMJsonFormatter(redact=False).line_parts(record, built, writer, self.redactor)
+            return LLMJsonFormatter().line_parts(record, built, writer, self.redactor)
         self._guard.busy = True
         try:
             return formatter.line_parts(record, built, writer, self.redactor)
         except Exception:  # noqa: BLE001  a failing hook of the user's must not cost the line
             self._own_counts["formatter_errors"] += 1
             self._writer.tell("formatter", "a custom formatter raised; the plain line was written instead")
-            return LLMJsonFormatter(redact=False).line_parts(record, built, writer, self.redactor)
+            return LLMJsonFormatter().line_parts(record, built, writer, self.redactor)
         finally:
             self._guard.busy = False
 
@@ -332,12 +348,22 @@ class LLMFileHandler(logging.Handler):
         """Return the file of a kind, project and chat, as text and as bytes."""
         known = self._paths.get(key)
         if known is None:
+            if self._unused_formatter is not None:
+                self._say_unused()
             name = self._file_for(*key)
             known = (name, os.fsencode(name))
             if len(self._paths) >= _KNOWN_PATHS:
                 self._paths.clear()
             self._paths[key] = known
         return known
+
+    def _say_unused(self) -> None:
+        unused, self._unused_formatter = self._unused_formatter, None
+        self._notice(
+            "formatter_unused",
+            f"the formatter {unused} is not used: these files hold lines of llm_logging.LLMJsonFormatter",
+            {"formatter": unused},
+        )
 
     def _file_for(self, kind: LogKind, project_id: str | None, chat_id: str | None) -> str:
         # The name follows what the line says: an id that is a secret is no name for a file.
@@ -388,6 +414,7 @@ class LLMFileHandler(logging.Handler):
         try:
             self._writer.close()
         finally:
+            self.closed = True
             super().close()
 
     def stats(self) -> dict[str, Any]:

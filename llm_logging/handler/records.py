@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import traceback
-import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -36,21 +35,15 @@ from ..schema import (
 )
 from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
+from .unwrapping import RESERVED, STANDARD, extras_of
 
 __all__ = ["Built", "build", "message_of"]
 
-RESERVED: Final = frozenset(
-    {
-        *logging.LogRecord("", 0, "", 0, "", (), None).__dict__,
-        "message",
-        "asctime",
-        "taskName",
-        RECORD_ATTRIBUTE,
-    }
-)
 # The record's own attributes, and `event_type`, which is not the entry's either.
-_OTHERS: Final = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) + 1
+_OTHERS: Final = len(STANDARD) + 1
 _OTHER_NAMES: Final = RESERVED | {"event_type"}
+# Raises KeyError where a filter deleted one of them: counting attributes would then count wrongly.
+_all_standard: Final = itemgetter(*STANDARD)
 _REQUESTS: Final = LogKind.REQUESTS
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _IDS: Final = ("project_id", "chat_id", "user_id")
@@ -109,13 +102,14 @@ class Built:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return the record's message; one whose arguments do not fit it is kept with them."""
-    message = record.msg
+    """Return the record's message as `logging.Formatter` has it; one whose arguments do not fit it is kept with them."""
     try:
-        text = message if type(message) is str else str(message)
-        return text % record.args if record.args else text
-    except Exception:  # noqa: BLE001  a format that does not fit, or somebody's __str__
-        return f"{repr_of(message)} {repr_of(record.args)}"
+        # A record class of the user's may merge arguments in another way.
+        message = record.getMessage()
+        return message if type(message) is str else str(message)
+    except Exception:  # noqa: BLE001  a format that does not fit, somebody's __str__, or no message at all
+        given, args = record.__dict__.get("msg"), record.__dict__.get("args")
+        return f"{repr_of(given)} {repr_of(args)}" if args else repr_of(given)
 
 
 def fast_request(
@@ -133,6 +127,7 @@ def fast_request(
         context: Mapping[str, Any] | None = current_scope()
         if nested is None and not context and not defaults and type(record) is logging.LogRecord:
             # The common case, without a copy: none of the record's own attributes is a field's name.
+            _all_standard(attributes)
             others = _OTHERS + ("message" in attributes) + ("asctime" in attributes)
             body = fast_entry(attributes, micros, others, _OTHER_NAMES)
             if body is not None:
@@ -205,13 +200,7 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         except Exception as error:  # noqa: BLE001
             built = _unreadable(record, error)
     if built.kind is _REQUESTS:
-        # Several handlers build the same record one after the other: it is one request, so it has one id.
-        latest = _latest.__dict__
-        known = latest.get("record")
-        if known is not None and known() is record:
-            built.body["id"] = latest["id"]
-        else:
-            latest["record"], latest["id"] = weakref.ref(record), built.body["id"]
+        built.body["id"] = _same_request(record, built.body["id"])
     built.micros = micros
     if (
         "opentelemetry.trace" in sys.modules
@@ -222,26 +211,45 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     return built
 
 
-# The record that this thread built last, as a weak reference, and the id of its request.
-_latest = threading.local()
+# The ids that the latest records were given, by what a record shares with its copies; the older half is dropped at once.
+_KNOWN: Final = 2048
+_ids: dict[int, tuple[Any, str]] = {}
+_older_ids: dict[int, tuple[Any, str]] = {}
+
+
+def _same_request(record: logging.LogRecord, request_id: str) -> str:
+    """Return the id that another handler gave to this record, or to one that it was copied from, else `request_id`.
+
+    Several handlers build a record, one of them behind a QueueHandler, which copies it: it is one request. A copy shares the
+    attribute `relativeCreated`, an object made for each record; a reference to it keeps its identity from being reused.
+    """
+    global _ids, _older_ids  # noqa: PLW0603  two generations bound the memory without a queue of keys
+    mark = record.__dict__.get("relativeCreated")
+    if type(mark) is not float:
+        return request_id
+    key = id(mark)
+    known = _older_ids.get(key)
+    if known is None or known[0] is not mark:
+        if len(_ids) >= _KNOWN:
+            _older_ids, _ids = _ids, {}
+        known = _ids.setdefault(key, (mark, request_id))
+        if known[0] is not mark:
+            known = _ids[key] = (mark, request_id)
+    return known[1]
 
 
 def _unreadable(record: logging.LogRecord, error: Exception) -> Built:
     payload = record.__dict__.get(RECORD_ATTRIBUTE)
-    given = payload.fields if type(payload) is RecordPayload else _extras(record)
+    given = payload.fields if type(payload) is RecordPayload else extras_of(record)
     reasons = [f"{type(error).__qualname__} while the record was read"]
     return Built(LogKind.SYSTEM, "invalid_entry", {"data": {"reasons": reasons, "entry": jsonable(given)}})
-
-
-def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.__dict__.items() if key not in RESERVED}
 
 
 def _recognised(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
     payload = record.__dict__.get(RECORD_ATTRIBUTE)
     if type(payload) is RecordPayload:
         return _from_payload(record, payload, defaults)
-    fields = _extras(record)
+    fields = extras_of(record)
     if payload is not None:
         fields[RECORD_ATTRIBUTE] = payload
     return _from_fields(record, fields, None, defaults, None)

@@ -23,7 +23,7 @@ from .linear import Span
 from .paths import compile_paths, render_path
 from .walking import HIDDEN, REMOVED, Path, Walk, steps_of
 
-__all__ = ["DEFAULT_CENSOR", "Redactor", "redactor_from"]
+__all__ = ["DEFAULT_CENSOR", "Redactor", "both", "redactor_from"]
 
 DEFAULT_CENSOR: Final = "[redacted:{kind}]"
 _SHORTEST: Final = 8
@@ -386,6 +386,39 @@ def _added_names(keys: Iterable[str] | None) -> frozenset[str]:
             f"redaction keys: expected names with letters or digits, got {list(keys or ())!r}"
         )
     return names
+
+
+class _Both(Redactor):
+    """Take out what either of two redactors would."""
+
+    def __init__(self, first: Redactor, second: Redactor) -> None:
+        super().__init__()
+        self._each = (first, second)
+        self._quick = False
+        self.scan_sufficient = first.scan_sufficient and second.scan_sufficient
+
+    def clean(self, line: str | bytes) -> bool:
+        """Say whether neither would find anything; see `Redactor.clean`."""
+        return all(each.clean(line) for each in self._each)
+
+    def redact(self, value: Any) -> Any:
+        """Return the value without what either takes out."""
+        for each in self._each:
+            value = each.redact(value)
+        return value
+
+    def redact_text(self, text: str) -> str:
+        """Return a text without what either takes out."""
+        for each in self._each:
+            text = each.redact_text(text)
+        return text
+
+
+def both(first: Redactor | None, second: Redactor | None) -> Redactor | None:
+    """Return a redactor that takes out what either of two would; the one there is where the other is None."""
+    if first is None or second is None or first is second:
+        return second if first is None else first
+    return _Both(first, second)
 
 
 def redactor_from(option: bool | Mapping[str, Any] | Redactor | None) -> Redactor | None:

@@ -11,10 +11,10 @@ from typing import Any, Literal, TextIO
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
 from .complaints import complain
 from .content import ContentPolicy
-from .formatter import LLMJsonFormatter, RedactOption
+from .formatter import LLMJsonFormatter, RedactOption, form
 from .live import live_totals
 from .records import build
-from .redaction import redactor_from
+from .redaction import both, redactor_from
 
 __all__ = ["LLMStreamHandler"]
 
@@ -47,11 +47,19 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         self._given = stream
         self.setLevel(level)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
-        self.redactor = redactor_from(redact)
+        self._own_redactor = self.redactor = redactor_from(redact)
         self._content = ContentPolicy(
             content, max_content_chars, redact=self.redactor.redact if self.redactor else None
         )
-        self._plain = LLMJsonFormatter(redact=False)
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._plain = LLMJsonFormatter()
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
+        """Take a formatter; one of ours also takes out the secrets that it was told to, one of another kind writes its text."""
+        self.formatter = fmt if fmt is not None else self._plain
+        told = self.formatter.told_redactor if isinstance(self.formatter, LLMJsonFormatter) else None
+        self.redactor = both(self._own_redactor, told)
+        self._content.redact = self.redactor.redact if self.redactor is not None else None
 
     @property
     def wants_content(self) -> bool:
@@ -63,6 +71,9 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         formatter = self.formatter
         if formatter is not None and not isinstance(formatter, LLMJsonFormatter):
             return formatter.format(record)
+        return form(self._formed, record)
+
+    def _formed(self, record: logging.LogRecord) -> str:
         built = build(record, self.defaults)
         if built.event_type == "llm_request":
             live_totals.add(built.body)
@@ -73,7 +84,8 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
                 built.body = {**built.body, **(kept or {})}
         elif built.event_type in {"chat_message", "invalid_entry"}:
             built.body = self._content.chat_body(built.body)
-        return (formatter or self._plain).whole_line(record, built, self.redactor)
+        formatter = self.formatter if isinstance(self.formatter, LLMJsonFormatter) else self._plain
+        return formatter.whole_line(record, built, self.redactor)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Say on standard error what went wrong with a record, without the secrets in it."""

@@ -13,11 +13,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
+from ..reach import handlers_of, sink_defaults, sinks_behind, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
 
 __all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "dispatch", "require_sinks", "sink_defaults"]
@@ -156,35 +157,15 @@ def _as_file_system_error(error: OSError) -> FileSystemError:
     )
 
 
-def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
-    current: logging.Logger | None = logger
-    while current is not None:
-        yield from current.handlers
-        current = current.parent if current.propagate else None
-
-
-def _sinks_behind(handler: Any) -> list[Any]:
-    """Return the sinks that a handler is or passes records on to (MemoryHandler, QueueHandler with a listener)."""
-    if getattr(handler, "llm_sink", False):
-        return [handler]
-    behind = [getattr(handler, "target", None), *getattr(getattr(handler, "listener", None), "handlers", ())]
-    return [sink for inner in behind if inner is not None for sink in _sinks_behind(inner)]
-
-
 def require_sinks(logger: logging.Logger) -> list[Any]:
     """Return the sinks within reach of a logger.
 
     Raises:
         ConfigurationError: There is none.
     """
-    sinks: list[Any] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        for handler in current.handlers:
-            sinks += _sinks_behind(handler)
-        current = current.parent if current.propagate else None
+    sinks = sinks_within_reach(logger)
     if not sinks:
-        queued = any(hasattr(handler, "queue") for handler in _handlers(logger))
+        queued = any(hasattr(handler, "queue") for handler in handlers_of(logger))
         hint = (
             "a QueueHandler leads to one only if its attribute `listener` says so"
             if queued
@@ -194,14 +175,6 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
             f"logger {logger.name!r}: expected an LLMFileHandler on it or on a logger above it, found none; {hint}"
         )
     return sinks
-
-
-def sink_defaults(sinks: list[Any]) -> Mapping[str, Any]:
-    """Return the `defaults=` of the sinks, the nearest winning."""
-    merged: dict[str, Any] = {}
-    for sink in reversed(sinks):
-        merged.update(sink.defaults)
-    return merged
 
 
 def dispatch(
@@ -235,9 +208,9 @@ def dispatch(
         return None
     # From Python 3.12 a filter may put another record in the place of this one.
     kept = outcome if isinstance(outcome, logging.LogRecord) else record
-    handlers = list(_handlers(logger))
+    handlers = list(handlers_of(logger))
     for handler in handlers:
-        behind = _sinks_behind(handler)
+        behind = sinks_behind(handler)
         if level >= handler.level or behind:
             handler.handle(kept)
             if behind and payload.ack is not None and behind[0] is not handler:
@@ -253,7 +226,7 @@ def _pass_on(handler: Any, ack: Any, handlers: list[logging.Handler]) -> None:
     queue: Any = getattr(handler, "queue", None)
     if hasattr(queue, "unfinished_tasks"):
         # Others' queues cannot answer: they lead to another process, or do not count.
-        sinks = sum(len(_sinks_behind(other)) for other in handlers)
+        sinks = sum(len(sinks_behind(other)) for other in handlers)
         ack.passed_on(sinks, lambda: not queue.unfinished_tasks)
 
 
