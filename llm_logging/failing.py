@@ -10,7 +10,10 @@ import logging
 import sys
 import traceback
 
-__all__ = ["show_failure"]
+__all__ = ["say_once", "show_failure"]
+
+_MOST_PLACES = 1_000
+_said: set[tuple[str, str]] = set()
 
 
 def show_failure(error: BaseException) -> None:
@@ -39,3 +42,19 @@ def show_failure(error: BaseException) -> None:
 
 def _kind(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def say_once(place: str, text: str) -> None:
+    """Say on standard error what an application does wrong, once for each place in its code; never raise.
+
+    Silent where `logging.raiseExceptions` is False.
+
+    Args:
+        place: Where, as `file:line`.
+        text: What was expected, and what came; none of the user's own text.
+    """
+    if (place, text) in _said or len(_said) >= _MOST_PLACES or not logging.raiseExceptions:
+        return
+    _said.add((place, text))
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"llm_logging: {place}: {text}\n")

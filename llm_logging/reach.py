@@ -11,7 +11,14 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["configured_root", "handlers_of", "note_root", "sink_defaults", "sinks_behind", "sinks_within_reach"]
+__all__ = [
+    "configured_root",
+    "handlers_of",
+    "note_root",
+    "sink_defaults",
+    "sinks_behind",
+    "sinks_within_reach",
+]
 
 
 def handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
