@@ -33,8 +33,8 @@ from ..schema import (
     RecordPayload,
     derive_status,
 )
-from ..tracing import active_trace_ids
 from ..statuses import status_text
+from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
 from .unwrapping import RESERVED, STANDARD, extras_of
 
@@ -224,7 +224,7 @@ def _same_request(record: logging.LogRecord, request_id: str) -> str:
     Several handlers build a record, one of them behind a QueueHandler, which copies it: it is one request. A copy shares the
     attribute `relativeCreated`, an object made for each record; a reference to it keeps its identity from being reused.
     """
-    global _ids, _older_ids  # noqa: PLW0603  two generations bound the memory without a queue of keys
+    global _ids, _older_ids
     mark = record.__dict__.get("relativeCreated")
     if type(mark) is not float:
         return request_id

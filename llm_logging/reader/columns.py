@@ -102,6 +102,7 @@ class Column:
         most: The most a count may be.
         origin: The place in the line that a key is made from.
         numbered: Whether a text, or a member of a list, may also be written as a whole number.
+        choices: The texts that the entry takes; empty where it takes any.
     """
 
     path: str
@@ -110,6 +111,7 @@ class Column:
     most: int = 2**53
     origin: str | None = None
     numbered: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -326,7 +328,8 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
         else:
             known = {float: "ms", Decimal: "amount", bool: "bool"}
             text = "code" if path in _CODES else known.get(kind, "text")
-            found.append(Column(path, text, numbered=numbered))
+            choices = typing.get_args(kind) if origin is typing.Literal else ()
+            found.append(Column(path, text, numbered=numbered, choices=choices))
     return found
 
 

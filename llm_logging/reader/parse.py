@@ -393,7 +393,8 @@ def _moved(
     """Count the fields that were wrong when the requests were logged, by name."""
     names = f"SELECT unnest(json_keys(raw.attributes->'/invalid')) AS name FROM {_text_lines(extra, compression)} AS raw"
     rows = db.execute(
-        f"SELECT name, count(*) FROM ({names} WHERE {_kind()} = 1 AND {_HAS_MOVED}) GROUP BY name", [str(path)]
+        f"SELECT name, count(*) FROM ({names} WHERE {_kind()} = 1 AND {_HAS_MOVED}) GROUP BY name",
+        [str(path)],
     ).fetchall()
     return {str(name): int(count) for name, count in rows}
 
