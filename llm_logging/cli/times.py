@@ -97,8 +97,8 @@ def parse_size(text: str, *, option: str = "size") -> int:
         ValidationError: It is none.
     """
     match = _SIZE.fullmatch(text.strip())
-    if match is None or text.strip()[-1:].isdigit():
-        raise _refuse(option, "a size with its unit, like 500000B, 64KB, 100MiB or 2G", text)
+    if match is None or (text.strip()[-1].isdigit() and float(match[1])):
+        raise _refuse(option, "a size like 500B, 64KB, 100MiB or 2G, with its unit", text)
     number, prefix, binary = match.groups()
     base = 1024 if binary else 1000
     try:
