@@ -11,7 +11,7 @@ import llm_logging
 from llm_logging.statuses import outcome_of
 
 
-class Text(str, enum.Enum):
+class Text(str, enum.Enum):  # noqa: UP042  as people write it
     FAILED = "failed"
     SUCCESS = "success"
 

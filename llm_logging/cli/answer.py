@@ -154,7 +154,7 @@ def watch(question: Question, shown: Shown, *, interval: float) -> None:
         # Home, then erase behind the new text: no flicker, and nothing of a longer answer stays. Long lines are cut, not
         # wrapped, so that each takes one row.
         opt.write(
-            f"\x1b[H\x1b[2J\x1b[?7l{fitting(stats, shown, height())}\x1b[?7h"
+            f"\x1b[H\x1b[2J\x1b[?7l{fitting(stats, shown, height()).rstrip()}\x1b[?7h\n"
             if in_place
             else text_of(stats, shown, line=True)
         )

@@ -79,7 +79,7 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         "--where", "-w", metavar="FILTER", rich_help_panel=PANEL,
-        help="Only requests of which this holds, e.g. status=error, model~gpt-4*, latency_ms>2000, "
+        help="Only requests of which this holds, e.g. status=error,timeout, model~gpt-4*, latency_ms>2000, "
         "attributes.tenant=acme. May be repeated: all must hold.",
     ),
 ]  # fmt: skip

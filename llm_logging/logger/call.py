@@ -95,7 +95,8 @@ class LLMCall:
         """Note that the answer is complete now.
 
         Args:
-            response: The provider's response: usage, model, id, finish reasons, tier and cost are read from it.
+            response: The provider's response: usage, model, id, finish reasons, tier and cost are read from it. A stream or
+                a coroutine is none: the request is then an error; an exception is taken as by `fail`.
             **fields: Fields of the entry that you know better; they win. None says nothing, as everywhere.
         """
         if isinstance(response, BaseException):
