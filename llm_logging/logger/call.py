@@ -298,8 +298,7 @@ class LLMCall:
         else:
             if not found.complete:
                 self._left = "incomplete" if how == "exhausted" else how
-            if how != "exhausted":
-                # A stream that is closed on the way out of a cancelled block is not told why.
+            if how != "exhausted":  # one that is closed on the way out of a cancelled block is not told why
                 self._ask_about(error if error is not None else sys.exception())
 
     def hold(self, found: Extraction, key: str) -> None:
