@@ -75,6 +75,9 @@ def forgive(
     is_entry = model is LLMRequestLogEntry
     data = complete_times(normalise_entry(fields), now) if is_entry else dict(fields)
     invalid: dict[str, Any] = {}
+    given = data.get("attributes")
+    if is_entry and isinstance(given, Mapping) and isinstance(given.get("invalid"), Mapping):
+        invalid.update(given["invalid"])
     reasons: list[str] = []
     required = {name for name, field in model.model_fields.items() if field.is_required()}
     for _ in range(_ROUNDS):

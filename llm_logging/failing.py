@@ -10,9 +10,11 @@ import logging
 import sys
 import traceback
 
-__all__ = ["say_once", "show_failure"]
+__all__ = ["report_misuse", "say_once", "show_failure"]
 
+_MOST_PLACES = 1_000
 _said: set[str] = set()
+_misused: set[tuple[str, str]] = set()
 
 
 def say_once(topic: str, text: str) -> None:
@@ -57,3 +59,19 @@ def show_failure(error: BaseException) -> None:
 
 def _kind(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def report_misuse(place: str, text: str) -> None:
+    """Say on standard error what an application does wrong, once for each place in its code; never raise.
+
+    Silent where `logging.raiseExceptions` is False.
+
+    Args:
+        place: Where, as `file:line`.
+        text: What was expected, and what came; none of the user's own text.
+    """
+    if (place, text) in _misused or len(_misused) >= _MOST_PLACES or not logging.raiseExceptions:
+        return
+    _misused.add((place, text))
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"llm_logging: {place}: {text}\n")

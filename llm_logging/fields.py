@@ -79,6 +79,7 @@ class _CallFields(TypedDict, total=False):
     parent_id: str | None
     request_type: Literal["chat", "tool", "workflow"] | None
     operation: str | None
+    instrumentation: str | None
     response_model: str | None
     provider: str | None
     provider_response_id: str | None

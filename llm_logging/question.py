@@ -233,8 +233,9 @@ def _equality(field: Any, value: Any) -> str | tuple[str, str]:
         value = "true" if value else "false"
     named, wanted = str(field), "" if value is None else str(value)
     text = f"{named}={wanted}"
-    # Some names and values would be read otherwise from text: those with an operator or with spaces around them.
-    return text if filter_parts(text) == (named, "=", wanted) else (named, wanted)
+    # Some names and values would be read otherwise from text: with an operator, a comma, or spaces around them.
+    plain = "," not in wanted and not wanted.startswith("=")
+    return text if plain and filter_parts(text) == (named, "=", wanted) else (named, wanted)
 
 
 class StatsOptions(_Question):
@@ -251,7 +252,7 @@ class StatsOptions(_Question):
             their members.
         time_zone: An IANA name; bare dates and buckets are its days.
         where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
-            `?`) or `!~`; all must hold. `field=` means absent. A mapping of fields to values is read as equalities, every
+            `?`) or `!~`; all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values is read as equalities, every
             value as it is, None as absent; so is a pair of two texts among the filters.
         fill_gaps: Also give rows of zeros for periods in which nothing happened.
         orphaned_after: A request pending for longer than this counts as orphaned, not as running.

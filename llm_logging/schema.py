@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from .clock import clock, format_time
 from .otel_names import otel_attributes
+from .statuses import Status, derive_status, settle_status
 from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 
 __all__ = [
@@ -185,26 +186,6 @@ class Writer(_Part):
     seq: Annotated[int, Field(ge=1)]
 
 
-def derive_status(entry: Mapping[str, Any]) -> str:
-    """Say which status an entry without one has, from what else it holds."""
-    http_status = entry.get("http_status")
-    refused = isinstance(http_status, int) and http_status >= 400
-    if entry.get("error") is not None or refused:
-        return "error"
-    evidence = (
-        "usage",
-        "cost",
-        "response",
-        "finish_reasons",
-        "provider_response_id",
-        "timings",
-        "timestamp_end",
-    )
-    if http_status is not None or any(entry.get(name) is not None for name in evidence):
-        return "success"
-    return "pending"
-
-
 class LLMRequestLogEntry(BaseModel):
     """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
 
@@ -232,7 +213,7 @@ class LLMRequestLogEntry(BaseModel):
     finish_reasons: list[str] | None = None
     output_format_hint: Literal["text", "markdown", "json"] | None = None
     # outcome
-    status: Literal["pending", "success", "error", "timeout"] = "pending"
+    status: Status = "pending"
     http_status: Annotated[int, Whole, Field(ge=100, le=599, strict=True)] | None = None
     error: ErrorInfo | None = None
     # time
@@ -252,6 +233,9 @@ class LLMRequestLogEntry(BaseModel):
     tags: list[str] | None = None
     trace_id: str | None = None
     span_id: str | None = None
+    instrumentation: str | None = Field(
+        default=None, description="Which instrumentation wrote the line; absent for a plain logger"
+    )
     prompt_name: str | None = None
     prompt_version: Identifier | None = None
     # the rest
@@ -308,7 +292,9 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
     """Bring an entry as people write it into the entry's own shape; nothing is dropped.
 
     Tokens, timings and error fields at the top move into their groups (the older flat shape), `request_id` becomes
-    `id` where that is absent and it is a UUID, unknown fields move to `attributes`, an absent status is derived.
+    `id` where that is absent and it is a UUID, unknown fields move to `attributes`, an absent status is derived. A
+    status in other words (`failed`, `Cancelled`, 503) becomes one of ours; a word of no known meaning stays, and is an
+    error once it has moved to `attributes.invalid`.
 
     Args:
         data: Field names to values; not changed.
@@ -339,8 +325,7 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
         if own is not None and not isinstance(own, Mapping):
             own = {"attributes": own}
         entry["attributes"] = {**attributes, **(own or {})}
-    if "status" not in entry:
-        entry["status"] = derive_status(entry)
+    settle_status(entry)
     return entry
 
 

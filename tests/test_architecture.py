@@ -24,7 +24,7 @@ FLOORS = (
     {"figures"},
     {"question"},
     {"schema"},
-    {"values"},
+    {"statuses", "values"},
     {"clock", "context", "cutting", "failing", "keys", "otel_names", "reach", "tracing"},
     {"errors"},
 )

@@ -123,13 +123,13 @@ def test_what_was_wrong_is_counted_and_kept_and_what_is_left_keeps_the_contract(
 
 def test_a_wrong_field_moves_aside_and_the_rest_stands() -> None:
     built, line = forgiven(
-        {**IDENTITY, "status": "ok", "usage": {"prompt_tokens": -5, "completion_tokens": 7}, "attempt": "2"}
+        {**IDENTITY, "status": "meh", "usage": {"prompt_tokens": -5, "completion_tokens": 7}, "attempt": "2"}
     )
     assert built.invalid == 3
     assert line["usage"] == {"completion_tokens": 7, "total_tokens": 7}
-    assert line["attributes"]["invalid"] == {"status": "ok", "usage.prompt_tokens": -5, "attempt": "2"}
-    # As an absent one: there is usage.
-    assert line["status"] == "success"
+    assert line["attributes"]["invalid"] == {"status": "meh", "usage.prompt_tokens": -5, "attempt": "2"}
+    # There is usage, but what is wrong is no success.
+    assert (line["status"], line["error"]) == ("error", {"code": "unknown_status"})
 
 
 def test_a_rule_over_fields_costs_only_the_fields_it_names() -> None:

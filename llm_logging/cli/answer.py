@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from ..question import TIME_UNITS
 from . import options as opt
 from .question import Question
 from .render import Look, as_csv, as_json, as_markdown, as_table, flat
-from .terminal import use_colour, width
+from .terminal import height, use_colour, width
 
 __all__ = ["Shown", "arranged", "show", "watch"]
 
@@ -150,7 +150,34 @@ def watch(question: Question, shown: Shown, *, interval: float) -> None:
     shown.check(question.options().group_by)
     in_place = sys.stdout.isatty() and shown.form is opt.TableFormat.TABLE
     while True:
-        text = text_of(question.ask(), shown, line=True)
-        # Home, then erase behind the new text: no flicker, and nothing of a longer answer stays.
-        opt.write("\x1b[H\x1b[2J" + text if in_place else text)
+        stats = question.ask()
+        # Home, then erase behind the new text: no flicker, and nothing of a longer answer stays. Long lines are cut, not
+        # wrapped, so that each takes one row.
+        opt.write(
+            f"\x1b[H\x1b[2J\x1b[?7l{fitting(stats, shown, height()).rstrip()}\x1b[?7h\n"
+            if in_place
+            else text_of(stats, shown, line=True)
+        )
         time.sleep(interval)
+
+
+def fitting(stats: Stats, shown: Shown, rows: int) -> str:
+    """Return an answer as a table that a screen holds.
+
+    Args:
+        stats: The answer.
+        shown: How it is shown; fewer rows where they do not fit.
+        rows: How many the screen has.
+
+    Returns:
+        At most one line less than the screen has rows: the last row is the cursor's.
+    """
+    most = max(rows - 1, 1)
+    text = text_of(stats, shown)
+    limit = len(arranged(stats, shown)[0].breakdown if stats.group_by else arranged(stats, shown)[0].models)
+    while (over := text.count("\n") - most) > 0 and limit > 1:
+        # A line more says how many rows are left out.
+        limit = max(limit - max(over, 1), 1)
+        text = text_of(stats, replace(shown, limit=limit))
+    lines = text.splitlines(keepends=True)
+    return text if len(lines) <= most else "".join(lines[:most])

@@ -33,6 +33,7 @@ class Column:
         style: As rich names it, for all cells.
         styles: For single cells; empty where `style` holds.
         decoration: Left out of Markdown.
+        pair: What it belongs to: columns of one pair go together; empty for a column by itself.
     """
 
     header: str
@@ -43,6 +44,7 @@ class Column:
     style: str = ""
     styles: Sequence[str] = field(default_factory=tuple)
     decoration: bool = False
+    pair: str = ""
 
 
 def _width(column: Column) -> int:
@@ -72,10 +74,18 @@ def fit(columns: Sequence[Column], width: int) -> list[Column]:
             if column.short is not None:
                 column.cells = column.short
     while _total(chosen) > width and any(column.rank > 1 for column in chosen):
-        chosen.remove(max(chosen, key=lambda column: column.rank))
+        chosen = _without_last(chosen)
     while _least_total(chosen) > width and any(column.rank for column in chosen):
-        chosen.remove(max(chosen, key=lambda column: column.rank))
+        chosen = _without_last(chosen)
     return chosen
+
+
+def _without_last(columns: Sequence[Column]) -> list[Column]:
+    """Leave out the least needed column, and those of its pair."""
+    gone = max(columns, key=lambda column: column.rank)
+    return [
+        column for column in columns if column is not gone and (not gone.pair or column.pair != gone.pair)
+    ]
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:

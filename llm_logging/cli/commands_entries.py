@@ -30,8 +30,9 @@ Rows = Annotated[
 ]
 
 
-def _sizes(limit: int) -> int:
-    return min(limit, _PAGE) if limit else _PAGE
+def _size(limit: int, printed: int) -> int:
+    """Return how many entries to ask for next; a limit of 0 is none."""
+    return min(limit - printed, _PAGE) if limit else _PAGE
 
 
 @app.command(
@@ -81,17 +82,15 @@ def requests(
     )  # fmt: skip
     filters = question.options()
     source = question.source(once=cursor is None and limit != 0)
-    left = limit
     printed = 0
     while True:
         page = get_llm_request_logs(
-            question.scope(), filters, _sizes(left), cursor, content=content, **source
+            question.scope(), filters, _size(limit, printed), cursor, content=content, **source
         )
         _print_requests(page.entries, form, tz, first=not printed)
         printed += len(page.entries)
         cursor = page.cursor
-        left -= len(page.entries)
-        if cursor is None or (limit and left <= 0):
+        if cursor is None or (limit and printed >= limit):
             break
     if not printed and question.files is None and not anything_logged(question.scope(), source["root"]):
         raise opt.nothing_logged(source["root"])
@@ -221,10 +220,10 @@ def search(
     )
     options = question.options()
     source = question.source(once=cursor is None and limit != 0)
-    left, printed = limit, 0
+    printed = 0
     while True:
         page = search_logs(
-            text, question.scope(), _sizes(left), cursor, kinds=_KINDS[kind], from_date=options.from_date,
+            text, question.scope(), _size(limit, printed), cursor, kinds=_KINDS[kind], from_date=options.from_date,
             to_date=options.to_date, time_zone=options.time_zone, root=source.get("root"), files=source.get("files"),
         )  # fmt: skip
         if as_json:
@@ -233,8 +232,7 @@ def search(
             opt.write(render.hits_text(page.hits, text, zone(tz), colour=use_colour()))
         printed += len(page.hits)
         cursor = page.cursor
-        left -= len(page.hits)
-        if cursor is None or (limit and left <= 0):
+        if cursor is None or (limit and printed >= limit):
             break
     if not printed:
         opt.note("nothing holds this text")

@@ -126,7 +126,7 @@ def _cache_findings(cache_dir: Path | None) -> Iterator[Finding]:
 @app.command(
     epilog="Examples:\n\n"
     "\b\n  llm-logging prune --older-than 90d --dry-run\n"
-    "  llm-logging prune --older-than 90d --max-bytes 5GB"
+    "  llm-logging prune --older-than 90d --max-bytes 5GB --yes"
 )
 def prune(
     root: opt.Root = None,
@@ -138,15 +138,19 @@ def prune(
     max_bytes: Annotated[
         str | None,
         typer.Option(
-            "--max-bytes", metavar="SIZE", help="Then the oldest, until the root holds no more: 5GB."
+            "--max-bytes", metavar="SIZE", help="Then the oldest, until the root holds no more: 5GB, 500MiB."
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would go.", show_default=False)
     ] = False,
+    yes: opt.Yes = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Delete old segments; never a file that is still written. What goes is noted in the manifest."""
+    """Delete old segments; never a file that is still written. What goes is noted in the manifest.
+
+    Asks before it deletes; where there is no terminal to ask on, --yes is needed.
+    """
     from ..files.retention import prune as prune_root
 
     if older_than is None and max_bytes is None:
@@ -156,9 +160,13 @@ def prune(
     age = None if older_than is None else parse_duration(older_than, option="--older-than")
     most = None if max_bytes is None else parse_size(max_bytes, option="--max-bytes")
     place = opt.existing_root(root)
-    report = prune_root(
-        place, older_than=age, max_bytes=most, dry_run=dry_run, key=key_from_environment(MANIFEST_KEY)
-    )
+    key = key_from_environment(MANIFEST_KEY)
+    if not dry_run and not yes:
+        gone = prune_root(place, older_than=age, max_bytes=most, dry_run=True, key=key).removed
+        if gone:
+            held = size(sum(number for _, number in gone))
+            opt.confirm("prune", f"{several(len(gone), 'segment', 'segments')}, {held} will be deleted")
+    report = prune_root(place, older_than=age, max_bytes=most, dry_run=dry_run, key=key)
     total = sum(number for _, number in report.removed)
     if as_json:
         removed = [{"path": str(path), "bytes": number} for path, number in report.removed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,7 +97,7 @@ def _heads(path: Path | None) -> dict[str, str] | None:
     epilog="Examples:\n\n"
     "\b\n  llm-logging forget --user u-4711 --dry-run\n"
     "  llm-logging forget --user u-4711\n"
-    "  llm-logging forget --user u-4711 --mode pseudonymise"
+    "  llm-logging forget --user u-4711 --mode pseudonymise --yes"
 )
 def forget(
     root: opt.Root = None,
@@ -110,12 +111,14 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.", show_default=False)
     ] = False,
+    yes: opt.Yes = False,
     cache_dir: opt.CacheDir = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Remove or pseudonymise one person's lines in all logs of a root, atomically, noted in the manifests.
 
-    Refuses while a process logs to the root. Keys are read from LLM_LOGGING_PSEUDONYM_KEY and
+    Refuses while a process logs to the root. Asks before it changes a file; where there is no terminal to ask on, --yes
+    is needed. Keys are read from LLM_LOGGING_PSEUDONYM_KEY and
     LLM_LOGGING_MANIFEST_KEY, or the files that these names with _FILE say.
     """
     from ..files.forget import forget as forget_person
@@ -125,10 +128,17 @@ def forget(
             f"--mode: expected remove or pseudonymise, got {mode!r}", code=ErrorCode.INVALID_OPTIONS
         )
     chosen: Any = mode
-    report = forget_person(
-        opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
-        manifest_key=key_from_environment(MANIFEST_KEY), dry_run=dry_run, rewritten=lambda old, _new: _drop_cached(old, cache_dir),
+    run = partial(
+        forget_person, opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
+        manifest_key=key_from_environment(MANIFEST_KEY), rewritten=lambda old, _new: _drop_cached(old, cache_dir),
     )  # fmt: skip
+    if not dry_run and not yes:
+        found = run(dry_run=True)
+        if found.lines:
+            lines = f"{several(found.lines, 'line', 'lines')} in {several(len(found.files), 'file', 'files')}"
+            verb = {"remove": "removed", "pseudonymise": "rewritten"}[mode]
+            opt.confirm("forget", f"{lines} will be {verb}")
+    report = run(dry_run=dry_run)
     if as_json:
         opt.write(dumps(report.model_dump(mode="json"), indent=2))
         return

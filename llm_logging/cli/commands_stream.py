@@ -118,7 +118,8 @@ def pretty(
     """Show any log of JSON lines for people.
 
     Reads the lines of this package, python-json-logger, structlog, loguru, pino, bunyan, winston, zap, zerolog, slog,
-    GELF, ECS and others. Lines that are not JSON pass through. Control characters never reach the terminal.
+    GELF, ECS, Google Cloud, Serilog, log4j2, journald, PostgreSQL, OpenTelemetry and others, also as Docker, Kubernetes,
+    journald and log shippers wrap them. Lines that are not JSON pass through. Control characters never reach the terminal.
     """
     printer = _printer(
         level, colour, ignore=_keys(ignore), include=_keys(include), template=template, time_format=time_format,
@@ -130,6 +131,8 @@ def pretty(
             text = printer.line(data)
             if text is not None:
                 opt.write(text or "\n")
+        if (text := printer.rest()) is not None:
+            opt.write(text)
 
 
 def _lines(name: str) -> Iterator[bytes]:
@@ -218,7 +221,12 @@ def tail(
     following: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as lines come, across rotation.")
     ] = False,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines to begin with.")] = 10,
+    count: Annotated[
+        int,
+        typer.Option(
+            "--lines", "-n", min=0, help="How many lines to begin with; 0: none, only those that come."
+        ),
+    ] = 10,
     level: Level = None,
     ignore: Ignore = None,
     include: Include = None,

@@ -27,6 +27,8 @@ __all__ = [
     "Tz",
     "Until",
     "Where",
+    "Yes",
+    "confirm",
     "existing_root",
     "note",
     "when",
@@ -77,7 +79,7 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         "--where", "-w", metavar="FILTER", rich_help_panel=PANEL,
-        help="Only requests of which this holds, e.g. status=error, model~gpt-4*, latency_ms>2000, "
+        help="Only requests of which this holds, e.g. status=error,timeout, model~gpt-4*, latency_ms>2000, "
         "attributes.tenant=acme. May be repeated: all must hold.",
     ),
 ]  # fmt: skip
@@ -151,6 +153,7 @@ Limit = Annotated[
         rich_help_panel=LOOK,
     ),
 ]  # fmt: skip
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.", show_default=False)]
 FillGaps = Annotated[
     bool,
     typer.Option(
@@ -229,6 +232,26 @@ def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
 def zone_name(tz: str) -> str:
     """Return the IANA name of `--tz`."""
     return str(getattr(zone(tz), "key", "UTC"))
+
+
+def confirm(command: str, what: str) -> None:
+    """Ask on the terminal whether something is to be done that cannot be undone.
+
+    Args:
+        command: Which command asks.
+        what: What will be done, as a sentence without its end.
+
+    Raises:
+        ValidationError: There is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise ValidationError(
+            f"{command}: expected --yes, or a terminal to ask on: {what}; --dry-run shows it",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        note("nothing was changed")
+        raise typer.Exit(1)
 
 
 def write(text: str) -> None:

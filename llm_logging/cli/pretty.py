@@ -8,12 +8,13 @@ it is, made safe. Templates are looked up, never evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from .records import LEVELS, Record, canonical_level, level_rank, parse_record, take
+from ..files.wrappers import Inner, Unwrapper
+from .records import LEVELS, Record, canonical_level, level_rank, parse_record, read_moment, take
 from .terminal import dumps, safe
 
 __all__ = ["PrettyOptions", "Printer", "request_summary"]
@@ -77,25 +78,56 @@ class Printer:
 
     options: PrettyOptions
     _least: int | None = field(init=False, default=None)
+    _unwrapper: Unwrapper = field(init=False, default_factory=Unwrapper)
 
     def __post_init__(self) -> None:
         self._least = level_rank(self.options.min_level)
 
     def line(self, data: bytes) -> str | None:
-        """Return the text of one line without its last newline; None where the level hides it."""
+        """Return the text of one line without its last newline, or of those that it wraps.
+
+        Args:
+            data: The line without its newline.
+
+        Returns:
+            None where the level hides it, or where it is a part of a line whose other parts are to come.
+        """
+        return self._joined(self._unwrapper.lines(data), data)
+
+    def rest(self) -> str | None:
+        """Return the text of lines whose last part did not come."""
+        return self._joined(self._unwrapper.rest(), b"")
+
+    def _joined(self, inners: Iterable[Inner], data: bytes) -> str | None:
+        texts = [text for inner in inners if (text := self._unwrapped(inner, data)) is not None]
+        return "\n".join(texts) if texts else None
+
+    def _unwrapped(self, inner: Inner, data: bytes) -> str | None:
+        record = self._parsed(inner.data)
+        if record is None and inner.wrapper is not None:
+            text = inner.data.decode("utf-8", "replace")
+            # What a shipper says beside a text are the fields of a record.
+            record = self._parsed(data) if inner.wrapper in {"journald", "object"} else None
+            record = Record() if record is None else record
+            record.message = text
+        if record is None:
+            return safe(inner.data.decode("utf-8", "replace"))
+        if record.time is None and inner.time is not None:
+            record.time, record.time_text = read_moment(inner.time), str(inner.time)
+        record.level = record.level or canonical_level(inner.level)
+        rank = level_rank(record.level)
+        if self._least is not None and rank is not None and rank < self._least:
+            return None
+        return self.record(record)
+
+    def _parsed(self, data: bytes) -> Record | None:
         options = self.options
-        record = parse_record(
+        return parse_record(
             data,
             message_keys=options.message_keys,
             time_keys=options.time_keys,
             level_keys=options.level_keys,
         )
-        if record is None:
-            return safe(data.decode("utf-8", "replace"))
-        rank = level_rank(record.level)
-        if self._least is not None and rank is not None and rank < self._least:
-            return None
-        return self.record(record)
 
     def record(self, record: Record) -> str:
         """Return the text of one record; see `line`."""

@@ -86,6 +86,11 @@ class Question:
         Raises:
             NotFoundError: There is no such root.
         """
+        if self.where:
+            from ..reader.filters import words_explained
+
+            for text in words_explained(self.where):
+                opt.note(f"llm-logging: --where: {text}")
         kept: dict[str, Any] = {"cache_dir": self.cache_dir, "cache": self.use_cache}
         if self.prices is not None:
             kept["prices"] = self.prices

@@ -123,10 +123,13 @@ def _summary_columns(answer: Comparison) -> list[Column]:
             [_difference(c, n, changes, show) for n, _, show, _, c in rows],
             rank=1,
             styles=[_style(c, worse) for _, _, _, worse, c in rows],
+            pair="change",
         ),
         Column(
             "",
             [_relative(c, n, changes) for n, _, _, _, c in rows],
+            rank=1,
+            pair="change",
             styles=[_style(c, worse) for _, _, _, worse, c in rows],
         ),
     ]
@@ -151,9 +154,9 @@ def _group_columns(answer: Comparison) -> list[Column]:
         before = [_amount(c.before, name, row.changes, "before", show) for c, row in every]
         after = [_amount(c.after, name, row.changes, "after", show) for c, row in every]
         columns += [
-            Column(label, [f"{a} → {b}" for a, b in zip(before, after, strict=True)], after, rank=rank),
+            Column(label, [f"{a} → {b}" for a, b in zip(before, after, strict=True)], after, rank=rank, pair=name),
             Column(
-                "", [_relative(c, name, row.changes) for c, row in every], rank=rank,
+                "", [_relative(c, name, row.changes) for c, row in every], rank=rank, pair=name,
                 styles=[_style(c, worse) for c in changes],
             ),
         ]  # fmt: skip

@@ -17,6 +17,7 @@ from typing import IO, Any
 __all__ = [
     "csv_cell",
     "dumps",
+    "height",
     "json_safe",
     "markdown_cell",
     "safe",
@@ -142,6 +143,11 @@ def use_colour(stream: IO[str] | None = None) -> bool:
         return True
     target = sys.stdout if stream is None else stream
     return target.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def height() -> int:
+    """Return how many rows the terminal has: `LINES`, else the terminal's own, else 24."""
+    return max(shutil.get_terminal_size((80, 24)).lines, 2)
 
 
 def width(stream: IO[str] | None = None) -> int:

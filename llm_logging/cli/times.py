@@ -31,7 +31,7 @@ _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EPOCH = re.compile(r"@(-?\d+(?:\.\d+)?)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(?:b|bytes?)?", re.IGNORECASE)
 
 
 def _refuse(option: str, expected: str, text: str) -> ValidationError:
@@ -89,14 +89,16 @@ def parse_duration(text: str, *, option: str = "duration") -> timedelta:
 
 
 def parse_size(text: str, *, option: str = "size") -> int:
-    """Read a number of bytes such as `500000`, `64KB`, `100MiB` or `2G`; k, M, G, T are powers of 1000, Ki of 1024.
+    """Read a size such as `500B`, `64KB`, `100MiB` or `2G`; k, M, G, T are powers of 1000, Ki of 1024.
+
+    A number without a unit is none: 5 may be meant as gigabytes.
 
     Raises:
         ValidationError: It is none.
     """
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise _refuse(option, "a size like 500000, 64KB, 100MiB or 2G", text)
+    if match is None or (text.strip()[-1].isdigit() and float(match[1])):
+        raise _refuse(option, "a size like 500B, 64KB, 100MiB or 2G, with its unit", text)
     number, prefix, binary = match.groups()
     base = 1024 if binary else 1000
     try:

@@ -33,6 +33,7 @@ from ..schema import (
     RecordPayload,
     derive_status,
 )
+from ..statuses import status_text
 from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
 from .unwrapping import RESERVED, STANDARD, extras_of, mended
@@ -362,6 +363,8 @@ def _checkable(merged: Mapping[str, Any]) -> dict[str, Any]:
 def _checkable_value(name: str, value: Any) -> Any:
     if isinstance(value, (datetime, timedelta, BaseException)) and name in _TYPED:
         return value
+    if name == "status":
+        return jsonable(status_text(value))
     if name in _PARTS and isinstance(value, Mapping):
         return {key_text(key): part if _countable(part) else jsonable(part) for key, part in value.items()}
     if name == "usage" and hasattr(type(value), "model_dump") and not isinstance(value, BaseModel):

@@ -70,12 +70,13 @@ class Observation:
 
     @classmethod
     def begin(
-        cls, log: LLMLoggerAdapter | None, *, pending: bool = True, **fields: Any
+        cls, log: LLMLoggerAdapter | None, *, instrumentation: str, pending: bool = True, **fields: Any
     ) -> Observation | None:
         """Start logging a call.
 
         Args:
             log: The logger; None takes the default one.
+            instrumentation: Who observes; the lines say it, so that the reader can tell a call seen twice.
             pending: Whether to log a line now.
             **fields: Fields of the entry; those that are None are left out.
 
@@ -86,7 +87,7 @@ class Observation:
             log = log or get_logger()
             if not has_sinks(log.logger):
                 return None
-            call = log.request(pending=pending, **fields)
+            call = log.request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()

@@ -22,7 +22,7 @@ from ..failing import say_once
 from ..reach import handlers_of, sinks_behind, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
 
-__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "dispatch", "has_sinks", "require_sinks"]
+__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "caller", "dispatch", "has_sinks", "require_sinks"]
 
 WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.002
@@ -210,7 +210,7 @@ def dispatch(
     Returns:
         The record, or None where a filter of the logger dropped it.
     """
-    file, line, function = _caller()
+    file, line, function = caller()
     record = logger.makeRecord(
         logger.name, level, file, line, message, (), exc_info, function, {RECORD_ATTRIBUTE: payload}
     )
@@ -245,7 +245,7 @@ def _pass_on(handler: Any, ack: Any, handlers: list[logging.Handler]) -> None:
         ack.passed_on(sinks, lambda: not queue.unfinished_tasks)
 
 
-def _caller() -> tuple[str, int, str]:
+def caller() -> tuple[str, int, str]:
     """Return file, line and function of the code that called into this package."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  what logging's own findCaller does
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

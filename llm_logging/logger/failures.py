@@ -16,12 +16,11 @@ from typing import Any, Final
 
 from ..cutting import cut_short
 from ..schema import ErrorInfo
+from ..statuses import CANCELLED
 from .facts import error_of
 from .plain import first, mapping, shallow, text, whole_number
 
 __all__ = ["CANCELLED", "failure_of", "is_cancellation", "is_timeout"]
-
-CANCELLED: Final = "cancelled"
 
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})
 _TIMEOUTS: Final = frozenset(

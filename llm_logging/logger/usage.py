@@ -20,7 +20,10 @@ from .fold import Extraction, ResponseFold
 from .plain import shallow
 from .providers import match_route
 
-__all__ = ["Extraction", "extract", "usage_from_response"]
+__all__ = ["Extraction", "extract", "held_body", "unwrapped", "usage_from_response"]
+
+# Where httpx and requests, and where urllib3 and aiohttp keep a body that has been read.
+_BODIES = ("_content", "_body")
 
 
 def usage_from_response(response: Any, provider: str | None = None, url: str | None = None) -> Usage | None:
@@ -69,13 +72,13 @@ def _extract(
 ) -> Extraction:
     route = match_route("POST", url) if url else None
     embedding = route is not None and route.operation in ("embeddings", "rerank")
-    response = _unwrapped(response)
+    response = unwrapped(response)
     lower = {name.lower(): value for name, value in (headers or _headers(response)).items()}
     if isinstance(response, str):
         response = response.encode("utf-8", "surrogatepass")
     if isinstance(response, (bytes, bytearray, memoryview)):
         return _from_bytes([bytes(response)], lower, failed=failed, keep_text=keep_text, embedding=embedding)
-    body = _held_body(response)
+    body = held_body(response)
     if body is not None:
         return _from_bytes([body], lower, failed=failed, keep_text=keep_text, embedding=embedding)
     if isinstance(response, (list, tuple)) and not hasattr(response, "_fields"):
@@ -127,25 +130,32 @@ def _from_events(
     return fold.result()
 
 
-def _unwrapped(response: Any) -> Any:
+def unwrapped(response: Any) -> Any:
     """Look through an SDK's raw-response wrapper at the HTTP response that it holds."""
+    if isinstance(response, (Mapping, list, tuple, str, bytes, bytearray, memoryview)):
+        return response
     inner = getattr(response, "http_response", None) if hasattr(type(response), "http_response") else None
+    if inner is None:
+        inner = (shallow(response) or {}).get("http_response")
     return response if inner is None else inner
 
 
-def _held_body(response: Any) -> bytes | None:
+def held_body(response: Any) -> bytes | None:
     """Return the body of an HTTP response object that has already been read; never reads one."""
     stored = shallow(response) if not isinstance(response, (Mapping, list, tuple)) else None
-    content = stored.get("_content") if stored else None
-    return content if isinstance(content, bytes) else None
+    for name in _BODIES if stored else ():
+        content = stored.get(name) if stored else None
+        if isinstance(content, bytes):
+            return content
+    return None
 
 
 def _headers(response: Any) -> dict[str, str]:
     if isinstance(response, (Mapping, list, tuple, str, bytes, bytearray)):
         return {}
     stored = shallow(response) or {}
-    found = stored.get("headers")
-    if found is None or not hasattr(found, "items") or "_content" not in stored:
+    found = stored.get("headers") or stored.get("_headers")
+    if found is None or not hasattr(found, "items") or stored.keys().isdisjoint(_BODIES):
         return {}
     headers = {str(name): str(value) for name, value in found.items()}
     # The body of an HTTP response object is decoded already.

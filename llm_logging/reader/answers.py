@@ -24,7 +24,7 @@ from .source import LogFile
 
 __all__ = ["Answers"]
 
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 _KEPT: Final = 256
 # Reading more groups from a file takes longer than finding them again.
 _MOST_ROWS: Final = 5000

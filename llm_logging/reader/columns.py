@@ -49,14 +49,16 @@ __all__ = [
 NOT_HELD: Final = frozenset(
     {
         "attributes", "cost.source", "error.message", "finish_reasons", "id", "messages_included", "output_format_hint",
-        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms", "timestamp_end",
+        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms",
         "touched_entities", "touched_files", "trace_id", "usage.raw", "usage.total_tokens",
     }
 )  # fmt: skip
 
 # Folding only asks whether these are the same, so a 64-bit number is held instead of their text. Among a hundred million
-# different texts two share one with a chance of 1 in 3,700, and then join only where provider, project and attempt agree too.
-KEYS: Final = {"response_key": "provider_response_id", "group_key": "request_group"}
+# different texts two share one with a chance of 1 in 3,700, and then join only where much else agrees too; see `twins`.
+KEYS: Final = {
+    "response_key": "provider_response_id", "group_key": "request_group", "trace_key": "trace_id", "span_key": "span_id",
+}  # fmt: skip
 
 # How people name fields: groups of DESIGN's list, and leaves by their last name where that is clear.
 ALIASES: Final = {
@@ -100,6 +102,7 @@ class Column:
         most: The most a count may be.
         origin: The place in the line that a key is made from.
         numbered: Whether a text, or a member of a list, may also be written as a whole number.
+        choices: The texts that the entry takes; empty where it takes any.
     """
 
     path: str
@@ -108,6 +111,7 @@ class Column:
     most: int = 2**53
     origin: str | None = None
     numbered: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -324,7 +328,8 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
         else:
             known = {float: "ms", Decimal: "amount", bool: "bool"}
             text = "code" if path in _CODES else known.get(kind, "text")
-            found.append(Column(path, text, numbered=numbered))
+            choices = typing.get_args(kind) if origin is typing.Literal else ()
+            found.append(Column(path, text, numbered=numbered, choices=choices))
     return found
 
 

@@ -2,6 +2,7 @@
 
 Both sides are compared as what the field is: counts and durations as numbers, times as moments (a bare day, week,
 month or year as its first moment, with `=` as all of it), lists by whether they hold the value, text as text.
+A list of values, `model=a,b`, fits any of them; a field with a fixed set of values takes no others.
 An absent field is equal to nothing but the empty value, and different from everything else. An attribute may be
 anything: what is written as JSON writes numbers is equal to the same number written otherwise, whole ones to the last
 digit, and only numbers are less or more than a number; all else is text. `7` is the number and the text, for whoever types
@@ -16,18 +17,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 from ..errors import ErrorCode, ValidationError
 from ..question import MOMENT_FORMS, StatsOptions, filter_parts, moment_kind
+from ..statuses import CANCELLED, outcome_of
 from .columns import JSON_NUMBER, NO_TEXT, Column, attribute_text, find_column, readable, shown
 from .period import resolve_period
 
-__all__ = ["Condition", "absent", "parse_filters", "unknown_field"]
+__all__ = ["Condition", "absent", "parse_filters", "unknown_field", "words_explained"]
 
 _NUMBER: Final = re.compile(JSON_NUMBER)
 _WHOLE: Final = "-?[0-9]{1,38}"
 _STARS: Final = re.compile(r"\*{2,}")
+# What the figures `failed_requests` and `cancelled_requests` count; see `fold`.
+_FAILED: Final = frozenset({"failed", "failure", "failures", "fail"})
+_IS_CANCELLED: Final = "error_code = 'cancelled'"
 _TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -84,14 +90,37 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
         if column is None or column.kind == "json":
             raise unknown_field("where", field)
         text = given if isinstance(given, str) else f"{field}={value}"
-        conditions.append(_condition(column, op, readable(value), text, options, now))
+        ask = partial(_condition, column, text=text, options=options, now=now)
+        values = _alternatives(column, op, value) if isinstance(given, str) else [value]
+        conditions.append(_any_of([ask(op=op, value=readable(one)) for one in values], op))
     return conditions
+
+
+def _alternatives(column: Column, op: str, value: str) -> list[str]:
+    """Return the values of a list, `a,b`; text with a comma may also be one value."""
+    if op not in {"=", "!="} or "," not in value:
+        return [value]
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    any_text = column.kind in {"text", "code", "list", "attribute"} and not column.choices
+    return [value, *parts] if any_text or not parts else parts
+
+
+def _any_of(conditions: Sequence[Condition], op: str) -> Condition:
+    """Join the conditions of a list: equal to one of them, or different from all."""
+    if len(conditions) == 1:
+        return conditions[0]
+    word = " OR " if op == "=" else " AND "
+    sql = word.join(f"({one.sql})" for one in conditions)
+    bound = tuple(value for one in conditions for value in one.parameters)
+    return Condition(conditions[0].column, f"({sql})", bound)
 
 
 def _parts(text: str) -> tuple[str, str, str]:
     parts = filter_parts(text)
     if parts is None:
         raise _refuse(text, "`field op value` with one of = != < <= > >= ~ !~")
+    if parts[1] in {"=", "!="} and parts[2].startswith("="):
+        raise _refuse(text, f"`{parts[0]}{parts[1]}value` with one equals sign")
     return parts
 
 
@@ -101,8 +130,10 @@ def _condition(
     name = f'"{column.name}"'
     if value == "" and op in {"=", "!="}:
         return Condition(column, f"{'NOT ' if op == '!=' else ''}({absent(column)})", ())
+    if column.choices and op in {"=", "!="}:
+        return _choice(column, name, op, value, text)
     if op in {"~", "!~"}:
-        return _pattern(column, name, op, value)
+        return _pattern(column, name, op, value, text)
     if column.kind == "list":
         if op not in {"=", "!="}:
             raise _refuse(text, f"one of = != ~ !~ for the list {column.path}")
@@ -118,12 +149,59 @@ def _condition(
     return Condition(column, f"{name} {op} ?", (wanted,))
 
 
-def _pattern(column: Column, name: str, op: str, value: str) -> Condition:
+def _choice(column: Column, name: str, op: str, value: str, text: str) -> Condition:
+    """Return the condition of a field with a fixed set of values; of a status also in the words of the figures."""
+    word = value.strip().lower()
+    if column.path == "status":
+        if word in _FAILED:
+            return _whether(
+                column, f"{name} IN ('error', 'timeout') AND NOT coalesce({_IS_CANCELLED}, false)", op
+            )
+        meant = outcome_of(value)
+        if meant is not None and meant.code == CANCELLED:
+            return _whether(column, f"{name} IN ('error', 'timeout') AND {_IS_CANCELLED}", op)
+        word = word if meant is None else meant.status
+    if word not in column.choices:
+        more = " (also failed, cancelled)" if column.path == "status" else ""
+        raise _refuse(text, f"one of {', '.join(column.choices)}{more} for {column.path}")
+    return Condition(column, f"{name} {'IS DISTINCT FROM' if op == '!=' else '='} ?", (word,))
+
+
+def words_explained(where: Sequence[str]) -> list[str]:
+    """Say of filters in words that no line has, as `status=failed`, how they are read.
+
+    Args:
+        where: Filters as text; what is wrong with them is said by `parse_filters`.
+    """
+    said = []
+    for text in where:
+        parts = filter_parts(text)
+        column = find_column(parts[0]) if parts is not None else None
+        if parts is None or column is None or column.path != "status" or parts[1] not in {"=", "!="}:
+            continue
+        for value in _alternatives(column, parts[1], parts[2]):
+            word = value.strip().lower()
+            meant = outcome_of(value)
+            if word in _FAILED:
+                said.append(f"status {value!r} is read as error or timeout, cancelled requests left out")
+            elif meant is not None and word not in column.choices:
+                code = f" with error.code {meant.code}" if meant.code == CANCELLED else ""
+                said.append(f"status {value!r} is read as {meant.status}{code}")
+    return said
+
+
+def _whether(column: Column, sql: str, op: str) -> Condition:
+    return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({sql}, false)", ())
+
+
+def _pattern(column: Column, name: str, op: str, value: str, text: str) -> Condition:
     # As a regular expression, which takes characters for characters and time linear in the text; a GLOB takes bytes.
     special = {"*": ".*", "?": "."}
     pattern = "".join(
         special.get(part) or re.escape(part) for part in re.split(r"([*?])", _STARS.sub("*", value))
     )
+    if column.choices and not any(re.fullmatch(pattern, choice, re.DOTALL) for choice in column.choices):
+        raise _refuse(text, f"a pattern of one of {', '.join(column.choices)} for {column.path}")
     if column.kind == "list":
         fits = f"len(list_filter(coalesce({name}, []), lambda x: regexp_full_match(x, ?, 's'))) > 0"
     else:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..statuses import STATUSES
 from .bent import has_bent
 from .columns import (
     LINE_ID,
@@ -38,7 +39,7 @@ from .columns import (
 )
 from .engine import quoted
 from .raw import MARK, RawFile, lines_sql, open_lines
-from .salvage import STATUSES, salvage_lines
+from .salvage import salvage_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -55,6 +56,9 @@ __all__ = [
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
 _ODD_ATTRIBUTES: Final = "left(raw.attributes, 1) <> '{'"
+# Where a writer keeps the fields that were wrong when a request was logged.
+_MOVED: Final = "attributes.invalid"
+_HAS_MOVED: Final = "coalesce(json_type(raw.attributes->'/invalid') = 'OBJECT', false)"
 # Groups that may be a text, which is then this part of them.
 _TEXT_MEANS: Final = {"error": "message"}
 
@@ -111,7 +115,10 @@ def _native_lines(
     extra: Sequence[Column], compression: str | None, more: Mapping[str, str] | None = None
 ) -> str:
     """Return SQL of lines whose parts have their types; a wrong one is an error."""
-    return lines_sql({**raw_struct(_paths(extra)), **(more or {})}, compression, strict=True)
+    types = _paths(extra)
+    if "attributes" not in types:
+        types[_MOVED] = "JSON"
+    return lines_sql({**raw_struct(types), **(more or {})}, compression, strict=True)
 
 
 def _text_types(extra: Sequence[Column]) -> dict[str, str]:
@@ -223,6 +230,8 @@ def _native_odd(extra: Sequence[Column]) -> str:
     conditions = [condition for condition in misfits if condition is not None]
     conditions += [f"{total} IS DISTINCT FROM raw.usage.total_tokens", "raw.timestamp_start IS NULL"]
     conditions.append(odd_time("raw.timestamp"))
+    moved = "raw.attributes->'/invalid'" if "attributes" in _paths(extra) else "raw.attributes.invalid"
+    conditions.append(f"{moved} IS NOT NULL")
     return " OR ".join(f"({condition})" for condition in conditions)
 
 
@@ -231,7 +240,7 @@ def _misfits(extra: Sequence[Column]) -> dict[str, str]:
     stamp = f"raw.timestamp IS NOT NULL AND ({utc_time('raw.timestamp')}) IS NULL"
     groups = {name: f"NOT ({_usable_group(name)})" for name in _groups(extra)}
     judged = {column.origin or column.path: column.unfit(column.source) for column in judged_columns(extra)}
-    return {"timestamp": stamp, **groups, **judged, "attributes": _ODD_ATTRIBUTES}
+    return {"timestamp": stamp, **groups, **judged, "attributes": _ODD_ATTRIBUTES, _MOVED: _HAS_MOVED}
 
 
 def _kind() -> str:
@@ -372,7 +381,22 @@ def _invalid(
         f"SELECT {counts} FROM {_text_lines(extra, compression)} AS raw WHERE {_kind()} = 1",
         [str(path)],
     ).fetchone()
-    return {name: count for name, count in zip(misfits, row or (), strict=True) if count}
+    found = Counter({name: count for name, count in zip(misfits, row or (), strict=True) if count})
+    if found.pop(_MOVED, 0):
+        found.update(_moved(db, path, compression, extra))
+    return found
+
+
+def _moved(
+    db: DuckDBPyConnection, path: Path, compression: str | None, extra: Sequence[Column]
+) -> dict[str, int]:
+    """Count the fields that were wrong when the requests were logged, by name."""
+    names = f"SELECT unnest(json_keys(raw.attributes->'/invalid')) AS name FROM {_text_lines(extra, compression)} AS raw"
+    rows = db.execute(
+        f"SELECT name, count(*) FROM ({names} WHERE {_kind()} = 1 AND {_HAS_MOVED}) GROUP BY name",
+        [str(path)],
+    ).fetchall()
+    return {str(name): int(count) for name, count in rows}
 
 
 def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> Parsed:

@@ -19,11 +19,11 @@ from types import NoneType
 from typing import IO, Any, Final
 
 from ..clock import format_time
-from ..schema import LLMRequestLogEntry, derive_status, normalise_entry
+from ..schema import LLMRequestLogEntry, normalise_entry
+from ..statuses import derive_status, outcome_of
 
-__all__ = ["STATUSES", "Salvage", "salvage_lines"]
+__all__ = ["Salvage", "salvage_lines"]
 
-STATUSES: Final = ("pending", "success", "error", "timeout")
 ENVELOPE: Final = frozenset({"v", "timestamp", "level", "logger", "message", "event_type", "writer"})
 FLAT_EVIDENCE: Final = frozenset(
     {"request_id", "usage", "prompt_tokens", "completion_tokens", "total_tokens", "latency_ms", "timings"}
@@ -214,12 +214,15 @@ def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str,
     envelope = {key: item for key, item in value.items() if key in ENVELOPE and item is not None}
     fields = {key: item for key, item in value.items() if key not in ENVELOPE}
     line_id = fields.get("id") or fields.pop("request_id", None)
-    if "status" in fields and fields["status"] not in STATUSES:
-        report.repaired["status"] += 1
-        del fields["status"]
     if not isinstance(fields.get("attributes"), (dict, NoneType)):
         report.repaired["attributes"] += 1
         del fields["attributes"]
+    if fields.get("status") is not None and outcome_of(fields["status"]) is None:
+        # As a handler does with it; what is there is counted when the line is read.
+        attributes = fields.get("attributes") or {}
+        moved = attributes.get("invalid")
+        moved = {**(moved if isinstance(moved, dict) else {}), "status": fields.pop("status")}
+        fields["attributes"] = {**attributes, "invalid": moved}
     entry = normalise_entry(fields)
     if "response" not in entry and "status" not in fields:
         entry["status"] = derive_status(entry)

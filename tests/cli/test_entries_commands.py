@@ -268,7 +268,11 @@ def test_prune_removes_old_segments_only(cli, logged, tmp_path):
     dry = cli("prune", "--root", root, "--older-than", "1d", "--dry-run")
     assert dry.out.count("would go") == 3
     assert len(list(root.rglob("*.gz"))) == 2
-    report = json.loads(cli("prune", "--root", root, "--older-than", "1d", "--json").out)
+    unasked = cli("prune", "--root", root, "--older-than", "1d", stdin=b"")
+    assert unasked.status == 2
+    assert "--yes" in unasked.err
+    assert len(list(root.rglob("*.gz"))) == 2
+    report = json.loads(cli("prune", "--root", root, "--older-than", "1d", "--json", "--yes").out)
     assert len(report["removed"]) == 2
     assert not report["dry_run"]
     assert list(root.rglob("*.gz")) == []

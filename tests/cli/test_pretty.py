@@ -25,6 +25,15 @@ SHAPES = {
     "ecs nested": {"@timestamp": "2026-01-15T10:30:00.123Z", "log": {"level": "warn", "logger": "app"}, "message": "hi"},
     "google": {"severity": "WARNING", "timestamp": "2026-01-15T10:30:00.123Z", "logger": "app", "textPayload": "hi"},
     "loguru": {"text": "x", "record": {"level": {"name": "WARNING", "no": 30}, "message": "hi", "name": "app", "time": {"repr": "", "timestamp": 1768473000.123}, "extra": {}, "exception": None}},
+    "google payload": {"severity": "WARNING", "timestamp": "2026-01-15T10:30:00.123Z", "logger": "app", "jsonPayload": {"message": "hi"}},
+    "clef": {"@t": "2026-01-15T10:30:00.123Z", "@l": "Warning", "@mt": "{Word}", "Word": "hi", "SourceContext": "app"},
+    "log4j2": {"instant": {"epochSecond": 1768473000, "nanoOfSecond": 123000000}, "level": "WARN", "loggerName": "app", "message": "hi"},
+    "postgres": {"timestamp": "2026-01-15 10:30:00.123 UTC", "error_severity": "WARNING", "backend_type": "app", "message": "hi"},
+    "journald": {"__REALTIME_TIMESTAMP": "1768473000123000", "PRIORITY": "4", "SYSLOG_IDENTIFIER": "app", "MESSAGE": "hi"},
+    "otlp": {"timeUnixNano": "1768473000123000000", "severityNumber": 13, "body": {"stringValue": "hi"}, "logger": "app"},
+    "mongodb": {"t": {"$date": "2026-01-15T10:30:00.123+00:00"}, "s": "W", "c": "NETWORK", "ctx": "x", "msg": "hi", "logger": "app"},
+    "dotnet": {"Timestamp": "2026-01-15T10:30:00.123Z", "LogLevel": "Warning", "Category": "app", "Message": "hi"},
+    "tracing": {"timestamp": "2026-01-15T10:30:00.123Z", "level": "WARN", "fields": {"message": "hi"}, "target": "app"},
     "python numbers": {"levelno": 30, "created": 1768473000.123, "name": "app", "message": "hi"},
 }  # fmt: skip
 
@@ -32,6 +41,46 @@ SHAPES = {
 def show(line, **options):
     data = line if isinstance(line, bytes) else json.dumps(line).encode()
     return Printer(PrettyOptions(**options)).line(data)
+
+
+WRAPPED = {
+    "docker": lambda line: json.dumps(
+        {"log": f"{line}\n", "stream": "stdout", "time": "2026-02-01T00:00:00Z"}
+    ),
+    "cri": lambda line: f"2026-02-01T00:00:00.1Z stdout F {line}",
+    "compose": lambda line: f"web-1  | {line}",
+    "kubectl": lambda line: f"[pod/app-5d9f/web] {line}",
+    "journald": lambda line: json.dumps({"MESSAGE": line, "PRIORITY": "3", "__REALTIME_TIMESTAMP": "1"}),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_a_wrapped_line_is_shown_as_the_line(wrapper):
+    wrapped = WRAPPED[wrapper](json.dumps(SHAPES["pino"])).encode()
+    assert show(wrapped, hide_fields=True) == "2026-01-15 10:30:00.123 WARNING  app: hi"
+    assert show(wrapped, min_level="error") is None
+
+
+def test_parts_of_a_line_and_text_in_a_wrapper():
+    printer = Printer(PrettyOptions(hide_fields=True))
+    text = json.dumps(SHAPES["zap"])
+    assert printer.line(f"2026-02-01T00:00:00.1Z stdout P {text[:20]}".encode()) is None
+    assert (
+        printer.line(f"2026-02-01T00:00:00.1Z stdout F {text[20:]}".encode())
+        == "2026-01-15 10:30:00.123 WARNING  app: hi"
+    )
+    assert (
+        printer.line(b"2026-01-15T10:30:00.123Z stderr F plain words")
+        == "2026-01-15 10:30:00.123 plain words"
+    )
+    journal = {
+        "MESSAGE": "it broke",
+        "PRIORITY": "3",
+        "__REALTIME_TIMESTAMP": "1768473000123000",
+        "SYSLOG_IDENTIFIER": "sshd",
+    }
+    assert show(journal, hide_fields=True) == "2026-01-15 10:30:00.123 ERROR    sshd: it broke"
+    assert show(journal, min_level="critical") is None
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -58,7 +58,11 @@ def test_forget_takes_one_person_out(cli, root):
     assert dry.status == 0
     assert "lines of 5 requests would be removed" in dry.out
     assert users() == ["alice", "bob"]
-    done = cli("forget", "--root", root, "--user", "alice", "--json")
+    unasked = cli("forget", "--root", root, "--user", "alice", stdin=b"")
+    assert unasked.status == 2
+    assert "--yes" in unasked.err
+    assert users() == ["alice", "bob"]
+    done = cli("forget", "--root", root, "--user", "alice", "--json", "--yes")
     assert done.status == 0, done.err
     assert json.loads(done.out)["requests"] == 5
     assert users() == ["bob"]
@@ -74,7 +78,7 @@ def test_forget_says_what_it_needs(cli, root, monkeypatch):
     assert keyless.status == 2
     assert "LLM_LOGGING_PSEUDONYM_KEY" in keyless.err
     monkeypatch.setenv("LLM_LOGGING_PSEUDONYM_KEY", "k" * 32)
-    renamed = cli("forget", "--root", root, "--user", "alice", "--mode", "pseudonymise")
+    renamed = cli("forget", "--root", root, "--user", "alice", "--mode", "pseudonymise", "--yes")
     assert renamed.status == 0
     assert "renamed" in renamed.out
     assert "alice" not in "".join(path.read_text() for path in root.rglob("llm_requests*.jsonl"))
@@ -89,5 +93,5 @@ def test_forget_drops_what_the_reader_kept(cli, root, tmp_path, monkeypatch):
     held = [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]
     assert {path.suffix for path in held} >= {".parquet", ".json"}
     assert any(path.name.startswith("sums-") for path in held)
-    assert cli("forget", "--root", root, "--user", "alice", "--cache-dir", cache).status == 0
+    assert cli("forget", "--root", root, "--user", "alice", "--cache-dir", cache, "--yes").status == 0
     assert not [path for path in cache.rglob("*") if path.is_file() and b"alice" in path.read_bytes()]

@@ -101,7 +101,8 @@ def test_every_day_lies_in_its_own_week_month_and_year(day):
     ("text", "size"),
     [
         ("0", 0),
-        ("500000", 500_000),
+        ("500000B", 500_000),
+        ("5 GB", 5_000_000_000),
         ("64KB", 64_000),
         ("100MiB", 104_857_600),
         ("2G", 2_000_000_000),
@@ -115,6 +116,8 @@ def test_sizes(text, size):
 def test_a_wrong_size_zone_or_duration_says_what_was_expected():
     with pytest.raises(ValidationError, match="--max-bytes: expected a size like"):
         times.parse_size("lots", option="--max-bytes")
+    with pytest.raises(ValidationError, match="--max-bytes: expected a size like .* with its unit, got '5'"):
+        times.parse_size("5", option="--max-bytes")
     with pytest.raises(ValidationError, match="--tz: expected a time zone like"):
         times.zone("Mars/Olympus")
     with pytest.raises(ValidationError, match="--tz: expected a time zone like"):

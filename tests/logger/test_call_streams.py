@@ -251,7 +251,12 @@ def test_a_timeout_around_a_stream(log, sink):
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())
-    assert sink.only().attributes["stream_ended"] == "cancelled"
+    entry = sink.only()
+    assert (entry.status, entry.error.code, entry.attributes["stream_ended"]) == (
+        "timeout",
+        "timeout",
+        "timeout",
+    )
 
 
 def test_an_async_stream_closed_left_or_dropped(log, sink):
