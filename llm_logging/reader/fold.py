@@ -29,7 +29,16 @@ from .twins import Seen, twins
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["CANCELLED", "FINISHED", "HOT", "MAY_BE_TWINS", "Folded", "fold_lines", "fold_piece"]
+__all__ = [
+    "CANCELLED",
+    "FINISHED",
+    "HOT",
+    "MAY_BE_TWINS",
+    "Folded",
+    "drop_pending",
+    "fold_lines",
+    "fold_piece",
+]
 
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
@@ -111,41 +120,57 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
 
 
-def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
+def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence[Column] = ()) -> int:
     """Fold the requests of a piece as far as that loses nothing; see the module.
 
     Args:
         db: Where `source` is: a parsed file.
         source: Its table.
         target: The table to make, of the held columns.
+        extra: Columns beside the held ones.
 
     Returns:
         How many lines joined others.
     """
-    names = ", ".join(_names(()))
-    db.execute(
-        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
-        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
-    )
-    if not _one(db, "SELECT count(*) FROM many"):
+    names = ", ".join(_names(extra))
+    if not _find_many(db, source):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
         return 0
-    paired = _pair(db, source)
+    paired = _pair(db, source, extra)
     rows = f"SELECT {names} FROM {source} WHERE kind = 1 AND rowid NOT IN (SELECT pending_row FROM paired)"
     if not _one(db, "SELECT count(*) FROM many"):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS {rows}")
         return paired
-    return paired + _fold_rest(db, source, rows, target)
+    return paired + _fold_rest(db, source, rows, target, extra)
 
 
-def _pair(db: DuckDBPyConnection, source: str) -> int:
+def drop_pending(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
+    """Delete from a table of parsed lines the pending ones that folding drops without a trace; return how many."""
+    if not _find_many(db, source):
+        return 0
+    paired = _pair(db, source, extra)
+    db.execute(f"DELETE FROM {source} WHERE rowid IN (SELECT pending_row FROM paired)")
+    return paired
+
+
+def _find_many(db: DuckDBPyConnection, source: str) -> bool:
+    """Make the table `many` of the ids that have several lines; say whether there are any."""
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
+        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
+    )
+    return _one(db, "SELECT count(*) FROM many") > 0
+
+
+def _pair(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
     """Find the pending lines that folding drops without a trace, and take their keys out of `many`.
 
     That is what most requests are: a pending line and a final one, both of one writer, the final one with every field
     that the pending one has and no later start. Makes `paired`, which names the pending lines by `rowid`.
     """
     # A bit for each field that a line has: what is joined stays narrow.
-    held = [column.name for column in held_columns() if column.path not in {"status", "timestamp_start"}]
+    fields = (*held_columns(), *extra)
+    held = [column.name for column in fields if column.path not in {"status", "timestamp_start"}]
     bits = " + ".join(
         f'CASE WHEN "{name}" IS NOT NULL THEN {1 << bit} ELSE 0 END' for bit, name in enumerate(held)
     )
@@ -154,7 +179,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
         CREATE OR REPLACE TEMP TABLE paired AS
         WITH lines AS (
             SELECT rowid AS row_no, key, status = 'pending' AS pending, writer_id, seq, timestamp_start AS started,
-                ({bits})::BIGINT AS has
+                ({bits})::HUGEINT AS has
             FROM {source} WHERE kind = 1
         )
         SELECT p.row_no AS pending_row, key
@@ -169,7 +194,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
     return _one(db, "SELECT count(*) FROM paired")
 
 
-def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> int:
+def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extra: Sequence[Column]) -> int:
     """Fold the lines of the keys in `many` where one line can stand for all; return how many joined others.
 
     Args:
@@ -177,16 +202,19 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> i
         source: The table of a parsed file.
         rows: The query of its rows that are left.
         target: The view to make.
+        extra: Columns beside the held ones.
     """
-    names = ", ".join(_names(()))
+    names = ", ".join(_names(extra))
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
         "WHERE kind = 1 AND key IN (SELECT key FROM many)"
     )
-    db.execute(f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', held_columns())}")
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', (*held_columns(), *extra))}"
+    )
     # The winner is the line with the folded row's number; it must lack nothing that the folded row has.
     same = " AND ".join(
-        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(()) if "timestamp_start" not in name
+        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(extra) if "timestamp_start" not in name
     )
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_pure AS SELECT f.key FROM many_folded AS f "

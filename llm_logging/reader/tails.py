@@ -20,6 +20,7 @@ from ..files.wrappers import Unwrapper
 from .bent import has_bent
 from .columns import Column, held_columns
 from .engine import duckdb_module
+from .fold import drop_pending, fold_piece
 from .parse import TALLY_BY_MARK, Parsed, line_columns, mark, parse_file, parse_marked, parse_odd_marked
 from .pieces import Span, copy_span, span_lines
 from .quality import numbers_by_mark, numbers_in
@@ -39,7 +40,7 @@ _MOST_BYTES: Final = 64 * 2**20
 _FEW_FILES: Final = 4
 
 Numbers = list[tuple[str, int, int, int]]
-_Told = tuple[Span, Parsed, Numbers]
+_Told = tuple[Span, Parsed, Numbers, int]
 
 
 def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Column]) -> Iterator[_Told]:
@@ -51,7 +52,8 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
         extra: Columns beside the held ones.
 
     Yields:
-        Each span, once it is parsed, in no order: what its lines were, and the numbers that they carry.
+        Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were
+        folded into others.
     """
     types = {column.name: column.sql_type for column in (*held_columns(), *extra)}
     fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
@@ -136,7 +138,7 @@ def _load_together(
             rest = [(number, Parsed(lines=lines, others=others)) for number, lines, others, *_ in rows]
         yield from _take(db, spans, extra, [(number, parsed) for number, parsed in rest if number not in odd])
         known = {number for number, _ in rest} | odd
-        yield from ((span, Parsed(), []) for number, span in enumerate(spans) if number not in known)
+        yield from ((span, Parsed(), [], 0) for number, span in enumerate(spans) if number not in known)
         if not odd:
             return
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as closer:
@@ -192,13 +194,15 @@ def _take(
     marks = [number for number, _ in parsed]
     db.execute("DELETE FROM piece WHERE mark NOT IN (SELECT unnest(?::BIGINT[]))", [marks])
     numbers = numbers_by_mark(db, "piece")
+    joined = drop_pending(db, "piece", extra)
     db.execute(
         f"INSERT INTO tail BY NAME SELECT {_names(extra)}, log AS filename FROM piece "
         "JOIN (SELECT unnest(?::BIGINT[]) AS mark, unnest(?::VARCHAR[]) AS log) USING (mark) WHERE kind = 1",
         [marks, [f"log:{spans[number].log_no}" for number in marks]],
     )
     for number, one in parsed:
-        yield spans[number], one, numbers.get(number, [])
+        yield spans[number], one, numbers.get(number, []), joined
+        joined = 0
 
 
 def _salvage_together(
@@ -255,11 +259,14 @@ def _load_alone(db: DuckDBPyConnection, one: _Broken, extra: Sequence[Column]) -
         salvage_rest(one.unwrapper, report)
         parsed.lines += report.lines
         parsed.skipped += report.skipped
+    numbers = numbers_in(db, "piece")
+    # Most requests have a pending line, which need not be held.
+    joined = fold_piece(db, "piece", "piece_rows", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece WHERE kind = 1",
+        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece_rows",
         [f"log:{span.log_no}"],
     )
-    return span, parsed, numbers_in(db, "piece")
+    return span, parsed, numbers, joined
 
 
 def _names(extra: Sequence[Column]) -> str:
