@@ -53,6 +53,8 @@ MAY_BE_TWINS: Final = (
 
 # Where the tables of the keys of rows that join others are, and what rows have of them.
 _JOINING: Final = {"hot_ids": "key", "twins": "key", "hot_calls": "group_key"}
+# Lines that are folded at once; so many need about 100 MB.
+_MOST_AT_ONCE: Final = 100_000
 # What tells whether two requests are one call.
 _OF_TWINS: Final = (
     "response_key", "provider", "project_id", "chat_id", "user_id", "attempt", "instrumentation", "trace_key", "span_key",
@@ -88,8 +90,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     _find_twins(db)
     hot = _is_hot(db)
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
-        f"FROM (SELECT * FROM lines WHERE {hot}) AS l LEFT JOIN file_logs USING (filename)"
+        f"CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key, seq, line_time, piece FROM lines WHERE {hot}"
     )
     fields = (*held_columns(), *extra)
     names = ", ".join(_names(extra))
@@ -99,16 +100,16 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
             f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call, piece FROM lines"
         )
         return Folded(0, 0)
-    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', fields)}")
+    _fold_by_id(db, hot, hot_lines // _MOST_AT_ONCE + 1, fields)
     requests = _one(db, "SELECT count(*) FROM hot_by_id")
     db.execute(
         "CREATE OR REPLACE TEMP TABLE hot_twice AS SELECT call AS fold_key, h.* "
         "FROM hot_by_id AS h JOIN twins USING (key)"
     )
+    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_calls_once AS {_fold_sql('hot_twice', fields)}")
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE hot_requests AS "
-        f"SELECT * FROM hot_by_id WHERE key NOT IN (SELECT key FROM hot_twice) "
-        f"UNION ALL BY NAME ({_fold_sql('hot_twice', fields)})"
+        "CREATE OR REPLACE TEMP VIEW hot_requests AS SELECT * FROM hot_by_id "
+        "WHERE key NOT IN (SELECT key FROM hot_twice) UNION ALL BY NAME SELECT * FROM hot_calls_once"
     )
     final = _one(db, "SELECT count(*) FROM hot_requests")
     _mark_calls(db)
@@ -118,6 +119,26 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
         f"UNION ALL SELECT {names}, last_of_call, NULL::INTEGER FROM hot_called"
     )
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
+
+
+def _fold_by_id(db: DuckDBPyConnection, hot: str, parts: int, fields: Sequence[Column]) -> None:
+    """Make the table `hot_by_id`, in parts by id: the states of an aggregate do not go to the disk.
+
+    Args:
+        db: Where `lines` is.
+        hot: Which of them to fold, as SQL.
+        parts: How many.
+        fields: The columns to fold.
+    """
+    for part in range(parts):
+        of_part = f" AND hash(key) % {parts} = {part}" if parts > 1 else ""
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE hot_part AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
+            f"FROM (SELECT * FROM lines WHERE ({hot}){of_part}) AS l LEFT JOIN file_logs USING (filename)"
+        )
+        make = "INSERT INTO hot_by_id BY NAME" if part else "CREATE OR REPLACE TEMP TABLE hot_by_id AS"
+        db.execute(f"{make} {_fold_sql('hot_part', fields)}")
+    db.execute("DROP TABLE hot_part")
 
 
 def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence[Column] = ()) -> int:
@@ -343,10 +364,14 @@ def _fold_sql(source: str, fields: Iterable[Column]) -> str:
 def _mark_calls(db: DuckDBPyConnection) -> None:
     db.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE hot_called AS
-        SELECT *, {FINISHED} AND (group_key IS NULL OR row_number() OVER (
-            PARTITION BY group_key, project_id, {FINISHED}
-            ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1) AS last_of_call
-        FROM hot_requests
+        CREATE OR REPLACE TEMP TABLE hot_last AS
+        SELECT key FROM hot_requests WHERE {FINISHED}
+        QUALIFY group_key IS NULL OR row_number() OVER (
+            PARTITION BY group_key, project_id
+            ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1
         """
+    )
+    db.execute(
+        "CREATE OR REPLACE TEMP VIEW hot_called AS "
+        "SELECT *, key IN (SELECT key FROM hot_last) AS last_of_call FROM hot_requests"
     )
