@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..files.waiting import Waiting, find_waiting
+from ..files.wrappers import Unwrapper
 from ..question import StatsOptions, StatsScope
 from .answering import Answer, Reading
 from .arguments import Files, check_request, expect, reading_layout
@@ -39,7 +40,7 @@ from .request_log import (
     read_whole_file,
     to_entry,
 )
-from .source import Log, LogFile, named_logs, open_logs, scope_logs
+from .source import Log, LogFile, named_logs, open_logs, rotations, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -266,10 +267,12 @@ def _collect_unnamed(
 ) -> dict[uuid.UUID, list[RequestLine]]:
     """Find lines that have no id of their own: the statistics name them by their file and number."""
     found: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-    for file in files:
-        for line in read_whole_file(file.raw, log=logs.index(file.log)):
-            if line.key in owner:
-                found[owner[line.key]].append(line)
+    for rotation in rotations(files):
+        unwrapper = Unwrapper()
+        for file in rotation:
+            for line in read_whole_file(file.raw, log=logs.index(file.log), unwrapper=unwrapper):
+                if line.key in owner:
+                    found[owner[line.key]].append(line)
     return found
 
 

@@ -29,7 +29,16 @@ from .twins import Seen, twins
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["CANCELLED", "FINISHED", "HOT", "MAY_BE_TWINS", "Folded", "fold_lines", "fold_piece"]
+__all__ = [
+    "CANCELLED",
+    "FINISHED",
+    "HOT",
+    "MAY_BE_TWINS",
+    "Folded",
+    "drop_pending",
+    "fold_lines",
+    "fold_piece",
+]
 
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
@@ -44,6 +53,8 @@ MAY_BE_TWINS: Final = (
 
 # Where the tables of the keys of rows that join others are, and what rows have of them.
 _JOINING: Final = {"hot_ids": "key", "twins": "key", "hot_calls": "group_key"}
+# Lines that are folded at once; so many need about 100 MB.
+_MOST_AT_ONCE: Final = 100_000
 # What tells whether two requests are one call.
 _OF_TWINS: Final = (
     "response_key", "provider", "project_id", "chat_id", "user_id", "attempt", "instrumentation", "trace_key", "span_key",
@@ -79,8 +90,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     _find_twins(db)
     hot = _is_hot(db)
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
-        f"FROM (SELECT * FROM lines WHERE {hot}) AS l LEFT JOIN file_logs USING (filename)"
+        f"CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key, seq, line_time, piece FROM lines WHERE {hot}"
     )
     fields = (*held_columns(), *extra)
     names = ", ".join(_names(extra))
@@ -90,16 +100,16 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
             f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call, piece FROM lines"
         )
         return Folded(0, 0)
-    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', fields)}")
+    _fold_by_id(db, hot, hot_lines // _MOST_AT_ONCE + 1, fields)
     requests = _one(db, "SELECT count(*) FROM hot_by_id")
     db.execute(
         "CREATE OR REPLACE TEMP TABLE hot_twice AS SELECT call AS fold_key, h.* "
         "FROM hot_by_id AS h JOIN twins USING (key)"
     )
+    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_calls_once AS {_fold_sql('hot_twice', fields)}")
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE hot_requests AS "
-        f"SELECT * FROM hot_by_id WHERE key NOT IN (SELECT key FROM hot_twice) "
-        f"UNION ALL BY NAME ({_fold_sql('hot_twice', fields)})"
+        "CREATE OR REPLACE TEMP VIEW hot_requests AS SELECT * FROM hot_by_id "
+        "WHERE key NOT IN (SELECT key FROM hot_twice) UNION ALL BY NAME SELECT * FROM hot_calls_once"
     )
     final = _one(db, "SELECT count(*) FROM hot_requests")
     _mark_calls(db)
@@ -111,41 +121,77 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
 
 
-def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
+def _fold_by_id(db: DuckDBPyConnection, hot: str, parts: int, fields: Sequence[Column]) -> None:
+    """Make the table `hot_by_id`, in parts by id: the states of an aggregate do not go to the disk.
+
+    Args:
+        db: Where `lines` is.
+        hot: Which of them to fold, as SQL.
+        parts: How many.
+        fields: The columns to fold.
+    """
+    for part in range(parts):
+        of_part = f" AND hash(key) % {parts} = {part}" if parts > 1 else ""
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE hot_part AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
+            f"FROM (SELECT * FROM lines WHERE ({hot}){of_part}) AS l LEFT JOIN file_logs USING (filename)"
+        )
+        make = "INSERT INTO hot_by_id BY NAME" if part else "CREATE OR REPLACE TEMP TABLE hot_by_id AS"
+        db.execute(f"{make} {_fold_sql('hot_part', fields)}")
+    db.execute("DROP TABLE hot_part")
+
+
+def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence[Column] = ()) -> int:
     """Fold the requests of a piece as far as that loses nothing; see the module.
 
     Args:
         db: Where `source` is: a parsed file.
         source: Its table.
         target: The table to make, of the held columns.
+        extra: Columns beside the held ones.
 
     Returns:
         How many lines joined others.
     """
-    names = ", ".join(_names(()))
-    db.execute(
-        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
-        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
-    )
-    if not _one(db, "SELECT count(*) FROM many"):
+    names = ", ".join(_names(extra))
+    if not _find_many(db, source):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
         return 0
-    paired = _pair(db, source)
+    paired = _pair(db, source, extra)
     rows = f"SELECT {names} FROM {source} WHERE kind = 1 AND rowid NOT IN (SELECT pending_row FROM paired)"
     if not _one(db, "SELECT count(*) FROM many"):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS {rows}")
         return paired
-    return paired + _fold_rest(db, source, rows, target)
+    return paired + _fold_rest(db, source, rows, target, extra)
 
 
-def _pair(db: DuckDBPyConnection, source: str) -> int:
+def drop_pending(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
+    """Delete from a table of parsed lines the pending ones that folding drops without a trace; return how many."""
+    if not _find_many(db, source):
+        return 0
+    paired = _pair(db, source, extra)
+    db.execute(f"DELETE FROM {source} WHERE rowid IN (SELECT pending_row FROM paired)")
+    return paired
+
+
+def _find_many(db: DuckDBPyConnection, source: str) -> bool:
+    """Make the table `many` of the ids that have several lines; say whether there are any."""
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
+        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
+    )
+    return _one(db, "SELECT count(*) FROM many") > 0
+
+
+def _pair(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
     """Find the pending lines that folding drops without a trace, and take their keys out of `many`.
 
     That is what most requests are: a pending line and a final one, both of one writer, the final one with every field
     that the pending one has and no later start. Makes `paired`, which names the pending lines by `rowid`.
     """
     # A bit for each field that a line has: what is joined stays narrow.
-    held = [column.name for column in held_columns() if column.path not in {"status", "timestamp_start"}]
+    fields = (*held_columns(), *extra)
+    held = [column.name for column in fields if column.path not in {"status", "timestamp_start"}]
     bits = " + ".join(
         f'CASE WHEN "{name}" IS NOT NULL THEN {1 << bit} ELSE 0 END' for bit, name in enumerate(held)
     )
@@ -154,7 +200,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
         CREATE OR REPLACE TEMP TABLE paired AS
         WITH lines AS (
             SELECT rowid AS row_no, key, status = 'pending' AS pending, writer_id, seq, timestamp_start AS started,
-                ({bits})::BIGINT AS has
+                ({bits})::HUGEINT AS has
             FROM {source} WHERE kind = 1
         )
         SELECT p.row_no AS pending_row, key
@@ -169,7 +215,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
     return _one(db, "SELECT count(*) FROM paired")
 
 
-def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> int:
+def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extra: Sequence[Column]) -> int:
     """Fold the lines of the keys in `many` where one line can stand for all; return how many joined others.
 
     Args:
@@ -177,16 +223,19 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> i
         source: The table of a parsed file.
         rows: The query of its rows that are left.
         target: The view to make.
+        extra: Columns beside the held ones.
     """
-    names = ", ".join(_names(()))
+    names = ", ".join(_names(extra))
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
         "WHERE kind = 1 AND key IN (SELECT key FROM many)"
     )
-    db.execute(f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', held_columns())}")
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', (*held_columns(), *extra))}"
+    )
     # The winner is the line with the folded row's number; it must lack nothing that the folded row has.
     same = " AND ".join(
-        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(()) if "timestamp_start" not in name
+        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(extra) if "timestamp_start" not in name
     )
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_pure AS SELECT f.key FROM many_folded AS f "
@@ -315,10 +364,14 @@ def _fold_sql(source: str, fields: Iterable[Column]) -> str:
 def _mark_calls(db: DuckDBPyConnection) -> None:
     db.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE hot_called AS
-        SELECT *, {FINISHED} AND (group_key IS NULL OR row_number() OVER (
-            PARTITION BY group_key, project_id, {FINISHED}
-            ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1) AS last_of_call
-        FROM hot_requests
+        CREATE OR REPLACE TEMP TABLE hot_last AS
+        SELECT key FROM hot_requests WHERE {FINISHED}
+        QUALIFY group_key IS NULL OR row_number() OVER (
+            PARTITION BY group_key, project_id
+            ORDER BY coalesce(attempt, 1) DESC, timestamp_start DESC NULLS LAST, key DESC) = 1
         """
+    )
+    db.execute(
+        "CREATE OR REPLACE TEMP VIEW hot_called AS "
+        "SELECT *, key IN (SELECT key FROM hot_last) AS last_of_call FROM hot_requests"
     )

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_logging.figures import StatsOptions, StatsScope
-from llm_logging.reader import spread
+from llm_logging.reader import fold, spread
 from llm_logging.reader.stats import get_stats
 
 from . import oracle
@@ -154,8 +154,12 @@ def test_every_figure_equals_the_oracles(history, zone, group_by, cache, data):
         options = StatsOptions(from_date=start, to_date=end, group_by=list(group_by), time_zone=zone)
         # Percentiles are asked for all at once, or, of many requests, one by one, or by size first.
         held, many, few = data.draw(st.sampled_from([(99, 99, 0), (0, 99, 0), (0, -1, 9), (99, -1, 2)]))
+        at_once = data.draw(st.sampled_from([2, 100_000]))
         for _ in range(2 if cache else 1):
-            with mock.patch.multiple(spread, _HELD=held, _MANY=many, _FEW=few):
+            with (
+                mock.patch.multiple(spread, _HELD=held, _MANY=many, _FEW=few),
+                mock.patch.object(fold, "_MOST_AT_ONCE", at_once),
+            ):
                 stats = get_stats(
                     StatsScope(type="project", project_id="shop"), options, root=root, now=NOW, cache=cache,
                     cache_dir=Path(folder) / "cache",
