@@ -62,8 +62,11 @@ class _Part(BaseModel):
 class Usage(_Part):
     """Tokens of one request, as the provider counted them, normalised.
 
-    `prompt_tokens` include cached ones, `completion_tokens` include reasoning. None is unknown, 0 is none.
-    Keys of the provider that have no field here are kept in `raw`.
+    `prompt_tokens` include cached, audio and image ones, `completion_tokens` include reasoning, audio and image ones.
+    None is unknown, 0 is none. `units` counts what is billed per unit: `web_searches`, `storage_searches` (file search),
+    `social_searches`, `code_executions`, `input_document_pages`, `audio_seconds`, `input_characters`, `images` ...; names
+    are those of genai-prices where it has one. `speed` is the mode that served the request where it is not the
+    standard one of the tier: `fast`. Keys of the provider that have no field here are kept in `raw`.
     """
 
     prompt_tokens: Tokens | None = None
@@ -75,6 +78,10 @@ class Usage(_Part):
     reasoning_tokens: Tokens | None = None
     audio_prompt_tokens: Tokens | None = None
     audio_completion_tokens: Tokens | None = None
+    image_prompt_tokens: Tokens | None = None
+    image_completion_tokens: Tokens | None = None
+    units: dict[str, Annotated[int | float, Field(ge=0, le=2**53, allow_inf_nan=False)]] | None = None
+    speed: str | None = None
     source: Literal["provider", "partial", "estimated"] | None = None
     raw: JsonObject | None = None
 
@@ -127,6 +134,13 @@ class Usage(_Part):
                 f"expected at most cache_write_tokens ({self.cache_write_tokens}), got {self.cache_write_1h_tokens}",
                 "cache_write_1h_tokens",
             )
+        for name, whole, most in (
+            ("image_prompt_tokens", "prompt_tokens", prompt),
+            ("image_completion_tokens", "completion_tokens", completion),
+        ):
+            part = getattr(self, name) or 0
+            if most is not None and part > most:
+                raise rule_broken(f"expected at most {whole} ({most}), which include them, got {part}", name)
         if completion is not None and (self.reasoning_tokens or 0) > completion:
             raise rule_broken(
                 f"expected at most completion_tokens ({completion}), which include them, got "
@@ -286,7 +300,7 @@ class LLMRequestLogEntry(BaseModel):
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.
 FLAT_FIELDS: Final[dict[str, tuple[str | None, str]]] = {
-    **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw"}},
+    **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw", "units", "speed"}},
     **{name: ("timings", name) for name in Timings.model_fields},
     **{f"error_{name}": ("error", name) for name in ErrorInfo.model_fields},
 }

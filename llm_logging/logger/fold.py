@@ -33,6 +33,7 @@ from .facts import (
 )
 from .generated import carries_content, plain_delta, texts_of
 from .plain import from_json, mapping, plain, shallow, text
+from .units import billed_in_response, billed_in_usage
 
 __all__ = ["Extraction", "ResponseFold"]
 
@@ -117,6 +118,9 @@ _IN_PARTS = frozenset(
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_WRAPPERS = 4
 _LARGEST_COUNT = 2**53
+# Which parts of a response show what is billed beside its tokens; most have none.
+_BILLED = frozenset({"candidates", "data", "output", "performanceConfig", "task", "usage_info"})
+_IMAGE_PARTS = {"image_prompt_tokens": "prompt_tokens", "image_completion_tokens": "completion_tokens"}
 
 
 class ResponseFold:
@@ -145,6 +149,7 @@ class ResponseFold:
         "_streamed",
         "_text",
         "_tier",
+        "_billed",
         "_usage",
     )
 
@@ -154,6 +159,7 @@ class ResponseFold:
         self._final = False
         self._embedding = embedding
         self._usage: Mapping[str, Any] | None = None
+        self._billed: dict[str, Any] = {}
         self._model: str | None = None
         self._id: str | None = None
         self._request_id: str | None = None
@@ -239,7 +245,7 @@ class ResponseFold:
         complete = self._final or not self._streamed
         usage = self._usage
         return Extraction(
-            counted=None if usage is None else _counted(usage, complete=complete, embedding=self._embedding),
+            counted=_counted(usage or {}, self._billed, complete=complete, embedding=self._embedding),
             response_model=self._model,
             provider_response_id=self._id or self._request_id,
             finish_reasons=[self._finish[index] for index in sorted(self._finish)] or None,
@@ -353,6 +359,10 @@ class ResponseFold:
             self._take_usage(usage, kind)
             if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
                 self._embedding = True
+        elif usage is not None:
+            self._bill(billed_in_usage(usage))
+        if not _BILLED.isdisjoint(values):
+            self._bill(billed_in_response(values))
         tier = service_tier_of(values, usage)
         if tier is not None:
             self._tier = tier
@@ -369,6 +379,12 @@ class ResponseFold:
             headers = said.get("HTTPHeaders")
             if isinstance(headers, Mapping):
                 self.headers({str(name).lower(): str(value) for name, value in headers.items()})
+
+    def _bill(self, found: Mapping[str, Any]) -> None:
+        """Note what is billed beside tokens; a later event tells all that the one before it told."""
+        for name, value in found.items():
+            known = self._billed.get(name)
+            self._billed[name] = {**known, **value} if isinstance(known, dict) else value
 
     def _read_state(self, values: Mapping[str, Any]) -> None:
         self._state = text(values.get("status")) or self._state
@@ -431,13 +447,22 @@ def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
     return {}
 
 
-def _counted(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> dict[str, Any] | None:
+def _counted(
+    found: Mapping[str, Any], billed: Mapping[str, Any], *, complete: bool, embedding: bool
+) -> dict[str, Any] | None:
     raw = plain(found)
     counts = normalise_counts(raw, embedding=embedding)
-    if not counts:
+    if max(counts.values(), default=0) > _LARGEST_COUNT:
         return None
-    if max(counts.values()) > _LARGEST_COUNT:
-        return None
-    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    beside = billed_in_usage(raw)
+    units = {**billed.get("units", {}), **beside.pop("units", {})}
+    beside = {**billed, **beside, **({"units": units} if units else {})}
+    for name, whole in _IMAGE_PARTS.items():
+        if beside.get(name, 0) > counts.get(whole, 0):
+            del beside[name]
     source: Literal["provider", "partial"] = "provider" if complete else "partial"
-    return {**counts, "total_tokens": total, "source": source, "raw": raw}
+    if not counts:
+        # What is billed per page, second or search has no tokens.
+        return {"units": units, "source": source, **({"raw": raw} if raw else {})} if units else None
+    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    return {**counts, **beside, "total_tokens": total, "source": source, "raw": raw}
