@@ -51,9 +51,11 @@ class Export:
 
     def _query(self) -> str:
         chosen = [f'{_typed(column)} AS "{column.path}"' for column in self._columns]
-        # Text is the only way to shift the decimal point exactly, whatever the unit.
+        # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
         known = "CASE WHEN NOT p.unpriced THEN p.estimated END"
-        cost = f"(({known})::VARCHAR || 'e-{self._scale}')::DECIMAL(38, {min(self._scale, 24)})"
+        digits = f"repeat('0', {self._scale}) || ({known})::VARCHAR"
+        amount = f"left({digits}, -{self._scale}) || '.' || right({digits}, {self._scale})"
+        cost = f"({amount})::DECIMAL(38, {min(self._scale, 24)})"
         return (
             f"SELECT {', '.join(chosen)}, p.gap AS {_GAP}, {cost} AS {_COST} FROM requests AS r JOIN priced AS p USING (key) "
             'ORDER BY r."timestamp_start" NULLS FIRST, r.key'

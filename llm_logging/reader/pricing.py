@@ -46,6 +46,8 @@ KINDS: Final = (
 # Which of them a request may lack; the bits of a pattern, in this order.
 OPTIONAL: Final = KINDS[2:]
 assert len(OPTIONAL) <= NO_PROMPT.bit_length() - 1
+# Decimals of a dollar; rates have at most 18 a million tokens.
+_FINEST: Final = 24
 _MILLION: Final = Decimal(1_000_000)
 _DAY: Final = 86_400_000_000
 FAR: Final = 2**62
@@ -356,7 +358,7 @@ def _priced(
         unpriced = unpriced if found is not None else "combination of tokens"
     if found is None:
         return _NONE, _NOTHING, source, *as_listed, unpriced, False
-    request, slopes = found
+    request, slopes = _rounded(found[0]), found[1]
     rate = dict(zip(KINDS, slopes, strict=True))
     for kind, whole in gaps.tokens.items():
         # What these tokens cost is not known; they are taken out of those that are.
@@ -387,10 +389,20 @@ def odd_price(
     if listing.gaps(moment, product.pattern, units):
         return None
     try:
-        price = listing.price(usage, units, moment)
+        price = _rounded(listing.price(usage, units, moment))
     except (ValueError, TypeError):
         return None
     return price if price >= 0 else None
+
+
+def _rounded(price: Decimal) -> Decimal:
+    """Round what no decimals write: a second costs a part of an hour. What has fewer decimals stays as it is."""
+    exponent = price.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= -_FINEST:
+        return price
+    with localcontext() as context:
+        context.prec = 100
+        return price.quantize(Decimal(1).scaleb(-_FINEST))
 
 
 def decimals_of(rates: Iterable[Rate]) -> int:

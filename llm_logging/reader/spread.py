@@ -212,7 +212,7 @@ def _interpolated(
     How a database rounds when it interpolates depends on how it was built, so it is asked: of two values, the quantile of
     a fraction lies as far between them as the fraction says.
     """
-    pairs = [pair for row in rows for pair in row[name]]
+    pairs = [pair for row in rows for pair in row[name] or ()]
     shares = sorted({share for _, _, share in pairs})
     fractions = ", ".join(f"'{share!r}'::DOUBLE" for share in shares)
     found = db.execute(
@@ -228,4 +228,4 @@ def _interpolated(
     ).fetchall() if pairs else []
     values = iter(value for (value,) in found)
     for row in rows:
-        yield {**row, name: [next(values) for _ in row[name]]}
+        yield {**row, name: [next(values) for _ in row[name] or ()]}
