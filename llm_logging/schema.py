@@ -300,7 +300,11 @@ class LLMRequestLogEntry(BaseModel):
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.
 FLAT_FIELDS: Final[dict[str, tuple[str | None, str]]] = {
-    **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw", "units", "speed"}},
+    **{
+        name: ("usage", name)
+        for name in Usage.model_fields
+        if name not in {"source", "raw", "units", "speed"}
+    },
     **{name: ("timings", name) for name in Timings.model_fields},
     **{f"error_{name}": ("error", name) for name in ErrorInfo.model_fields},
 }

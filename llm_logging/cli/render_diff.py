@@ -231,7 +231,9 @@ def prices_columns(uses: Sequence[PriceUse]) -> list[Column]:
     ]
     columns += [
         Column("other rates", others, rank=9, left=True),
-        Column("without a price", [safe(use.unpriced or "") for use in uses], rank=4, left=True, style="yellow"),
+        Column(
+            "without a price", [safe(use.unpriced or "") for use in uses], rank=4, left=True, style="yellow"
+        ),
         Column("units", [safe(use.units or "") for use in uses], rank=9, left=True),
         Column("valid", [safe(use.valid or "") for use in uses], rank=8, left=True),
         Column("requests", [count(use.requests) for use in uses]),

@@ -133,6 +133,7 @@ class ResponseFold:
     """
 
     __slots__ = (
+        "_billed",
         "_cost",
         "_embedding",
         "_error",
@@ -149,7 +150,6 @@ class ResponseFold:
         "_streamed",
         "_text",
         "_tier",
-        "_billed",
         "_usage",
     )
 
@@ -359,10 +359,7 @@ class ResponseFold:
             self._take_usage(usage, kind)
             if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
                 self._embedding = True
-        elif usage is not None:
-            self._bill(billed_in_usage(usage))
-        if not _BILLED.isdisjoint(values):
-            self._bill(billed_in_response(values))
+        self._read_billed(values, usage)
         tier = service_tier_of(values, usage)
         if tier is not None:
             self._tier = tier
@@ -380,8 +377,11 @@ class ResponseFold:
             if isinstance(headers, Mapping):
                 self.headers({str(name).lower(): str(value) for name, value in headers.items()})
 
-    def _bill(self, found: Mapping[str, Any]) -> None:
-        """Note what is billed beside tokens; a later event tells all that the one before it told."""
+    def _read_billed(self, values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> None:
+        """Note what is billed beside tokens; a later event has all that the one before it had."""
+        found = billed_in_response(values) if not _BILLED.isdisjoint(values) else {}
+        if usage is not None and not counts_tokens(usage):
+            found = {**billed_in_usage(usage), **found}
         for name, value in found.items():
             known = self._billed.get(name)
             self._billed[name] = {**known, **value} if isinstance(known, dict) else value

@@ -77,7 +77,9 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         _add(units, f"cache_{name}_read_tokens", cached.get(name.upper()), parts.get(f"{name}_tokens"))
     found: dict[str, Any] = {
         "image_prompt_tokens": _count(prompt.get("IMAGE"), given.get("image_tokens"), given.get("image")),
-        "image_completion_tokens": _count(completion.get("IMAGE"), made.get("image_tokens"), made.get("image")),
+        "image_completion_tokens": _count(
+            completion.get("IMAGE"), made.get("image_tokens"), made.get("image")
+        ),
         "units": units,
         "speed": _not_standard(usage.get("speed")),
     }
@@ -117,7 +119,12 @@ def _calls(units: Units, items: list[Mapping[str, Any]]) -> None:
         if unit == "code_executions":
             # Billed per container, which serves several calls.
             containers.add(item.get("container_id") or item.get("id"))
-        elif unit is not None and mapping(item.get("action")).get("type", "search") in {"search", "generate", "edit", "auto"}:
+        elif unit is not None and mapping(item.get("action")).get("type", "search") in {
+            "search",
+            "generate",
+            "edit",
+            "auto",
+        }:
             _add(units, unit, 1)
     _add(units, "code_executions", len(containers))
 

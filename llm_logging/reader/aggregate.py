@@ -196,10 +196,10 @@ def rollup_sql(
     cached = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
     # Those with a rate for all that they used, and those with one for anything; what is odd has both or none.
     whole = "CASE WHEN usage_source = 'partial' THEN 0 WHEN rate_no IS NULL THEN odd_n WHEN r_gap IS NULL THEN n ELSE 0 END"
+    unpriced = "unknown_spend OR (is_counted AND NOT is_reported)"
     parts += [
         f"coalesce(sum({whole}), 0)::HUGEINT AS priced_requests",
-        f"coalesce(sum(n - {whole}) FILTER (WHERE unknown_spend OR (is_counted AND NOT is_reported)), 0)::HUGEINT "
-        "AS unpriced_requests",
+        f"coalesce(sum(n - {whole}) FILTER (WHERE {unpriced}), 0)::HUGEINT AS unpriced_requests",
         "coalesce(sum(CASE WHEN rate_no IS NULL THEN odd_n WHEN r_priced THEN n ELSE 0 END), 0)::HUGEINT AS costed",
         *(
             f"sum({name}) FILTER (WHERE foreign_currency IS NULL) AS {name}"

@@ -152,7 +152,8 @@ def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[t
         # The list tells a prompt of no tokens from one that nobody counted.
         for kind, unknown in zip(KINDS, row[-2:], strict=False):
             counts[kind] = None if unknown else counts[kind]
-        product = Product(*row[: len(_ODD) - 1], pattern)
+        provider, model, tier, speed, units = row[: len(_ODD) - 1]
+        product = Product(provider, model, tier, speed, units, pattern)
         started = row[len(_ODD) - 1].replace(tzinfo=UTC)
         priced.append((*row, odd_price(product, started, counts, overrides)))
     return priced

@@ -41,8 +41,20 @@ _AUDIO_COMPLETION: Final = 1 << 4
 _IMAGE_COMPLETION: Final = 1 << 7
 
 _STANDARD: Final = frozenset(
-    "default standard auto on_demand on-demand ondemand standard_only normal regular unspecified "
-    "service_tier_unspecified traffic_type_unspecified".split()
+    [
+        "default",
+        "standard",
+        "auto",
+        "on_demand",
+        "on-demand",
+        "ondemand",
+        "standard_only",
+        "normal",
+        "regular",
+        "unspecified",
+        "service_tier_unspecified",
+        "traffic_type_unspecified",
+    ]
 )
 # How providers name the tiers that the list calls otherwise.
 _TIERS: Final = {
@@ -140,7 +152,9 @@ def units_in(text: str) -> dict[str, int | float]:
         items = found.items()
     except (ValueError, AttributeError, RecursionError):
         return {"units": 1}
-    usable = {name: n for name, n in items if isinstance(n, (int, float)) and not isinstance(n, bool) and n > 0}
+    usable = {
+        name: n for name, n in items if isinstance(n, (int, float)) and not isinstance(n, bool) and n > 0
+    }
     return usable if len(usable) == len([n for _, n in items if n != 0]) else {**usable, "units": 1}
 
 
@@ -184,7 +198,11 @@ def _unlisted_units(rates: set[str], units: Units) -> list[str]:
     missing = [name for name in units if name not in covered and listed.get(name) not in rates]
     if not rates & {"input_mtok", "output_mtok"}:
         # Priced by the second, page or character alone: without that count nothing is known of the price.
-        basis = {unit: key for unit, key in listed.items() if key in rates and not unit.endswith(("searches", "requests"))}
+        basis = {
+            unit: key
+            for unit, key in listed.items()
+            if key in rates and not unit.endswith(("searches", "requests"))
+        }
         if basis and not basis.keys() & units.keys():
             missing.append(min(basis, key=len))
     return missing

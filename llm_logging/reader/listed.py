@@ -39,8 +39,25 @@ _ALIASES: Final = {
 }
 # Gateways serve what the model's name begins with; so may whatever speaks the API of one of the others.
 _GATEWAYS: Final = frozenset(
-    "litellm litellm_proxy litellm-proxy portkey helicone vercel vercel_ai_gateway vercel-ai-gateway ai-gateway gateway "
-    "pydantic-ai-gateway proxy langchain cloudflare openai anthropic google".split()
+    [
+        "litellm",
+        "litellm_proxy",
+        "litellm-proxy",
+        "portkey",
+        "helicone",
+        "vercel",
+        "vercel_ai_gateway",
+        "vercel-ai-gateway",
+        "ai-gateway",
+        "gateway",
+        "pydantic-ai-gateway",
+        "proxy",
+        "langchain",
+        "cloudflare",
+        "openai",
+        "anthropic",
+        "google",
+    ]
 )
 # Clouds that sell models of others at rates of their own, under the name of whom they are from.
 _CLOUDS: Final = frozenset({"aws", "azure", "databricks", "github-copilot", "google", "openrouter"})

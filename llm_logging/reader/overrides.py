@@ -150,7 +150,9 @@ def _entry(entry: Mapping[str, Any], where: str) -> Override:
     units = entry.get("units", {})
     if not isinstance(units, Mapping):
         raise ConfigurationError(f"{where}.units: expected a table of units and dollars each, got {units!r}")
-    first = _rates(entry, where) | {f"units.{name}": _rate(rate, f"{where}.units.{name}") for name, rate in units.items()}
+    first = _rates(entry, where) | {
+        f"units.{name}": _rate(rate, f"{where}.units.{name}") for name, rate in units.items()
+    }
     if "input" not in first or "output" not in first:
         raise ConfigurationError(f"{where}: expected input and output, got {sorted(first)}")
     steps: list[tuple[int, Mapping[str, Decimal]]] = [(-1, first)]

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
-from .gaps import IMAGES_OVERLAP, NO_COMPLETION, NO_PROMPT, Gaps, Mode, Units, gaps_of, list_units, own_gaps, units_in
+from .gaps import IMAGES_OVERLAP, Gaps, Mode, Units, gaps_of, list_units, own_gaps, units_in
 from .listed import find_listed
 from .overrides import Override
 
@@ -45,7 +45,6 @@ KINDS: Final = (
 )
 # Which of them a request may lack; the bits of a pattern, in this order.
 OPTIONAL: Final = KINDS[2:]
-assert len(OPTIONAL) <= NO_PROMPT.bit_length() - 1
 # Decimals of a dollar; rates have at most 18 a million tokens.
 _FINEST: Final = 24
 _MILLION: Final = Decimal(1_000_000)
@@ -232,7 +231,8 @@ def _own_price(rates: Mapping[str, Decimal], usage: Usage, units: Units) -> Deci
         context.prec = 60
         tokens = sum((number * rate for number, rate in parts), Decimal(0)) / _MILLION
         per_unit = sum(
-            (Decimal(repr(n)) * rates.get(f"units.{name}", Decimal(0)) for name, n in units.items()), Decimal(0)
+            (Decimal(repr(n)) * rates.get(f"units.{name}", Decimal(0)) for name, n in units.items()),
+            Decimal(0),
         )
         return tokens + per_unit + rates.get("request", Decimal(0))
 
@@ -331,7 +331,22 @@ def _rates_of(
         ours = next((override for override in reversed(own) if override.active(since)), None)
         chosen = _own_listing(ours) if ours is not None else listing
         if chosen is None:
-            yield Rate(product, since, until, 0, _DAY, 0, FAR, _NONE, _NOTHING, "unpriced", "", {}, "model", priced=False)
+            yield Rate(
+                product,
+                since,
+                until,
+                0,
+                _DAY,
+                0,
+                FAR,
+                _NONE,
+                _NOTHING,
+                "unpriced",
+                "",
+                {},
+                "model",
+                priced=False,
+            )
             continue
         source = "override" if ours is not None else "genai-prices"
         for day_from, day_until in _spans([0, *(time for time in chosen.times if time), _DAY]):

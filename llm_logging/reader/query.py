@@ -25,8 +25,8 @@ from ..question import TIME_UNITS, StatsOptions, StatsScope
 from .columns import Column, find_column, held_columns, readable, shown
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
-from .spent import COUNTED_UNITS, REFUSED, UNITS, USED
 from .period import Offset, bucket_sql, zone_offsets
+from .spent import COUNTED_UNITS, REFUSED, UNITS, USED
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

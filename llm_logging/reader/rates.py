@@ -20,6 +20,7 @@ from .pricing import EVER, NEVER, Product, Rate, list_version, resolve_rates
 
 __all__ = ["known_rates"]
 
+
 def _name(overrides: Sequence[Override]) -> str:
     identity = json.dumps([package_tag(), list_version(), [repr(override) for override in overrides]])
     return f"rates-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"

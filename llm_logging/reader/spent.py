@@ -15,9 +15,7 @@ UNITS: Final = "CASE WHEN usage_units IN ('', '{}', 'null') THEN '' ELSE coalesc
 # Units that are measured, not counted: nearly every request has another number, so each is priced by itself.
 MEASURED: Final = "regexp_matches(coalesce(usage_units, ''), '_seconds|_characters|_pages|_pixels|_tokens')"
 COUNTED_UNITS: Final = f"CASE WHEN {MEASURED} THEN '' ELSE {UNITS} END"
-USED: Final = (
-    f"(usage_prompt_tokens IS NOT NULL OR usage_completion_tokens IS NOT NULL OR {UNITS} <> '')"
-)
+USED: Final = f"(usage_prompt_tokens IS NOT NULL OR usage_completion_tokens IS NOT NULL OR {UNITS} <> '')"
 
 # Answers of a provider that made nothing. Missing are 408, 499 and 504 (somebody waited in vain for what may have been
 # made) and 502 and 520-530 (a gateway lost the answer).
@@ -28,7 +26,7 @@ _STATUSES: Final = [
     for refusal in _REFUSALS
 ]
 # The same in words of providers and of SDKs, and of connections that were never made; in lower case, without signs.
-_WORDS: Final = (
+_WORDS: Final = (  # noqa: SIM905  a list of words
     "ratelimit ratelimited ratelimiterror ratelimitexceeded ratelimitreached toomanyrequests toomanyrequestsexception "
     "throttled throttlingexception throttling throttlingerror resourceexhausted insufficientquota quotaexceeded "
     "quotaexceedederror servicequotaexceededexception budgetexceedederror badrequest badrequesterror badrequestexception "
@@ -43,7 +41,8 @@ _WORDS: Final = (
 ).split()
 _LISTED: Final = ", ".join(f"'{word}'" for word in _WORDS)
 _WORD: Final = " OR ".join(
-    f"regexp_replace(lower({name}), '[^a-z0-9]', '', 'g') IN ({_LISTED})" for name in ("error_code", "error_type")
+    f"regexp_replace(lower({name}), '[^a-z0-9]', '', 'g') IN ({_LISTED})"
+    for name in ("error_code", "error_type")
 )
 # A timeout that came before anything was sent.
 _UNMET: Final = "regexp_replace(lower(error_type), '[^a-z0-9]', '', 'g') IN ('connecttimeout', 'connecttimeouterror', 'pooltimeout')"

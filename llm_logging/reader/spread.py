@@ -215,17 +215,21 @@ def _interpolated(
     pairs = [pair for row in rows for pair in row[name] or ()]
     shares = sorted({share for _, _, share in pairs})
     fractions = ", ".join(f"'{share!r}'::DOUBLE" for share in shares)
-    found = db.execute(
-        f"SELECT list_extract(quantile_cont(value, [{fractions}]), any_value(place)) FROM ("
-        "SELECT pair, place, unnest([low, high]) AS value FROM (SELECT unnest(?::BIGINT[]) AS pair, "
-        "unnest(?::BIGINT[]) AS place, unnest(?::DOUBLE[]) AS low, unnest(?::DOUBLE[]) AS high)) GROUP BY pair ORDER BY pair",
-        [
-            list(range(len(pairs))),
-            [shares.index(share) + 1 for _, _, share in pairs],
-            [low for low, _, _ in pairs],
-            [high for _, high, _ in pairs],
-        ],
-    ).fetchall() if pairs else []
+    found = (
+        db.execute(
+            f"SELECT list_extract(quantile_cont(value, [{fractions}]), any_value(place)) FROM ("
+            "SELECT pair, place, unnest([low, high]) AS value FROM (SELECT unnest(?::BIGINT[]) AS pair, "
+            "unnest(?::BIGINT[]) AS place, unnest(?::DOUBLE[]) AS low, unnest(?::DOUBLE[]) AS high)) GROUP BY pair ORDER BY pair",
+            [
+                list(range(len(pairs))),
+                [shares.index(share) + 1 for _, _, share in pairs],
+                [low for low, _, _ in pairs],
+                [high for _, high, _ in pairs],
+            ],
+        ).fetchall()
+        if pairs
+        else []
+    )
     values = iter(value for (value,) in found)
     for row in rows:
         yield {**row, name: [next(values) for _ in row[name] or ()]}

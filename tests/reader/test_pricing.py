@@ -154,7 +154,9 @@ def test_ten_thousand_random_requests_cost_what_the_list_says(tmp_path):
         for number in range(10_000):
             provider, model = random_.choice(models)
             model = model if random_.random() < 0.98 else "no-such-model"
-            tier = random_.choice([None, None, None, "default", "standard", "batch", "flex", "priority", "fast"])
+            tier = random_.choice(
+                [None, None, None, "default", "standard", "batch", "flex", "priority", "fast"]
+            )
             speed = random_.choice([None] * 9 + ["fast"])
             usage = random_usage(random_)
             at = FIRST + timedelta(
@@ -173,9 +175,7 @@ def test_ten_thousand_random_requests_cost_what_the_list_says(tmp_path):
     assert min(priced, unpriced) > 2000
     got = {m: Decimal(f.estimated_cost) for m, f in stats.models.items() if f.estimated_cost is not None}
     # A lower bound of 0 is no cost.
-    assert got == {
-        m: cost for m, cost in expected.items() if cost or not stats.models[m].unpriced_requests
-    }
+    assert got == {m: cost for m, cost in expected.items() if cost or not stats.models[m].unpriced_requests}
     assert Decimal(stats.summary.estimated_cost) == sum(expected.values())
     assert sum(stats.quality.unpriced_reasons.values()) == unpriced
 

@@ -122,7 +122,9 @@ def assert_agrees(figures, cases):
     assert ("≥" in text or ">0" in text) == (unknown > 0 and total is not None)
 
 
-@pytest.mark.parametrize("one", CASES, ids=lambda one: f"{one[0]['model']} {one[2]} {one[0].get('service_tier', '')}")
+@pytest.mark.parametrize(
+    "one", CASES, ids=lambda one: f"{one[0]['model']} {one[2]} {one[0].get('service_tier', '')}"
+)
 def test_each_kind_of_request_costs_what_is_known_of_it(tmp_path, one):
     write(tmp_path / "log.jsonl", [one])
     stats = get_stats(files=tmp_path / "log.jsonl", cache=False)
@@ -185,7 +187,9 @@ def test_an_answer_of_another_version_is_not_taken(tmp_path, monkeypatch):
     def names():
         cache.schema_tag.cache_clear()
         get_stats(None, StatsOptions(group_by="day"), root=tmp_path, cache_dir=tmp_path / "cache")
-        found = (path.relative_to(tmp_path / "cache") for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        found = (
+            path.relative_to(tmp_path / "cache") for path in (tmp_path / "cache").rglob("*") if path.is_file()
+        )
         return {str(path) for path in found}
 
     before = names()
@@ -202,11 +206,15 @@ def test_an_answer_of_another_version_is_not_taken(tmp_path, monkeypatch):
         cache.schema_tag.cache_clear()
 
 
-@given(st.lists(st.floats(0, 1e7) | st.integers(0, 50).map(float), min_size=1, max_size=60), st.integers(1, 4))
+@given(
+    st.lists(st.floats(0, 1e7) | st.integers(0, 50).map(float), min_size=1, max_size=60), st.integers(1, 4)
+)
 @settings(max_examples=6, deadline=None)
 def test_a_percentile_is_the_same_however_it_is_found(tmp_path_factory, values, groups):
     path = tmp_path_factory.mktemp("spread") / "log.jsonl"
-    cases = [case((None, f"m{n % groups}"), None, None, timings={"latency_ms": ms}) for n, ms in enumerate(values)]
+    cases = [
+        case((None, f"m{n % groups}"), None, None, timings={"latency_ms": ms}) for n, ms in enumerate(values)
+    ]
     write(path, cases)
 
     def asked():
