@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .plain import first, mapping, text, whole_number
 
-__all__ = ["billed_in_response", "billed_in_usage"]
+__all__ = ["billed_beside", "billed_in_response", "billed_in_usage"]
 
 Units = dict[str, int | float]
 
@@ -86,6 +86,28 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
+def billed_beside(
+    counts: Mapping[str, int], usage: Mapping[str, Any], billed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what goes with the counts of a usage object; images that are more than their whole are left out.
+
+    Args:
+        counts: Its tokens, normalised.
+        usage: The provider's object, plain values.
+        billed: What the response shows that its usage does not count; see `billed_in_response`.
+    """
+    billed, found = billed or {}, billed_in_usage(usage)
+    units = {**billed.get("units", {}), **found.pop("units", {})}
+    found = {**billed, **found, **({"units": units} if units else {})}
+    for name, whole in (
+        ("image_prompt_tokens", "prompt_tokens"),
+        ("image_completion_tokens", "completion_tokens"),
+    ):
+        if found.get(name, 0) > counts.get(whole, 0):
+            del found[name]
+    return found
+
+
 def billed_in_response(values: Mapping[str, Any]) -> dict[str, Any]:
     """Read what a response, or an event of a stream, shows that its usage does not count: calls of hosted tools, pages.
 
@@ -103,6 +125,8 @@ def billed_in_response(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(queries, (list, tuple)):
             _add(units, "web_searches", len(queries))
     _pages(units, values)
+    searches = mapping(mapping(values.get("meta")).get("billed_units")).get("search_units")
+    _add(units, "rerank_searches", searches)
     data = values.get("data")
     if "usage" not in values and isinstance(data, (list, tuple)) and _are_images(data):
         _add(units, "images", len(data))
