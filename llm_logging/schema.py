@@ -292,6 +292,9 @@ class LLMRequestLogEntry(BaseModel):
     tags: list[str] | None = None
     trace_id: str | None = None
     span_id: str | None = None
+    instrumentation: str | None = Field(
+        default=None, description="Which instrumentation wrote the line; absent for a plain logger"
+    )
     prompt_name: str | None = None
     prompt_version: Identifier | None = None
     # the rest

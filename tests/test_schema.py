@@ -34,7 +34,7 @@ NAMES = """
 id request_group attempt project_id chat_id user_id parent_id request_type operation
 model response_model provider provider_response_id service_tier stream finish_reasons output_format_hint
 status http_status error timestamp_start timestamp_end timings usage cost messages_included messages response
-touched_files touched_entities tags trace_id span_id prompt_name prompt_version attributes
+touched_files touched_entities tags trace_id span_id instrumentation prompt_name prompt_version attributes
 """.split()
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
+import typer
+
 from ..errors import ErrorCode, ValidationError
 from ..figures import Figures, Stats, StatsRow
 from ..question import TIME_UNITS
@@ -15,6 +17,7 @@ from . import options as opt
 from .question import Question
 from .render import Look, as_csv, as_json, as_markdown, as_table, flat
 from .terminal import use_colour, width
+from .unread import all_was_skipped, hint_for
 
 __all__ = ["Shown", "arranged", "show", "watch"]
 
@@ -137,6 +140,9 @@ def show(question: Question, shown: Shown) -> None:
     opt.write(text_of(stats, shown))
     if not stats.quality.lines and question.files is None:
         raise opt.nothing_logged(opt.existing_root(question.root))
+    if question.files is not None and all_was_skipped(stats.quality):
+        opt.note(hint_for(question.files, stats.quality))
+        raise typer.Exit(1)
 
 
 def watch(question: Question, shown: Shown, *, interval: float) -> None:

@@ -11,7 +11,7 @@ import io
 import os
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 __all__ = ["open_gzip", "open_zstd"]
 
@@ -19,7 +19,7 @@ _BUFFER: Final = 1 << 16
 
 
 class _Unpacked(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, damage: type[Exception]) -> None:
+    def __init__(self, stream: Any, damage: type[Exception]) -> None:
         self._stream = stream
         self._damage = damage
 
@@ -28,7 +28,8 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._stream.read(len(buffer))
+            # `read` goes on until it has as much as was asked for, and loses what it has where the stream breaks off.
+            data = self._stream.read1(len(buffer))
         except self._damage as error:
             raise OSError(f"damaged: {error}") from None
         buffer[: len(data)] = data
@@ -39,12 +40,12 @@ class _Unpacked(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
-            return self._stream.seek(offset, whence)
+            return int(self._stream.seek(offset, whence))
         except self._damage as error:
             raise OSError(f"damaged: {error}") from None
 
     def tell(self) -> int:
-        return self._stream.tell()
+        return int(self._stream.tell())
 
     def close(self) -> None:
         self._stream.close()
@@ -53,7 +54,7 @@ class _Unpacked(io.RawIOBase):
 
 def open_gzip(path: Path) -> io.BufferedReader:
     """Open a gzip file for reading what it holds; damage in it is an OSError, an early end an EOFError."""
-    return io.BufferedReader(_Unpacked(gzip.open(path, "rb"), zlib.error), _BUFFER)  # type: ignore[arg-type]
+    return io.BufferedReader(_Unpacked(gzip.open(path, "rb"), zlib.error), _BUFFER)
 
 
 def open_zstd(path: Path, module: Any) -> io.BufferedReader:

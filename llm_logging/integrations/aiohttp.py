@@ -199,7 +199,7 @@ def instrument(
         return
     # Every way to send a request, of subclasses too, leads through this method, after whose errors nothing is changed.
     original = session._request  # noqa: SLF001  the middlewares of aiohttp see neither timeouts nor refused connections
-    watch = Watch(log, hosts=hosts, pending=pending, content=content)
+    watch = Watch(log, instrumentation="aiohttp", hosts=hosts, pending=pending, content=content)
 
     @functools.wraps(original)
     async def request(self: Any, method: Any, str_or_url: Any, **options: Any) -> Any:

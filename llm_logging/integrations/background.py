@@ -94,14 +94,18 @@ class Poll:
 
     Args:
         log: Where a request that another process has sent is logged.
+        instrumentation: Who asks.
         provider: Who answers.
         response_id: What is asked after.
     """
 
-    __slots__ = ("_content", "_key", "_log", "_provider", "_reader", "_status")
+    __slots__ = ("_content", "_instrumentation", "_key", "_log", "_provider", "_reader", "_status")
 
-    def __init__(self, log: LLMLoggerAdapter | None, provider: str, response_id: str) -> None:
+    def __init__(
+        self, log: LLMLoggerAdapter | None, instrumentation: str, provider: str, response_id: str
+    ) -> None:
         self._log = log
+        self._instrumentation = instrumentation
         self._provider = provider
         self._key = id_of(provider, response_id)
         self._reader: BodyReader | None = None
@@ -157,6 +161,7 @@ class Poll:
                 return
             observation = Observation.begin(
                 self._log,
+                instrumentation=self._instrumentation,
                 pending=False,
                 id=self._key,
                 request_group=self._key,

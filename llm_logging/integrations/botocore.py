@@ -107,6 +107,7 @@ class _Listener:
         call.attempt = Attempt((), last.number + 1 if last else 1, last.group if last else "", began)
         observation = Observation.begin(
             self._log,
+            instrumentation="botocore",
             pending=self._pending,
             model=call.model,
             provider=call.route.provider,

@@ -63,8 +63,9 @@ class LoggedTransport:
         self._transport = transport
         self._made: dict[str, Any] = {}
         self._watch = Watch(
-            log, provider=provider, hosts=hosts, pending=pending, content=content, estimate=estimate
-        )
+            log, instrumentation="httpx", provider=provider, hosts=hosts, pending=pending, content=content,
+            estimate=estimate,
+        )  # fmt: skip
         self._active: Callable[[], bool] | None = None
 
     # -- what the client calls ----------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
         content = wants_content(self._log, self._content)
         observation = Observation.begin(
             self._log,
+            instrumentation="langchain",
             pending=self._pending,
             model=text(first(asked, "model", "model_name", "model_id", "deployment_name"))
             or text(about.get("ls_model_name"))

@@ -130,6 +130,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         content = wants_content(self._log, self._content)
         observation = Observation.begin(
             self._log,
+            instrumentation="litellm",
             pending=pending,
             model=str(model or kwargs.get("model") or "unknown"),
             provider=_PROVIDERS.get(provider, provider) or None,

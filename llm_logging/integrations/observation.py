@@ -76,12 +76,13 @@ class Observation:
 
     @classmethod
     def begin(
-        cls, log: LLMLoggerAdapter | None, *, pending: bool = True, **fields: Any
+        cls, log: LLMLoggerAdapter | None, *, instrumentation: str, pending: bool = True, **fields: Any
     ) -> Observation | None:
         """Start logging a call.
 
         Args:
             log: The logger; None takes the default one.
+            instrumentation: Who observes; the lines say it, so that the reader can tell a call seen twice.
             pending: Whether to log a line now.
             **fields: Fields of the entry; those that are None are left out.
 
@@ -89,7 +90,7 @@ class Observation:
             The observation; None where it cannot be logged.
         """
         try:
-            call = (log or get_logger()).request(pending=pending, **fields)
+            call = (log or get_logger()).request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
         except ConfigurationError as error:
             if error.message not in _told:

@@ -128,6 +128,7 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         timings = {"latency_ms": latency, **fields.pop("timings", {})}
         observation = Observation.begin(
             self._log,
+            instrumentation="opentelemetry",
             pending=False,
             timestamp_start=begin,
             trace_id=f"{key[0]:032x}",

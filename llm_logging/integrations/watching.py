@@ -64,14 +64,18 @@ class Begun(NamedTuple):
 
 
 class Watch:
-    """Begin to log the requests that are calls of a model; the arguments are those of `LoggedTransport`."""
+    """Begin to log the requests that are calls of a model; the arguments are those of `LoggedTransport`.
 
-    __slots__ = ("_content", "_estimate", "_hosts", "_log", "_pending", "_provider")
+    `instrumentation` is the name of the library that sends them.
+    """
+
+    __slots__ = ("_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
 
     def __init__(
         self,
         log: LLMLoggerAdapter | None,
         *,
+        instrumentation: str,
         provider: str | None = None,
         hosts: Mapping[str, str] | None = None,
         pending: bool = False,
@@ -79,6 +83,7 @@ class Watch:
         estimate: Counter | None = None,
     ) -> None:
         self._log = log
+        self._instrumentation = instrumentation
         self._provider = provider
         self._hosts = {**hosts_from_environment(), **(hosts or {})}
         self._pending = pending
@@ -116,7 +121,9 @@ class Watch:
         if route is None:
             return None
         content = wants_content(self._log, self._content)
-        return Begun(Poll(self._log, route.provider, response_id), route, Asked(content=content))
+        return Begun(
+            Poll(self._log, self._instrumentation, route.provider, response_id), route, Asked(content=content)
+        )
 
     def _observe(self, request: HTTPRequest, route: Route) -> Begun | None:
         body = request.body()
@@ -126,6 +133,7 @@ class Watch:
         attempt = next_attempt(key, request.retries)
         observation = Observation.begin(
             self._log,
+            instrumentation=self._instrumentation,
             pending=self._pending,
             model=told.model or route.model or "unknown",
             provider=route.provider,

@@ -202,7 +202,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         own = _given(LLMRequestLogEntry, entry)
         if status is not None:
             own.setdefault("status", status)
-        return validate(LLMRequestLogEntry, {**defaults, **self._merged(), **own})
+        written = {"instrumentation": "log_llm_request"}
+        return validate(LLMRequestLogEntry, {**written, **defaults, **self._merged(), **own})
 
     def _account(self, entry: LLMRequestLogEntry, ack: Ack) -> logging.LogRecord | None:
         level = logging.ERROR if entry.status in {"error", "timeout"} else logging.INFO

@@ -308,6 +308,7 @@ class LLMCall:
 
     def _log(self, fields: dict[str, Any], level: int) -> None:
         fields["id"] = self.id
+        fields.setdefault("instrumentation", "log.request")
         fields.setdefault("timestamp_start", self._start)
         name = self._fallback_id
         fallback = {"project_id": name, "chat_id": name} if name is not None else None

@@ -37,7 +37,7 @@ ENV_CACHE: Final = "LLM_LOGGING_CACHE"
 _SAMPLE: Final = 4096
 _BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 8
+_FORMAT: Final = 9
 
 
 @cache

@@ -49,14 +49,16 @@ __all__ = [
 NOT_HELD: Final = frozenset(
     {
         "attributes", "cost.source", "error.message", "finish_reasons", "id", "messages_included", "output_format_hint",
-        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms", "timestamp_end",
+        "parent_id", "provider_response_id", "request_group", "span_id", "timings.total_duration_ms",
         "touched_entities", "touched_files", "trace_id", "usage.raw", "usage.total_tokens",
     }
 )  # fmt: skip
 
 # Folding only asks whether these are the same, so a 64-bit number is held instead of their text. Among a hundred million
-# different texts two share one with a chance of 1 in 3,700, and then join only where provider, project and attempt agree too.
-KEYS: Final = {"response_key": "provider_response_id", "group_key": "request_group"}
+# different texts two share one with a chance of 1 in 3,700, and then join only where much else agrees too; see `twins`.
+KEYS: Final = {
+    "response_key": "provider_response_id", "group_key": "request_group", "trace_key": "trace_id", "span_key": "span_id",
+}  # fmt: skip
 
 # How people name fields: groups of DESIGN's list, and leaves by their last name where that is clear.
 ALIASES: Final = {

@@ -21,11 +21,12 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
+from ..files.wrappers import Unwrapper
 from ..question import StatsOptions, StatsScope
 from .answering import Reading
 from .asking import ask_requests
 from .events import page_size
-from .lookup import ids_with_part, lines_with_ids, lines_with_texts, needles_of
+from .lookup import ids_with_part, lines_with_ids, needles_of
 from .newest import decode_cursor, encode_cursor, may_hold, micros_of
 from .request_log import (
     RequestLine,
@@ -37,7 +38,7 @@ from .request_log import (
     read_whole_file,
     to_entry,
 )
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+from .source import Files, Log, LogFile, named_logs, open_logs, rotations, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -224,35 +225,16 @@ def _add_twins(
     texts: dict[uuid.UUID, dict[str, Any]],
 ) -> None:
     """Add the lines of requests that were folded into these, since they are the same call seen twice."""
-    doubled = db.execute(
-        "SELECT DISTINCT l.key FROM lines AS l WHERE l.key IN (SELECT unnest(?::UUID[])) "
-        "AND l.response_key IN (SELECT key FROM hot_doubles)",
+    rows = db.execute(
+        "SELECT DISTINCT mine.key, other.key FROM twins AS mine JOIN twins AS other USING (call) "
+        "WHERE mine.key <> other.key AND mine.key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in owner]],
     ).fetchall()
-    wanted: dict[tuple[Any, ...], uuid.UUID] = {}
-    for (key,) in doubled:
-        if key in lines:
-            wanted[_call_of(fold_request(lines[key]))] = key
-    # Empty text names no response; see `columns`.
-    responses = {str(call[2]) for call in wanted if call[2] not in (None, "")}
-    if not responses:
-        return
-    strangers: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-    for place, data in lines_with_texts(files, "provider_response_id", responses):
-        for line in read_request_lines(data, log=logs.index(files[place].log), name=files[place].raw.name):
-            if line.key not in owner:
-                strangers[line.key] = []
-    for key, found in _collect(files, logs, {key: key for key in strangers}, texts).items():
-        twin = wanted.get(_call_of(fold_request(found)))
-        if twin is not None:
-            lines[twin] += found
-            texts[twin] = {**texts.pop(key, {}), **texts[twin]}
-
-
-def _call_of(line: RequestLine) -> tuple[Any, ...]:
-    """Return what two instrumentations of one call have in common."""
-    named = [line.fields.get(name) for name in ("provider", "project_id", "provider_response_id")]
-    return (*named, line.fields.get("attempt") or 1)
+    twin_of = {other: key for key, other in rows if key in lines and other not in owner}
+    for key, found in _collect(files, logs, {key: key for key in twin_of}, texts).items():
+        twin = twin_of[key]
+        lines[twin] += found
+        texts[twin] = {**texts.pop(key, {}), **texts[twin]}
 
 
 def _collect(
@@ -284,10 +266,12 @@ def _collect_unnamed(
 ) -> dict[uuid.UUID, list[RequestLine]]:
     """Find lines that have no id of their own: the statistics name them by their file and number."""
     found: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-    for file in files:
-        for line in read_whole_file(file.raw, log=logs.index(file.log)):
-            if line.key in owner:
-                found[owner[line.key]].append(line)
+    for rotation in rotations(files):
+        unwrapper = Unwrapper()
+        for file in rotation:
+            for line in read_whole_file(file.raw, log=logs.index(file.log), unwrapper=unwrapper):
+                if line.key in owner:
+                    found[owner[line.key]].append(line)
     return found
 
 

@@ -3,13 +3,13 @@
 The law. Of the lines of one id, final ones rank above pending ones; of each writer's lines in one log the one with the
 highest `seq` speaks for it, and among writers the one whose speaker is latest wins; a line without writer or `seq`
 speaks for itself. Each field of the entry comes from the highest line that has it (`usage`, `timings`, `error` and
-`cost` as wholes); the start is the earliest. The same law folds requests that two instrumentations saw: same
-provider, project, `provider_response_id` and attempt.
+`cost` as wholes); the start is the earliest. The same law folds the requests of one call that two instrumentations saw;
+which these are is decided in `twins`.
 
 A call is its `request_group` in its project, else the request itself; it counts where its last finished attempt is:
 the highest `attempt`, then the latest start.
 
-Only rows whose id, response id or group occurs more than once take the long way; they are called hot. A piece of a
+Only rows whose id or group occurs more than once, and those of calls seen twice, take the long way; they are called hot. A piece of a
 log is folded when it is made: where all lines of an id are one writer's and the winner has every field that any of
 them has, the winner (with the earliest start) stands for them, and no line elsewhere can tell the difference. Other
 lines stay as they are and are hot in every answer.
@@ -19,22 +19,45 @@ lines stay as they are and are hot in every answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .columns import Column, held_columns
+from .twins import Seen, twins
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["CANCELLED", "FINISHED", "HOT", "Folded", "fold_lines", "fold_piece"]
+__all__ = [
+    "CANCELLED",
+    "FINISHED",
+    "HOT",
+    "MAY_BE_TWINS",
+    "Folded",
+    "drop_pending",
+    "fold_lines",
+    "fold_piece",
+]
 
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
 
 # Rows of these keys meet others; a NULL key meets nobody.
 HOT: Final = {"hot_ids": "key", "hot_doubles": "response_key", "hot_calls": "group_key"}
+# Rows of one response id are looked at only where this aggregate says that `twins` may find some of them to be one call.
+MAY_BE_TWINS: Final = (
+    "count(*) > 1 AND (min(instrumentation) <> max(instrumentation) OR (count(instrumentation) < count(*) "
+    "AND (count(instrumentation) > 0 OR count(span_key) > 1)))"
+)
+
+# Where the tables of the keys of rows that join others are, and what rows have of them.
+_JOINING: Final = {"hot_ids": "key", "twins": "key", "hot_calls": "group_key"}
+# What tells whether two requests are one call.
+_OF_TWINS: Final = (
+    "response_key", "provider", "project_id", "chat_id", "user_id", "attempt", "instrumentation", "trace_key", "span_key",
+    "timestamp_start", "timestamp_end", "timings_latency_ms",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +66,7 @@ class Folded:
 
     Attributes:
         lines: Lines that joined another of the same id.
-        duplicates: Requests that joined another of the same response.
+        duplicates: Requests that joined another of the same call; see `twins`.
     """
 
     lines: int
@@ -62,11 +85,13 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
         How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by, and
         `piece`, NULL for what was folded here.
     """
+    _find_twins(db)
     hot = _is_hot(db)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key AS fold_key, l.* EXCLUDE (filename), log_no "
         f"FROM (SELECT * FROM lines WHERE {hot}) AS l LEFT JOIN file_logs USING (filename)"
     )
+    fields = (*held_columns(), *extra)
     names = ", ".join(_names(extra))
     hot_lines = _one(db, "SELECT count(*) FROM hot_lines")
     if not hot_lines:
@@ -74,17 +99,16 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
             f"CREATE OR REPLACE TEMP VIEW requests AS SELECT {names}, {FINISHED} AS last_of_call, piece FROM lines"
         )
         return Folded(0, 0)
-    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', extra)}")
+    db.execute(f"CREATE OR REPLACE TEMP TABLE hot_by_id AS {_fold_sql('hot_lines', fields)}")
     requests = _one(db, "SELECT count(*) FROM hot_by_id")
-    same = "struct_pack(p := provider, q := project_id, r := response_key, a := coalesce(attempt, 1))"
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE hot_twice AS SELECT {same} AS fold_key, * FROM hot_by_id "
-        f"WHERE response_key IS NOT NULL QUALIFY count(*) OVER (PARTITION BY {same}) > 1"
+        "CREATE OR REPLACE TEMP TABLE hot_twice AS SELECT call AS fold_key, h.* "
+        "FROM hot_by_id AS h JOIN twins USING (key)"
     )
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE hot_requests AS "
         f"SELECT * FROM hot_by_id WHERE key NOT IN (SELECT key FROM hot_twice) "
-        f"UNION ALL BY NAME ({_fold_sql('hot_twice', extra)})"
+        f"UNION ALL BY NAME ({_fold_sql('hot_twice', fields)})"
     )
     final = _one(db, "SELECT count(*) FROM hot_requests")
     _mark_calls(db)
@@ -96,41 +120,57 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     return Folded(lines=hot_lines - requests, duplicates=requests - final)
 
 
-def fold_piece(db: DuckDBPyConnection, source: str, target: str) -> int:
+def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence[Column] = ()) -> int:
     """Fold the requests of a piece as far as that loses nothing; see the module.
 
     Args:
         db: Where `source` is: a parsed file.
         source: Its table.
         target: The table to make, of the held columns.
+        extra: Columns beside the held ones.
 
     Returns:
         How many lines joined others.
     """
-    names = ", ".join(_names(()))
-    db.execute(
-        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
-        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
-    )
-    if not _one(db, "SELECT count(*) FROM many"):
+    names = ", ".join(_names(extra))
+    if not _find_many(db, source):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
         return 0
-    paired = _pair(db, source)
+    paired = _pair(db, source, extra)
     rows = f"SELECT {names} FROM {source} WHERE kind = 1 AND rowid NOT IN (SELECT pending_row FROM paired)"
     if not _one(db, "SELECT count(*) FROM many"):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS {rows}")
         return paired
-    return paired + _fold_rest(db, source, rows, target)
+    return paired + _fold_rest(db, source, rows, target, extra)
 
 
-def _pair(db: DuckDBPyConnection, source: str) -> int:
+def drop_pending(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
+    """Delete from a table of parsed lines the pending ones that folding drops without a trace; return how many."""
+    if not _find_many(db, source):
+        return 0
+    paired = _pair(db, source, extra)
+    db.execute(f"DELETE FROM {source} WHERE rowid IN (SELECT pending_row FROM paired)")
+    return paired
+
+
+def _find_many(db: DuckDBPyConnection, source: str) -> bool:
+    """Make the table `many` of the ids that have several lines; say whether there are any."""
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many AS SELECT key, count(*) AS lines FROM {source} "
+        "WHERE kind = 1 GROUP BY key HAVING count(*) > 1"
+    )
+    return _one(db, "SELECT count(*) FROM many") > 0
+
+
+def _pair(db: DuckDBPyConnection, source: str, extra: Sequence[Column]) -> int:
     """Find the pending lines that folding drops without a trace, and take their keys out of `many`.
 
     That is what most requests are: a pending line and a final one, both of one writer, the final one with every field
     that the pending one has and no later start. Makes `paired`, which names the pending lines by `rowid`.
     """
     # A bit for each field that a line has: what is joined stays narrow.
-    held = [column.name for column in held_columns() if column.path not in {"status", "timestamp_start"}]
+    fields = (*held_columns(), *extra)
+    held = [column.name for column in fields if column.path not in {"status", "timestamp_start"}]
     bits = " + ".join(
         f'CASE WHEN "{name}" IS NOT NULL THEN {1 << bit} ELSE 0 END' for bit, name in enumerate(held)
     )
@@ -139,7 +179,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
         CREATE OR REPLACE TEMP TABLE paired AS
         WITH lines AS (
             SELECT rowid AS row_no, key, status = 'pending' AS pending, writer_id, seq, timestamp_start AS started,
-                ({bits})::BIGINT AS has
+                ({bits})::HUGEINT AS has
             FROM {source} WHERE kind = 1
         )
         SELECT p.row_no AS pending_row, key
@@ -154,7 +194,7 @@ def _pair(db: DuckDBPyConnection, source: str) -> int:
     return _one(db, "SELECT count(*) FROM paired")
 
 
-def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> int:
+def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extra: Sequence[Column]) -> int:
     """Fold the lines of the keys in `many` where one line can stand for all; return how many joined others.
 
     Args:
@@ -162,16 +202,19 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str) -> i
         source: The table of a parsed file.
         rows: The query of its rows that are left.
         target: The view to make.
+        extra: Columns beside the held ones.
     """
-    names = ", ".join(_names(()))
+    names = ", ".join(_names(extra))
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
         "WHERE kind = 1 AND key IN (SELECT key FROM many)"
     )
-    db.execute(f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', ())}")
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE many_folded AS {_fold_sql('many_lines', (*held_columns(), *extra))}"
+    )
     # The winner is the line with the folded row's number; it must lack nothing that the folded row has.
     same = " AND ".join(
-        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(()) if "timestamp_start" not in name
+        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(extra) if "timestamp_start" not in name
     )
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_pure AS SELECT f.key FROM many_folded AS f "
@@ -201,16 +244,62 @@ def _is_hot(db: DuckDBPyConnection) -> str:
     """Return SQL that says whether a row is hot; no more than the hot keys that there are."""
     conditions = [
         f"coalesce({key} IN (SELECT key FROM {table}), false)"
-        for table, key in HOT.items()
+        for table, key in _JOINING.items()
         if _one(db, f"SELECT count(*) FROM {table}")
     ]
     return " OR ".join(conditions) or "false"
 
 
-def _fold_sql(source: str, extra: Sequence[Column]) -> str:
+def _find_twins(db: DuckDBPyConnection) -> None:
+    """Make the table `twins` of the requests that are one call with others: their keys, and a number of the call."""
+    db.execute("CREATE OR REPLACE TEMP TABLE twins (key UUID, call INTEGER)")
+    if not _one(db, "SELECT count(*) FROM hot_doubles"):
+        return
+    names = ", ".join(("key", "line_time", "writer_id", "seq", "status", *_OF_TWINS))
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE seen AS SELECT key AS fold_key, log_no, {names} FROM ("
+        "SELECT * FROM lines WHERE key IN ("
+        "SELECT key FROM lines WHERE response_key IN (SELECT key FROM hot_doubles))"
+        ") LEFT JOIN file_logs USING (filename)"
+    )
+    fields = [column for column in held_columns() if column.name in _OF_TWINS]
+    ended = "timestamp_start + to_microseconds(CASE WHEN timings_latency_ms < 1e11 THEN (timings_latency_ms * 1000)::BIGINT END)"
+    bucket = "hash(response_key, provider, project_id, chat_id, coalesce(attempt, 1))"
+    span = "CASE WHEN trace_key IS NOT NULL AND span_key IS NOT NULL THEN hash(trace_key, span_key) END"
+    # Of constant response ids most requests are of one instrumentation, which the law need not look at.
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE seen_once AS
+        SELECT key, {bucket} AS bucket, user_id, timestamp_start, greatest(timestamp_start, timestamp_end, {ended}) AS ended,
+            instrumentation, {span} AS span_key
+        FROM ({_fold_sql("seen", fields)}) WHERE response_key IS NOT NULL
+        """
+    )
+    db.execute("DROP TABLE seen")
+    rows = db.execute(
+        f"""
+        SELECT key, bucket, user_id, timestamp_start, ended, instrumentation, span_key FROM seen_once
+        WHERE bucket IN (SELECT bucket FROM seen_once GROUP BY 1 HAVING {MAY_BE_TWINS})
+        ORDER BY bucket, timestamp_start NULLS LAST, key
+        """
+    )
+    found = list(twins(_rows(rows)))
+    db.execute("DROP TABLE seen_once")
+    db.execute(
+        "INSERT INTO twins SELECT unnest(?::UUID[]), unnest(?::INTEGER[])",
+        [[key for key, _ in found], [call for _, call in found]],
+    )
+
+
+def _rows(result: DuckDBPyConnection) -> Iterator[Seen]:
+    while rows := result.fetchmany(10_000):
+        yield from (Seen(*row) for row in rows)
+
+
+def _fold_sql(source: str, fields: Iterable[Column]) -> str:
     """Return SQL that folds the rows of one `fold_key`; see the law in the module's docstring."""
     groups: dict[str, list[Column]] = {}
-    for column in (*held_columns(), *extra):
+    for column in fields:
         head = column.path.split(".")[0]
         grouped = "." in column.path and column.kind != "attribute"
         groups.setdefault(head if grouped else column.path, []).append(column)

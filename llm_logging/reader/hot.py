@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .engine import duckdb_module, quoted
-from .fold import HOT
+from .fold import HOT, MAY_BE_TWINS
 from .kept import Kept
 
 if TYPE_CHECKING:
@@ -53,16 +53,25 @@ def hot_keys(db: DuckDBPyConnection, pieces: Sequence[Path], tail: str | None, f
 
 
 def _compare(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
-    """Add the keys that the fresh rows share among themselves or with the known ones."""
+    """Add the keys that the fresh rows share among themselves or with the known ones.
+
+    Of response ids only those are added whose requests may be one call; servers reuse them.
+    """
     for table, key in HOT.items():
-        db.execute(
-            f"INSERT INTO {table} SELECT {key} FROM {fresh} WHERE {key} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
-        )
+        shared = f"SELECT {key} FROM {fresh} WHERE {key} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
         if known is not None:
-            db.execute(
-                f"INSERT INTO {table} SELECT DISTINCT {key} FROM {known} "
-                f"WHERE {key} IN (SELECT {key} FROM {fresh} WHERE {key} IS NOT NULL)"
-            )
+            there = f"SELECT {key} FROM {fresh} WHERE {key} IS NOT NULL"
+            shared += f" UNION SELECT {key} FROM {known} WHERE {key} IN ({there})"
+        if table != "hot_doubles":
+            db.execute(f"INSERT INTO {table} {shared}")
+            continue
+        db.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {shared}")
+        names = f"{key}, instrumentation, span_key"
+        rows = f"SELECT {names} FROM {fresh}" + (f" UNION ALL SELECT {names} FROM {known}" if known else "")
+        db.execute(
+            f"INSERT INTO {table} SELECT {key} FROM ({rows}) WHERE {key} IN (FROM shared) GROUP BY 1 HAVING {MAY_BE_TWINS}"
+        )
+        db.execute("DROP TABLE shared")
 
 
 def _kept(pieces: Sequence[Path], folder: Path) -> Kept:

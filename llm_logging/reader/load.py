@@ -146,7 +146,8 @@ class Loader:
             done += span.end - span.start
             if self.progress is not None:
                 self.progress(done, total)
-        for span, parsed, spans in load_tails(self.db, tails, self.extra):
+        for span, parsed, spans, joined in load_tails(self.db, tails, self.extra):
+            self.loaded.joined += joined
             self.loaded.note(span.log_no, span.file.raw.name, parsed, spans)
             done += span.end - span.start
             if self.progress is not None:

@@ -19,7 +19,7 @@ from .raw import RawFile
 from .request_log import key_of
 from .source import LogFile
 
-__all__ = ["ids_with_part", "lines_with_ids", "lines_with_texts", "needles_of"]
+__all__ = ["ids_with_part", "lines_with_ids", "needles_of"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
@@ -71,31 +71,6 @@ def needles_of(text: str) -> tuple[bytes, ...]:
         return tuple(sorted(one.encode("utf-8", "surrogatepass") for one in spelled))
     # With hyphens or without, in braces or not: the first eight digits stand together, in one case.
     return (start.encode(), start.upper().encode())
-
-
-def lines_with_texts(
-    files: Sequence[LogFile], field: str, texts: Iterable[str]
-) -> Iterator[tuple[int, bytes]]:
-    """Give every line in which a field, at any depth, is one of these texts.
-
-    Args:
-        files: Where to look.
-        field: Its name.
-        texts: Its values.
-
-    Yields:
-        The number of the file, and the line without its newline.
-    """
-    spelled = {
-        json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode("utf-8", "surrogatepass")
-        for text in texts
-        for ascii_only in (True, False)
-    }
-    pattern = re.compile(b'"' + re.escape(field.encode()) + rb'"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,20000})"')
-    for place, file in enumerate(files):
-        for chunk in _whole_lines(file.raw):
-            places = ((m.start(), m.end()) for m in pattern.finditer(chunk) if m[1] in spelled)
-            yield from ((place, line) for line in _cut(chunk, places))
 
 
 def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]:

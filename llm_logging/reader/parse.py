@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..files.wrappers import Unwrapper
 from .bent import has_bent
 from .columns import (
     LINE_ID,
@@ -44,17 +45,23 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = [
+    "TALLY_BY_MARK",
     "Parsed",
     "clean_rows",
     "line_columns",
     "mark",
     "parse_file",
     "parse_marked",
+    "parse_odd_marked",
 ]
 
 # What tells a line of the older flat shape, whose figures stand at the top.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
 _ODD_ATTRIBUTES: Final = "left(raw.attributes, 1) <> '{'"
+TALLY_BY_MARK: Final = (
+    "SELECT mark, count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0), "
+    "count(*) FILTER (WHERE kind = 1 AND bad) FROM {table} GROUP BY mark"
+)
 # Groups that may be a text, which is then this part of them.
 _TEXT_MEANS: Final = {"error": "message"}
 
@@ -130,7 +137,9 @@ def _groups(extra: Sequence[Column]) -> dict[str, dict[str, str]]:
     return groups
 
 
-def _text_lines(extra: Sequence[Column], compression: str | None) -> str:
+def _text_lines(
+    extra: Sequence[Column], compression: str | None, more: Mapping[str, str] | None = None
+) -> str:
     """Return SQL of lines whose parts are JSON or text; a group of fields is there as a whole too, for it may be none."""
     groups = _groups(extra)
     types = {
@@ -145,7 +154,7 @@ def _text_lines(extra: Sequence[Column], compression: str | None) -> str:
             value = f"CASE WHEN {_is_text(value)} THEN {head} || {value} || '}}' ELSE {value} END"
         parts += [f"from_json({value}, '{{{shape}}}') AS \"{name}\"", f'"{name}" AS "{_whole(name)}"']
     names = ", ".join(f'"{name}"' for name in groups)
-    lines = lines_sql(types, compression, strict=False)
+    lines = lines_sql({**types, **(more or {})}, compression, strict=False)
     return f"(SELECT * EXCLUDE ({names}), {', '.join(parts)} FROM {lines})"
 
 
@@ -244,7 +253,14 @@ def _kind() -> str:
     )
 
 
-def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Sequence[Column] = ()) -> Parsed:
+def parse_file(
+    db: DuckDBPyConnection,
+    raw: RawFile,
+    table: str,
+    *,
+    extra: Sequence[Column] = (),
+    unwrapper: Unwrapper | None = None,
+) -> Parsed:
     """Parse a file into a new temporary table, one row a line that is a request or another kind of line.
 
     Args:
@@ -252,6 +268,7 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
         raw: The file.
         table: The table's name.
         extra: Columns beside the held ones.
+        unwrapper: Joins the parts of lines that go on in the next file of a rotation.
     """
     import duckdb
 
@@ -268,7 +285,7 @@ def parse_file(db: DuckDBPyConnection, raw: RawFile, table: str, *, extra: Seque
         # Damaged compression, or a line beyond what the parser takes: looked at line by line below.
         found = _Loaded(0, 0, 1, 0)
     if found.odd:
-        return _salvage(db, raw, table, extra)
+        return _salvage(db, raw, table, extra, unwrapper)
     report = Parsed(lines=found.lines, others=found.others)
     if found.bad:
         report.invalid.update(_invalid(db, raw.path, raw.compression, extra))
@@ -317,6 +334,33 @@ def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_native_list(extra)}, raw.{MARK} AS mark FROM {lines} AS raw",
         [str(path)],
     )
+
+
+def parse_odd_marked(
+    db: DuckDBPyConnection, path: Path, table: str, extra: Sequence[Column]
+) -> dict[int, tuple[int, int, int, Counter[str]]]:
+    """Parse lines as `parse_marked` does, value by value; every line has to be JSON.
+
+    Returns:
+        By mark: how many lines, of other kinds, of kind 0, and unusable values by field.
+    """
+    more = {MARK: "BIGINT"}
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {_kind()} AS kind, {_projection(extra)}, raw.{MARK} AS mark "
+        f"FROM {_text_lines(extra, None, more)} AS raw",
+        [str(path)],
+    )
+    rows = db.execute(f"{TALLY_BY_MARK.format(table=table)}").fetchall()
+    found = {number: (lines, others, odd, Counter[str]()) for number, lines, others, odd, _ in rows}
+    if any(bad for *_, bad in rows):
+        misfits = _misfits(extra)
+        counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in misfits.values())
+        for number, *several in db.execute(
+            f"SELECT raw.{MARK}, {counts} FROM {_text_lines(extra, None, more)} AS raw WHERE {_kind()} = 1 GROUP BY 1",
+            [str(path)],
+        ).fetchall():
+            found[number][3].update({name: n for name, n in zip(misfits, several, strict=True) if n})
+    return found
 
 
 def mark(number: int) -> bytes:
@@ -375,10 +419,16 @@ def _invalid(
     return {name: count for name, count in zip(misfits, row or (), strict=True) if count}
 
 
-def _salvage(db: DuckDBPyConnection, raw: RawFile, table: str, extra: Sequence[Column]) -> Parsed:
+def _salvage(
+    db: DuckDBPyConnection,
+    raw: RawFile,
+    table: str,
+    extra: Sequence[Column],
+    unwrapper: Unwrapper | None,
+) -> Parsed:
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
         with open_lines(raw.path, raw.compression) as lines:
-            found = salvage_lines(lines, copy.file, name=raw.name)
+            found = salvage_lines(lines, copy.file, name=raw.name, unwrapper=unwrapper)
         copy.flush()
         loaded = _load(db, Path(copy.name), None, table, extra)
         report = Parsed(lines=found.lines, others=loaded.others, skipped=found.skipped, error=found.error)

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any, Final
 
 from ..checks import forgive
+from ..files.wrappers import Unwrapper
 from ..schema import LLMRequestLogEntry, Timings, Usage
 from ..values import Identifier, UTCTime
 from .columns import WRITER_SEQ
@@ -125,16 +126,19 @@ def read_request_lines(data: bytes, *, log: int = 0, name: str = "") -> list[Req
     return [line for text in target.getvalue().splitlines() for line in _request_line(text, content, log)]
 
 
-def read_whole_file(raw: RawFile, *, log: int = 0) -> Iterator[RequestLine]:
+def read_whole_file(
+    raw: RawFile, *, log: int = 0, unwrapper: Unwrapper | None = None
+) -> Iterator[RequestLine]:
     """Read every request of a file, those without an id of their own included.
 
     Args:
         raw: The file.
         log: Which log it is of.
+        unwrapper: Joins the parts of lines that go on in the next file of a rotation.
     """
     with tempfile.TemporaryFile() as copy:
         with open_lines(raw.path, raw.compression) as lines:
-            salvage_lines(lines, copy, name=raw.name)
+            salvage_lines(lines, copy, name=raw.name, unwrapper=unwrapper)
         copy.seek(0)
         for text in copy:
             yield from _request_line(text, {}, log)

@@ -2,39 +2,35 @@
 
 Every line ends up in exactly one place: rewritten as a line that the fast parser takes, or counted under the reason
 for which it cannot be used. What is clear in a line is kept: a byte order mark, NUL bytes around it, wrong UTF-8 in
-its text, a lone surrogate, a missing status, the older flat shape, a container runtime's wrapping, two lines run
-together by a lost newline. Of duplicate keys the first counts, as it does in the fast parser.
+its text, a lone surrogate, a missing status, the older flat shape, a wrapper (see `files.wrappers`), the shape of another
+program (see `foreign`), two lines run together by a lost newline. Of duplicate keys the first counts, as it does in the fast parser.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import NoneType
 from typing import IO, Any, Final
 
-from ..clock import format_time
+from ..files.wrappers import Inner, Unwrapper
 from ..schema import LLMRequestLogEntry, derive_status, normalise_entry
+from .foreign import ForeignError, entries_of, time_text
 
-__all__ = ["STATUSES", "Salvage", "salvage_lines"]
+__all__ = ["STATUSES", "Salvage", "salvage_lines", "salvage_rest"]
 
 STATUSES: Final = ("pending", "success", "error", "timeout")
 ENVELOPE: Final = frozenset({"v", "timestamp", "level", "logger", "message", "event_type", "writer"})
-FLAT_EVIDENCE: Final = frozenset(
-    {"request_id", "usage", "prompt_tokens", "completion_tokens", "total_tokens", "latency_ms", "timings"}
-)
 MAX_LINE: Final = 256 * 2**20
 # What the fast parser takes, and which fields of a longer line no figure needs.
 _LONGEST_PARSED: Final = 8 * 2**20
 _LONG_FIELDS: Final = frozenset(
     {"attributes", "messages_included", "touched_files", "touched_entities", "message"}
 )
-_CRI: Final = re.compile(rb"\S+ (?:stdout|stderr) [FP] (?=\{)")
 
 
 def _whole(text: str) -> int | float:
@@ -65,36 +61,58 @@ class _UnusableError(Exception):
     """A line that cannot be used; its text is the reason."""
 
 
-def salvage_lines(source: IO[bytes], target: IO[bytes], *, name: str) -> Salvage:
+def salvage_lines(
+    source: IO[bytes], target: IO[bytes], *, name: str, unwrapper: Unwrapper | None = None
+) -> Salvage:
     """Copy what can be used of a log, in the shape that the fast parser takes.
 
     Args:
         source: The log's bytes, uncompressed.
         target: Where the usable lines go.
         name: What tells this log from others; lines without an id are told apart by it and their number.
+        unwrapper: Joins the parts of lines that go on in the next file of a rotation; `salvage_rest` ends it.
 
     Returns:
         How many lines were used and why others were not.
     """
     report = Salvage()
+    unwrap = unwrapper if unwrapper is not None else Unwrapper()
+    number = -1
     for number, raw in enumerate(_lines(source, report)):
         line = raw.strip(b"\r\n \t")
-        if not line:
+        if line:
+            _take(unwrap.lines(line), target, f"{name}:{number}", report)
+    if unwrapper is None:
+        _take(unwrap.rest(), target, f"{name}:{number + 1}", report)
+    return report
+
+
+def salvage_rest(unwrapper: Unwrapper, report: Salvage) -> None:
+    """Count the lines whose last part did not come, at the end of the last file of a rotation."""
+    _take(unwrapper.rest(), io.BytesIO(), "", report)
+
+
+def _take(lines: Iterator[Inner], target: IO[bytes], identity: str, report: Salvage) -> None:
+    """Write what can be used of the lines that one line of a file holds or completes, and count the others."""
+    place = 0
+    for inner in lines:
+        if not inner.data.strip():
             continue
         report.lines += 1
         try:
-            found = list(_objects(line, report))
+            if inner.cut:
+                raise _UnusableError("torn")
+            found = list(_objects(inner.data, report))
         except _UnusableError as reason:
-            report.skipped[str(reason)] += 1
+            # A container writes text as well, which its wrapper shows to be whole.
+            is_text = inner.wrapper is not None and not inner.cut and inner.data.lstrip()[:1] != b"{"
+            report.skipped["other_program" if is_text else str(reason)] += 1
             continue
         report.lines += len(found) - 1
-        for position, value in enumerate(found):
-            identity = f"{name}:{number}:{position}"
-            usable = _usable(value, identity, report)
-            if usable is None:
-                continue
-            target.write(_written(usable) + b"\n")
-    return report
+        for value in found:
+            for usable in _usable(value, f"{identity}:{place}", report, inner):
+                target.write(_written(usable) + b"\n")
+            place += 1
 
 
 def _written(line: dict[str, Any]) -> bytes:
@@ -144,7 +162,6 @@ def _objects(line: bytes, report: Salvage) -> Iterator[dict[str, Any]]:
         raise _UnusableError("nul_bytes")
     if len(stripped) != len(line):
         report.repaired["nul_bytes"] += 1
-    stripped = _CRI.sub(b"", stripped, count=1) if stripped[:1].isdigit() else stripped
     try:
         text = stripped.decode("utf-8")
     except UnicodeDecodeError:
@@ -179,17 +196,8 @@ def _decode(text: str, position: int) -> tuple[Any, int]:
         raise _UnusableError("not_json") from None
 
 
-def _usable(value: dict[str, Any], identity: str, report: Salvage) -> dict[str, Any] | None:
-    """Return a line for the fast parser; None where it has been counted as of no use."""
-    inner = value.get("log")
-    if isinstance(inner, str) and "stream" in value and inner.startswith("{"):
-        # Docker's json-file driver wraps each line of a container in an object of its own.
-        try:
-            unwrapped, _ = _decode(inner, 0)
-        except _UnusableError as reason:
-            report.skipped[str(reason)] += 1
-            return None
-        value = unwrapped if isinstance(unwrapped, dict) else value
+def _usable(value: dict[str, Any], identity: str, report: Salvage, inner: Inner) -> Iterator[dict[str, Any]]:
+    """Yield lines for the fast parser; none where what is there has been counted as of no use."""
     nested = value.get("llm_request")
     if isinstance(nested, dict):
         outer = {key: item for key, item in value.items() if key in ENVELOPE}
@@ -198,16 +206,26 @@ def _usable(value: dict[str, Any], identity: str, report: Salvage) -> dict[str, 
         }
         value = {**outer, **ids, **nested, "event_type": "llm_request"}
     event_type = value.get("event_type")
-    if event_type is None:
-        if "model" not in value or not FLAT_EVIDENCE & value.keys():
-            report.skipped["other_program"] += 1
-            return None
-    elif event_type != "llm_request":
+    if event_type == "llm_request":
+        yield _request(value, identity, report)
+        return
+    if event_type is not None:
         kept: dict[str, Any] = {
             key: value[key] for key in ("event_type", "writer", "timestamp") if key in value
         }
-        return {**kept, "event_type": str(event_type)}
-    return _request(value, identity, report)
+        yield {**kept, "event_type": str(event_type)}
+        return
+    try:
+        found = entries_of(value, inner.time)
+    except ForeignError as reason:
+        report.skipped[str(reason)] += 1
+        return
+    if not found:
+        report.skipped["other_program"] += 1
+        return
+    report.lines += len(found) - 1
+    for place, fields in enumerate(found):
+        yield _request(fields, f"{identity}:{place}" if place else identity, report)
 
 
 def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str, Any]:
@@ -230,16 +248,5 @@ def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str,
     for name in ("timestamp", "timestamp_start", "timestamp_end"):
         holder: dict[str, Any] = envelope if name == "timestamp" else entry
         if isinstance(holder.get(name), (int, float)):
-            holder[name] = _from_epoch(holder[name])
+            holder[name] = time_text(holder[name])
     return {**envelope, "event_type": "llm_request", **entry}
-
-
-def _from_epoch(seconds: float) -> str | None:
-    """Read seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size."""
-    try:
-        for unit in (1, 1e3, 1e6, 1e9):
-            if abs(seconds) / unit < 1e11:
-                return format_time(datetime.fromtimestamp(seconds / unit, UTC))
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None

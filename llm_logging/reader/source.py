@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -25,7 +26,16 @@ from ..files.spools import dead_lines
 from ..question import StatsScope
 from .raw import RawFile
 
-__all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
+__all__ = [
+    "Files",
+    "Log",
+    "LogFile",
+    "anything_logged",
+    "open_logs",
+    "rotations",
+    "scope_logs",
+    "waiting_lines",
+]
 
 Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
@@ -73,6 +83,26 @@ class LogFile:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+
+# What Docker (`.1`), kubelet (`.20260115-103000`) and logrotate (`-20260115`) add to the name of a file that they rotate.
+_ROTATED: Final = re.compile(
+    r"(?P<stem>.+?)(?:\.(?P<number>\d{1,4})|[.-](?P<date>\d{8}(?:-\d{1,6})?))?(?:\.gz|\.zst)?"
+)
+
+
+def rotations(files: Sequence[LogFile]) -> list[list[LogFile]]:
+    """Group files that were rotated out of each other, the oldest first: a line may begin in one and end in the next."""
+    grouped: dict[str, list[tuple[tuple[int, str], LogFile]]] = {}
+    for file in files:
+        found = _ROTATED.fullmatch(file.raw.name)
+        if found is None or file.segment is not None:
+            grouped.setdefault(file.raw.name, []).append(((0, ""), file))
+            continue
+        # The higher the number, the older; the file that is still written to has none.
+        place = (-int(found["number"] or 0), found["date"] or "~")
+        grouped.setdefault(found["stem"], []).append((place, file))
+    return [[file for _, file in sorted(members, key=lambda one: one[0])] for members in grouped.values()]
 
 
 def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:

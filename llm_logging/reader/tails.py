@@ -1,7 +1,7 @@
 """Lines that are in no piece: parsed for one answer, into the table `tail`.
 
-Of many projects most logs are small, so small files are parsed many at a time. What needs a closer look among them is
-parsed by itself, as large and compressed files are.
+Of many projects most logs are small, so small files are parsed many at a time: as their types where that can be done,
+else value by value, and those with a line that is not JSON line by line. Large and compressed files are parsed one by one.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..files.wrappers import Unwrapper
 from .bent import has_bent
 from .columns import Column, held_columns
 from .engine import duckdb_module
-from .parse import Parsed, line_columns, mark, parse_file, parse_marked
+from .fold import drop_pending, fold_piece
+from .parse import TALLY_BY_MARK, Parsed, line_columns, mark, parse_file, parse_marked, parse_odd_marked
 from .pieces import Span, copy_span, span_lines
 from .quality import numbers_by_mark, numbers_in
 from .raw import RawFile
+from .salvage import Salvage, salvage_lines, salvage_rest
+from .source import rotations
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -30,10 +36,11 @@ __all__ = ["load_tails"]
 # Files of so many bytes at most are parsed together, up to so many bytes in all.
 _SMALL: Final = 4 * 2**20
 _MOST_BYTES: Final = 64 * 2**20
-_TALLY: Final = "SELECT mark, count(*), count(*) FILTER (WHERE kind = 2), count(*) FILTER (WHERE kind = 0) FROM piece GROUP BY mark"
+# Of so few files that cannot be parsed together the broken ones are not looked for: all are read line by line.
+_FEW_FILES: Final = 4
 
 Numbers = list[tuple[str, int, int, int]]
-_Told = tuple[Span, Parsed, Numbers]
+_Told = tuple[Span, Parsed, Numbers, int]
 
 
 def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Column]) -> Iterator[_Told]:
@@ -45,7 +52,8 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
         extra: Columns beside the held ones.
 
     Yields:
-        Each span, once it is parsed, in no order: what its lines were, and the numbers that they carry.
+        Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were
+        folded into others.
     """
     types = {column.name: column.sql_type for column in (*held_columns(), *extra)}
     fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
@@ -53,13 +61,44 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
     db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({listed}, filename VARCHAR)")
     small = [span for span in spans if span.end - span.start <= _SMALL and span.file.raw.compression is None]
     small = small if len(small) > 1 else []
+    broken: list[Span] = []
     for batch in _batches(small):
-        yield from _load_together(db, batch, extra)
+        yield from _load_together(db, batch, extra, broken)
     together = set(map(id, small))
-    for span in spans:
-        if id(span) not in together:
-            yield _load_alone(db, span, extra)
+    alone = [span for span in spans if id(span) not in together]
+    by_file: dict[int, list[Span]] = defaultdict(list)
+    for span in (*broken, *alone):
+        by_file[id(span.file)].append(span)
+    files = {id(span.file): span.file for span in (*broken, *alone)}
+    several = {id(span) for span in broken}
+    waiting: list[_Broken] = []
+    for rotation in rotations(list(files.values())):
+        ordered = [span for file in rotation for span in by_file[id(file)]]
+        # Of a line in parts the end may be in the next file.
+        unwrapper = Unwrapper() if len(ordered) > 1 else None
+        for span in ordered:
+            one = _Broken(span, unwrapper, last=span is ordered[-1])
+            if id(span) in several:
+                waiting.append(one)
+                continue
+            # What its rotation has before it comes first.
+            yield from _salvage_together(db, waiting, extra)
+            waiting = []
+            yield _load_alone(db, one, extra)
+        if sum(one.span.end - one.span.start for one in waiting) > _MOST_BYTES:
+            yield from _salvage_together(db, waiting, extra)
+            waiting = []
+    yield from _salvage_together(db, waiting, extra)
     db.execute("DROP TABLE IF EXISTS piece")
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A span to be read line by line; `unwrapper` goes with the spans of its rotation, of which it is the last or not."""
+
+    span: Span
+    unwrapper: Unwrapper | None
+    last: bool
 
 
 def _batches(spans: Sequence[Span]) -> Iterator[list[Span]]:
@@ -75,61 +114,159 @@ def _batches(spans: Sequence[Span]) -> Iterator[list[Span]]:
         yield batch
 
 
-def _load_together(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Column]) -> Iterator[_Told]:
-    """Parse small files at once; where that fails, halves of them, so that one bad file does not slow all others."""
-    if len(spans) == 1:
-        yield _load_alone(db, spans[0], extra)
-        return
+def _load_together(
+    db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Column], broken: list[Span]
+) -> Iterator[_Told]:
+    """Parse small files at once; those that have to be read line by line are added to `broken`."""
+    texts = [_text_of(span) for span in spans]
+    whole = [place for place, text in enumerate(texts) if _is_lines_of_objects(text)]
+    broken += [span for place, span in enumerate(spans) if place not in set(whole)]
+    spans, texts = [spans[place] for place in whole], [texts[place] for place in whole]
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
-        for number, span in enumerate(spans):
-            copy.write(_marked(span, mark(number)))
+        for number, text in enumerate(texts):
+            copy.write(_marked(text, mark(number)))
         copy.flush()
-        try:
-            parse_marked(db, Path(copy.name), "piece", extra)
-            clear = not has_bent(db, RawFile(Path(copy.name), copy.name), "piece", extra)
-        except duckdb_module().Error:
-            clear = False
-    rows = db.execute(_TALLY).fetchall() if clear else []
-    counts = {number: (lines, others, odd) for number, lines, others, odd in rows}
-    if not clear or None in counts:
-        # Some line is not JSON, or no object, or true where a number is to be.
-        middle = len(spans) // 2
-        yield from _load_together(db, spans[:middle], extra)
-        yield from _load_together(db, spans[middle:], extra)
+        path = Path(copy.name)
+        if not _parse_natively(db, path, extra):
+            yield from _halves(db, spans, extra, broken)
+            return
+        if has_bent(db, RawFile(path, copy.name), "piece", extra):
+            odd, rest = set(range(len(spans))), []
+        else:
+            rows = db.execute(TALLY_BY_MARK.format(table="piece")).fetchall()
+            odd = {number for number, _, _, unclear, _ in rows if unclear}
+            rest = [(number, Parsed(lines=lines, others=others)) for number, lines, others, *_ in rows]
+        yield from _take(db, spans, extra, [(number, parsed) for number, parsed in rest if number not in odd])
+        known = {number for number, _ in rest} | odd
+        yield from ((span, Parsed(), [], 0) for number, span in enumerate(spans) if number not in known)
+        if not odd:
+            return
+        with tempfile.NamedTemporaryFile(suffix=".jsonl") as closer:
+            for number in sorted(odd):
+                closer.write(_marked(texts[number], mark(number)))
+            closer.flush()
+            found = parse_odd_marked(db, Path(closer.name), "piece", extra)
+    found |= {number: (0, 0, 0, Counter()) for number in odd - found.keys()}
+    broken += [spans[number] for number, (_, _, unclear, _) in found.items() if unclear]
+    clear = [
+        (number, Parsed(lines=lines, others=others, invalid=invalid))
+        for number, (lines, others, unclear, invalid) in found.items()
+        if not unclear
+    ]
+    yield from _take(db, spans, extra, clear)
+
+
+def _parse_natively(db: DuckDBPyConnection, path: Path, extra: Sequence[Column]) -> bool:
+    """Make the table `piece`; False where some line is not JSON, or has a value of another type."""
+    try:
+        parse_marked(db, path, "piece", extra)
+    except duckdb_module().Error:
+        return False
+    return db.execute("SELECT 1 FROM piece WHERE mark IS NULL LIMIT 1").fetchone() is None
+
+
+def _halves(
+    db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Column], broken: list[Span]
+) -> Iterator[_Told]:
+    """Look for the files that cannot be parsed natively; where they are many, read all of these line by line."""
+    if len(spans) < _FEW_FILES:
+        broken += spans
         return
-    odd = {number for number, (_, _, unclear) in counts.items() if unclear}
-    db.execute("DELETE FROM piece WHERE mark IN (SELECT unnest(?::BIGINT[]))", [list(odd)])
+    middle = len(spans) // 2
+    before = len(broken)
+    yield from _load_together(db, spans[:middle], extra, broken)
+    rest = spans[middle:]
+    if len(broken) - before >= middle // 2 and sum(span.end - span.start for span in rest) <= _SMALL:
+        broken += rest
+    else:
+        yield from _load_together(db, rest, extra, broken)
+
+
+def _take(
+    db: DuckDBPyConnection,
+    spans: Sequence[Span],
+    extra: Sequence[Column],
+    parsed: Sequence[tuple[int, Parsed]],
+) -> Iterator[_Told]:
+    """Add the requests of these spans in the table `piece` to the tail."""
+    if not parsed:
+        return
+    marks = [number for number, _ in parsed]
+    db.execute("DELETE FROM piece WHERE mark NOT IN (SELECT unnest(?::BIGINT[]))", [marks])
     numbers = numbers_by_mark(db, "piece")
+    joined = drop_pending(db, "piece", extra)
     db.execute(
         f"INSERT INTO tail BY NAME SELECT {_names(extra)}, log AS filename FROM piece "
         "JOIN (SELECT unnest(?::BIGINT[]) AS mark, unnest(?::VARCHAR[]) AS log) USING (mark) WHERE kind = 1",
-        [list(range(len(spans))), [f"log:{span.log_no}" for span in spans]],
+        [marks, [f"log:{spans[number].log_no}" for number in marks]],
     )
-    for number, span in enumerate(spans):
-        if number in odd:
-            yield _load_alone(db, span, extra)
-        else:
-            lines, others, _ = counts.get(number, (0, 0, 0))
-            yield span, Parsed(lines=lines, others=others), numbers.get(number, [])
+    for number, one in parsed:
+        yield spans[number], one, numbers.get(number, []), joined
+        joined = 0
 
 
-def _marked(span: Span, number: bytes) -> bytes:
-    """Return the lines of a span, each with its mark; a line that begins otherwise than `{` goes without."""
+def _salvage_together(
+    db: DuckDBPyConnection, broken: Sequence[_Broken], extra: Sequence[Column]
+) -> Iterator[_Told]:
+    """Read small files line by line, and parse what can be used of all of them at once."""
+    if not broken:
+        return
+    reports = []
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
+        for number, one in enumerate(broken):
+            target = io.BytesIO()
+            name = one.span.file.raw.name
+            report = salvage_lines(io.BytesIO(_text_of(one.span)), target, name=name, unwrapper=one.unwrapper)
+            if one.unwrapper is not None and one.last:
+                salvage_rest(one.unwrapper, report)
+            reports.append(report)
+            copy.write(_marked(target.getvalue(), mark(number)))
+        copy.flush()
+        found = parse_odd_marked(db, Path(copy.name), "piece", extra)
+    parsed = []
+    for number, report in enumerate(reports):
+        _, others, odd, invalid = found.get(number, (0, 0, 0, Counter[str]()))
+        told = Parsed(report.lines, others, report.skipped, report.repaired + invalid, report.error)
+        if odd:
+            told.skipped["not_json"] += odd
+        parsed.append((number, told))
+    db.execute("DELETE FROM piece WHERE kind = 0")
+    yield from _take(db, [one.span for one in broken], extra, parsed)
+
+
+def _text_of(span: Span) -> bytes:
     copy = io.BytesIO()
-    copy.write(b"\n")
     copy_span(span, copy)
-    copy.write(b"\n")
-    return copy.getvalue().replace(b"\n{", b"\n{" + number)
+    return copy.getvalue()
 
 
-def _load_alone(db: DuckDBPyConnection, span: Span, extra: Sequence[Column]) -> _Told:
+def _is_lines_of_objects(text: bytes) -> bool:
+    """Say whether every line begins as an object does; cheap, and so are most files that hold anything else told."""
+    return text[:1] in {b"{", b""} and text.count(b"\n") - text.endswith(b"\n") == text.count(b"\n{")
+
+
+def _marked(text: bytes, number: bytes) -> bytes:
+    """Return lines, each with its mark; a line that begins otherwise than `{` goes without."""
+    return (b"\n" + text + b"\n").replace(b"\n{", b"\n{" + number)
+
+
+def _load_alone(db: DuckDBPyConnection, one: _Broken, extra: Sequence[Column]) -> _Told:
+    span = one.span
     with span_lines(span) as raw:
-        parsed = parse_file(db, raw, "piece", extra=extra)
+        parsed = parse_file(db, raw, "piece", extra=extra, unwrapper=one.unwrapper)
+    if one.unwrapper is not None and one.last:
+        report = Salvage()
+        salvage_rest(one.unwrapper, report)
+        parsed.lines += report.lines
+        parsed.skipped += report.skipped
+    numbers = numbers_in(db, "piece")
+    # Most requests have a pending line, which need not be held.
+    joined = fold_piece(db, "piece", "piece_rows", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece WHERE kind = 1",
+        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece_rows",
         [f"log:{span.log_no}"],
     )
-    return span, parsed, numbers_in(db, "piece")
+    return span, parsed, numbers, joined
 
 
 def _names(extra: Sequence[Column]) -> str:

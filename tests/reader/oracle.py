@@ -96,14 +96,57 @@ def requests_of(lines):
         row = Row(item["log"], item["line"])
         by_id[row.id].append(row)
     folded = [fold(rows) for rows in by_id.values()]
-    twice = defaultdict(list)
+    alike = defaultdict(list)
     for row in folded:
         e = row.entry
         response = e.get("provider_response_id")
-        twice[
-            (e.get("provider"), e["project_id"], response, e.get("attempt", 1)) if response else id(row)
-        ].append(row)
-    return [fold(rows) for rows in twice.values()]
+        names = ("provider", "project_id", "chat_id")
+        who = (response, e.get("attempt", 1), *(e.get(name) for name in names))
+        alike[who if response else id(row)].append(row)
+    return [fold(call) for rows in alike.values() for call in calls_seen_twice(rows)]
+
+
+def end_of(row):
+    ends = [row.start]
+    if (row.entry.get("timings") or {}).get("latency_ms") is not None:
+        ends.append(row.start + timedelta(milliseconds=row.entry["timings"]["latency_ms"]))
+    if row.entry.get("timestamp_end") is not None:
+        ends.append(moment(row.entry["timestamp_end"]))
+    return max(ends)
+
+
+def is_same_call(one, other):
+    if len({row.entry["user_id"] for row in (one, other) if row.entry.get("user_id") is not None}) > 1:
+        return False
+    names = one.entry.get("instrumentation"), other.entry.get("instrumentation")
+    spans = [(row.entry.get("trace_id"), row.entry.get("span_id")) for row in (one, other)]
+    same_span = all(spans[0]) and spans[0] == spans[1]
+    overlap = one.start == other.start or max(one.start, other.start) < min(end_of(one), end_of(other))
+    first, last = sorted((one, other), key=lambda row: row.start)
+    # A request without an end is a moment, which may lie within the other.
+    overlap = overlap or first.start <= last.start < end_of(first)
+    match names:
+        case (None, None):
+            return same_span and overlap
+        case (None, _) | (_, None):
+            return same_span
+        case _:
+            return names[0] != names[1] and (overlap or same_span)
+
+
+def calls_seen_twice(rows):
+    calls = []
+    for row in sorted(rows, key=lambda row: (row.start, row.id)):
+        fitting = [call for call in calls if all(is_same_call(row, member) for member in call)]
+
+        def distance(call, row=row):
+            return min(abs(m.start - row.start) + abs(end_of(m) - end_of(row)) for m in call)
+
+        if fitting:
+            min(fitting, key=distance).append(row)
+        else:
+            calls.append([row])
+    return calls
 
 
 def is_cancelled(row):

@@ -257,8 +257,16 @@ def test_an_end_tells_when_a_request_started(tmp_path):
 def test_one_call_seen_twice_is_one_entry_with_the_fields_of_both(tmp_path):
     same = {"provider": "openai", "provider_response_id": "resp-1"}
     lines = [
-        line(0, 1, **same, at=1, **tokens(0, 10, 5)),
-        line(1, 2, **same, at=2, user_id="u"),
+        line(0, 1, **same, at=1, instrumentation="httpx", **tokens(0, 10, 5)),
+        line(
+            1,
+            2,
+            **same,
+            at=2,
+            instrumentation="litellm",
+            user_id="u",
+            timestamp_start=stamp(START),
+        ),
         line(2, 3, at=3),
     ]
     save(tmp_path, lines)
@@ -341,6 +349,7 @@ HISTORY = st.lists(
             "at": st.integers(-3, 3),
             "tokens": st.none() | st.tuples(st.integers(0, 50), st.integers(0, 50)),
             "response": st.sampled_from([None, None, "r1", "r2"]),
+            "instrumentation": st.sampled_from([None, "httpx", "litellm"]),
             "latency": st.none() | st.integers(1, 5000),
             "start": st.integers(-2, 2),
         }
@@ -365,6 +374,7 @@ def test_any_history_gives_the_entries_that_the_statistics_count(tmp_path_factor
             fields = tokens(0, *item["tokens"])
         if item["response"] is not None:
             fields |= {"provider": "p", "provider_response_id": item["response"]}
+            fields |= {"instrumentation": item["instrumentation"]} if item["instrumentation"] else {}
         if item["latency"] is not None:
             fields["timings"] = {"latency_ms": float(item["latency"])}
         start = START + timedelta(minutes=item["number"], seconds=item["start"])

@@ -403,7 +403,12 @@ def test_streams_are_told_apart_by_names_of_their_own(tmp_path):
 
 
 def test_a_call_seen_by_two_instrumentations_counts_once(tmp_path):
-    put(tmp_path, [entry(n, provider_response_id="resp") for n in range(2)])
+    at = START.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seen = [entry(n, provider_response_id="resp", timestamp_start=at) for n in range(2)]
+    put(
+        tmp_path,
+        [{**one, "instrumentation": name} for one, name in zip(seen, ("httpx", "litellm"), strict=True)],
+    )
     put(tmp_path, [entry(2, provider_response_id="resp", attempt=2), entry(3, provider_response_id="other")])
     stats = ask(tmp_path)
     assert (stats.summary.total_requests, stats.quality.duplicate_requests) == (3, 1)

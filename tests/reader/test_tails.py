@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from llm_logging.figures import StatsOptions
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.reader import tails
+from llm_logging.reader.entries import get_llm_request_logs
 from llm_logging.reader.stats import get_stats
 
 
@@ -110,8 +111,58 @@ def test_batches_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(
         tails,
         "_load_together",
-        lambda db, spans, extra: sizes.append(len(spans)) or original(db, spans, extra),
+        lambda db, spans, *more: sizes.append(len(spans)) or original(db, spans, *more),
     )
     assert answer(written(tmp_path, ["three"] * 9)).summary.total_requests == 27
     assert sum(sizes) == 9
     assert 1 < len(sizes)
+
+
+def in_parts(number):
+    line = request("p", number, attributes={"text": "x" * 40_000}).decode()
+    parts = [line[at : at + 16_384] for at in range(0, len(line), 16_384)]
+    return [
+        json.dumps(
+            {"log": part + "\n" * (part is parts[-1]), "stream": "stdout", "time": "2026-01-15T10:00:00Z"}
+        )
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["c-json.log.2", "c-json.log.1", "c-json.log"],
+        ["0.log.20260115-103000", "0.log.20260116-103000", "0.log"],
+    ],
+)
+def test_a_line_in_parts_goes_on_in_the_next_file_of_a_rotation(names, tmp_path):
+    lines = [line for number in range(6) for line in in_parts(number)]
+    cuts = [0, 4, 10, len(lines)]
+    for name, first, last in zip(names, cuts[:-1], cuts[1:], strict=True):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines[first:last]))
+    files = sorted(str(path) for path in tmp_path.iterdir())
+    stats = get_stats(files=files, cache=False)
+    assert (stats.summary.total_requests, stats.quality.skipped) == (6, {})
+    assert len(get_llm_request_logs(files=files, cache=False).entries) == 6
+    # The file with the end of two lines is gone.
+    stats = get_stats(files=[path for path in files if not path.endswith(names[1])], cache=False)
+    assert stats.summary.total_requests < 6
+    assert not stats.quality.complete
+
+
+def test_many_files_with_an_odd_line_cost_no_query_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(tails, "_load_alone", lambda *given: pytest.fail("one by one"))
+    queries = []
+    original = tails.parse_odd_marked
+    monkeypatch.setattr(tails, "parse_odd_marked", lambda *given: queries.append(1) or original(*given))
+    for number in range(200):
+        line = request("p", number % 60).decode()
+        odd = ["INFO: server started", line[:-20], line.replace('"total_tokens": 15', '"total_tokens": 16')][
+            number % 3
+        ]
+        (tmp_path / f"{number}.log").write_text(f"{odd}\n{line}\n")
+    stats = get_stats(files=[str(tmp_path / "*.log")], cache=False)
+    assert stats.quality.skipped_lines == 134
+    assert stats.quality.lines == 400
+    assert len(queries) < 20
