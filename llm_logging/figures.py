@@ -90,13 +90,15 @@ class Figures(_Model):
         requests_with_usage: How many requests the tokens come from.
         currency: Of the costs below. Amounts that a provider reported in others are in `other_costs`.
         reported_cost: What providers reported; None when nobody did.
-        estimated_cost: List prices of those that no provider reported; None when none of them has a price.
-        total_cost: Both; None when neither is known.
+        estimated_cost: List prices of those that no provider reported, as far as they are known; None when none is.
+        total_cost: Both; None when neither is known. A lower bound where `unpriced_requests` is not 0.
         cache_savings: What the cached tokens would have cost more as ordinary prompt tokens, less what writing the
             cache cost more; of list-priced requests.
         reported_requests: How many requests `reported_cost` comes from.
-        priced_requests: How many requests `estimated_cost` comes from.
-        unpriced_requests: Requests with usage that have neither.
+        priced_requests: How many requests have a list price for all that they used.
+        unpriced_requests: Requests whose cost is not known, or only in part: no token counts, partial ones, no price of
+            the model, its tier, speed or one of its units. Pending requests are not among them, nor are those that a
+            provider refused (HTTP 429, 400, 503 ...) or that never reached it: they cost nothing.
     """
 
     total_requests: int = 0
@@ -123,6 +125,8 @@ class Figures(_Model):
     reasoning_tokens: int = 0
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
+    image_prompt_tokens: int = 0
+    image_completion_tokens: int = 0
 
     requests_with_usage: int = 0
     requests_without_usage: int = 0
@@ -184,6 +188,8 @@ class RunningTotals(_Model):
     reasoning_tokens: int = 0
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
+    image_prompt_tokens: int = 0
+    image_completion_tokens: int = 0
 
     requests_with_usage: int = 0
     requests_without_usage: int = 0
@@ -265,8 +271,10 @@ class Quality(_Model):
         duplicate_requests: Requests seen twice by different instrumentations, counted once.
         invalid_fields: How many values were unusable, by field; the rest of their lines counted.
         requests_without_usage: Finished requests whose tokens nobody knows.
-        unpriced_requests: Requests with usage for which no price is known.
+        unpriced_requests: Requests whose cost is not known, or only in part.
         unpriced_models: Their models, and how many.
+        unpriced_reasons: What of them has no price, and how many: `no token counts`, `partial token counts`, `model`,
+            `service tier flex`, `speed fast`, `web_searches`, `audio_prompt_tokens` ...
         estimated_usage_requests: Requests whose tokens were estimated.
         partial_usage_requests: Requests whose tokens are only part of theirs.
         gaps: Which lines are missing, of which writer.
@@ -290,6 +298,7 @@ class Quality(_Model):
     requests_without_usage: int = 0
     unpriced_requests: int = 0
     unpriced_models: dict[str, int] = Field(default_factory=dict)
+    unpriced_reasons: dict[str, int] = Field(default_factory=dict)
     estimated_usage_requests: int = 0
     partial_usage_requests: int = 0
     gaps: list[SequenceGap] = Field(default_factory=list)
@@ -395,8 +404,11 @@ class PriceUse(_Model):
         model: As logged, `response_model` where there is one.
         priced_as: Provider and model in the price list, `openai/gpt-4o`; None where there is no price.
         source: `override`, `genai-prices`, `reported` or `unpriced`.
+        unpriced: What these rates do not cover, so that `cost` is a lower bound or None; see `Quality.unpriced_reasons`.
         rates: What a million tokens of each kind cost, `{"input": "2.5", "output": "10"}`; other units by name.
         service_tier: As logged.
+        speed: As logged.
+        units: What was billed per unit beside tokens, as logged.
         input_tier: The highest number of prompt tokens over which this step of the price begins; 0 for the first.
         valid: Since when these rates are listed, and what else they depend on, as the list says.
         requests: How many requests they were used for.
@@ -408,7 +420,10 @@ class PriceUse(_Model):
     priced_as: str | None = None
     source: str = "unpriced"
     rates: dict[str, str] = Field(default_factory=dict)
+    unpriced: str | None = None
     service_tier: str | None = None
+    speed: str | None = None
+    units: str | None = None
     input_tier: int = 0
     valid: str | None = None
     requests: int = 0

@@ -10,16 +10,19 @@ Names follow the OpenTelemetry semantic conventions for generative AI where thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from .billed import billed_beside, billed_in_usage
 from .clock import clock, format_time
+from .counts import normalise_counts
 from .otel_names import otel_attributes
 from .statuses import Status, derive_status, settle_status
+from .usage_objects import as_usage, counts_tokens, is_unit, is_unread, misread
 from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 
 __all__ = [
@@ -63,8 +66,11 @@ class _Part(BaseModel):
 class Usage(_Part):
     """Tokens of one request, as the provider counted them, normalised.
 
-    `prompt_tokens` include cached ones, `completion_tokens` include reasoning. None is unknown, 0 is none.
-    Keys of the provider that have no field here are kept in `raw`.
+    `prompt_tokens` include cached, audio and image ones, `completion_tokens` include reasoning, audio and image ones.
+    None is unknown, 0 is none. `units` counts what is billed per unit: `web_searches`, `storage_searches` (file search),
+    `social_searches`, `code_executions`, `input_document_pages`, `audio_seconds`, `input_characters`, `images` ...; names
+    are those of genai-prices where it has one. `speed` is the mode that served the request where it is not the
+    standard one of the tier: `fast`. Keys of the provider that have no field here are kept in `raw`.
     """
 
     prompt_tokens: Tokens | None = None
@@ -76,26 +82,18 @@ class Usage(_Part):
     reasoning_tokens: Tokens | None = None
     audio_prompt_tokens: Tokens | None = None
     audio_completion_tokens: Tokens | None = None
+    image_prompt_tokens: Tokens | None = None
+    image_completion_tokens: Tokens | None = None
+    units: dict[str, Annotated[int | float, Field(ge=0, le=2**53, allow_inf_nan=False)]] | None = None
+    speed: str | None = None
     source: Literal["provider", "partial", "estimated"] | None = None
     raw: JsonObject | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _collect(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            try:
-                data = data.model_dump(exclude_none=True)
-            except Exception:  # noqa: BLE001  not an SDK's object, or one that fails
-                return data
-        fields = cls.model_fields
-        unknown = {key: value for key, value in data.items() if key not in fields}
-        known = {key: value for key, value in data.items() if key in fields}
-        if unknown:
-            raw = known.get("raw")
-            known["raw"] = {**unknown, **raw} if isinstance(raw, Mapping) else unknown
-            if raw is not None and not isinstance(raw, Mapping):
-                known["raw"] = {**unknown, "raw": raw}
-        return known
+        given = data if isinstance(data, Mapping) else as_usage(data)
+        return data if given is None else _usage_fields(given, cls.model_fields)
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -128,6 +126,13 @@ class Usage(_Part):
                 f"expected at most cache_write_tokens ({self.cache_write_tokens}), got {self.cache_write_1h_tokens}",
                 "cache_write_1h_tokens",
             )
+        for name, whole, most in (
+            ("image_prompt_tokens", "prompt_tokens", prompt),
+            ("image_completion_tokens", "completion_tokens", completion),
+        ):
+            part = getattr(self, name) or 0
+            if most is not None and part > most:
+                raise rule_broken(f"expected at most {whole} ({most}), which include them, got {part}", name)
         if completion is not None and (self.reasoning_tokens or 0) > completion:
             raise rule_broken(
                 f"expected at most completion_tokens ({completion}), which include them, got "
@@ -135,6 +140,41 @@ class Usage(_Part):
                 "reasoning_tokens",
             )
         return self
+
+
+def _usage_fields(given: Mapping[str, Any], fields: Container[str]) -> dict[str, Any]:
+    """Bring a usage into the fields of `Usage`, whether it is written in these or as a provider states it.
+
+    Args:
+        given: The fields of `Usage`, a provider's usage object, or both mixed: then the fields win.
+        fields: The names of the fields.
+    """
+    own = {name: value for name, value in given.items() if name in fields}
+    others = {name: value for name, value in given.items() if name not in fields and value is not None}
+    if not others:
+        return own
+    raw = own.get("raw")
+    if raw is not None or own.get("source") is not None:
+        own["raw"] = {**others, **(raw if isinstance(raw, Mapping) else {} if raw is None else {"raw": raw})}
+        return own
+    wrong = misread(others)
+    if wrong:
+        raise rule_broken("expected whole numbers >= 0", *wrong)
+    found = as_usage(given)
+    if found is None or is_unread(found):
+        stated = [name for name, value in own.items() if value is not None]
+        if not stated and not is_unit(others):
+            names = ", ".join(sorted(map(str, others))[:8])
+            raise rule_broken(
+                f"expected prompt_tokens and completion_tokens, or a provider's usage, got {names}"
+            )
+    elif found.keys() - own.keys() and counts_tokens(
+        {name: found[name] for name in found.keys() - own.keys()}
+    ):
+        # A value that is no count is left to the check of its field.
+        counts = normalise_counts(found)
+        return {**billed_beside(counts, found), **own, **counts, "source": "provider", "raw": found}
+    return {**billed_in_usage(others), **own, "raw": others}
 
 
 class Timings(_Part):
@@ -270,7 +310,11 @@ class LLMRequestLogEntry(BaseModel):
 
 # The older flat shape: which top-level names belong to which group, and how they are called there.
 FLAT_FIELDS: Final[dict[str, tuple[str | None, str]]] = {
-    **{name: ("usage", name) for name in Usage.model_fields if name not in {"source", "raw"}},
+    **{
+        name: ("usage", name)
+        for name in Usage.model_fields
+        if name not in {"source", "raw", "units", "speed"}
+    },
     **{name: ("timings", name) for name in Timings.model_fields},
     **{f"error_{name}": ("error", name) for name in ErrorInfo.model_fields},
 }

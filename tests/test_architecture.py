@@ -24,8 +24,20 @@ FLOORS = (
     {"figures"},
     {"question"},
     {"schema"},
-    {"statuses", "values"},
-    {"clock", "context", "cutting", "failing", "keys", "otel_names", "reach", "tracing"},
+    {"statuses", "usage_objects", "values"},
+    {"billed", "counts"},
+    {
+        "clock",
+        "context",
+        "count_names",
+        "cutting",
+        "failing",
+        "keys",
+        "otel_names",
+        "plain",
+        "reach",
+        "tracing",
+    },
     {"errors"},
 )
 # These must be split by topic; each may shrink, and leaves this list when it is small enough.

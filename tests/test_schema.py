@@ -45,7 +45,9 @@ def entry(**fields: Any) -> LLMRequestLogEntry:
 def test_the_names_are_the_contract() -> None:
     assert list(LLMRequestLogEntry.model_fields) == NAMES
     usage = "prompt completion total cache_read cache_write cache_write_1h reasoning audio_prompt audio_completion"
-    assert list(Usage.model_fields) == [*(f"{name}_tokens" for name in usage.split()), "source", "raw"]
+    usage += " image_prompt image_completion"
+    rest = ["units", "speed", "source", "raw"]
+    assert list(Usage.model_fields) == [*(f"{name}_tokens" for name in usage.split()), *rest]
     assert set(Timings.model_fields) == {"latency_ms", "total_duration_ms", "time_to_first_token_ms"}
     assert set(ErrorInfo.model_fields) == {"code", "message", "type"}
     assert set(Cost.model_fields) == {"amount", "currency", "source"}

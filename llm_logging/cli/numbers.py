@@ -1,7 +1,7 @@
 """Figures as people read them: never more exact than they are known.
 
-An unknown figure is a dash, never 0. Money that was computed from list prices carries `~`; where some requests have
-no price at all the sum is a lower bound, carries `≥` and is rounded down. Dollars and more show cents, estimates of
+An unknown figure is a dash, never 0. Money that was computed from list prices carries `~`; where the cost of some
+requests is not known, or only in part, the sum is a lower bound, carries `≥` and is rounded down. Dollars and more show cents, estimates of
 a hundred and more whole units, smaller amounts two significant digits; the exact decimal is in the JSON.
 """
 
@@ -152,9 +152,7 @@ def cost(figures: Figures) -> str:
     mark = "≥" if figures.unpriced_requests else "~" if figures.priced_requests else ""
     nothing = not figures.priced_requests and not figures.reported_requests
     parts = []
-    if figures.total_cost is not None and not (
-        nothing and (figures.unpriced_requests or figures.other_costs)
-    ):
+    if figures.total_cost is not None and not (nothing and figures.other_costs):
         parts.append(money(figures.total_cost, figures.currency, mark=mark))
     parts += [money(amount, currency) for currency, amount in figures.other_costs.items()]
     return " + ".join(parts) or DASH

@@ -252,6 +252,8 @@ def _cost_words(figures: Figures) -> str:
         )
     elif figures.priced_requests:
         parts.append("estimated from list prices")
+    elif figures.estimated_cost is not None and figures.unpriced_requests:
+        parts.append("the part of it that has list prices")
     elif figures.reported_requests:
         parts.append("reported by providers")
     saved = _decimal(figures.cache_savings)
@@ -366,6 +368,9 @@ def notes(figures: Figures, quality: Quality) -> list[str]:
         unpriced = several(figures.unpriced_requests, "request", "requests")
         known = "≥ at least" if figures.total_cost is not None else f"{DASH} unknown"
         out.append(f"{known}: no price is known for {unpriced}{named}.")
+        without = [f"{safe(reason)} ({count(n)})" for reason, n in list(quality.unpriced_reasons.items())[:8]]
+        if quality.unpriced_reasons.keys() - {"model"}:
+            out.append(f"{_INDENT}without a price: {', '.join(without)}.")
     for value, noun, rest in (
         (figures.requests_without_usage, "finished request", "no token counts"),
         (figures.estimated_usage_requests, "request", "estimated token counts"),

@@ -234,6 +234,10 @@ def prices_columns(uses: Sequence[PriceUse]) -> list[Column]:
     ]
     columns += [
         Column("other rates", others, rank=9, left=True),
+        Column(
+            "without a price", [safe(use.unpriced or "") for use in uses], rank=4, left=True, style="yellow"
+        ),
+        Column("units", [safe(use.units or "") for use in uses], rank=9, left=True),
         Column("valid", [safe(use.valid or "") for use in uses], rank=8, left=True),
         Column("requests", [count(use.requests) for use in uses]),
         Column("cost", [_cost(use) for use in uses]),
@@ -256,14 +260,15 @@ def prices_csv(report: PriceReport) -> str:
 
 
 def _tier(use: PriceUse) -> str:
-    parts = [safe(use.service_tier)] if use.service_tier else []
+    parts = [safe(part) for part in (use.service_tier, use.speed) if part]
     if use.input_tier:
         parts.append(f">{count(use.input_tier, compact=True)} tokens")
     return " ".join(parts)
 
 
 def _cost(use: PriceUse) -> str:
-    return numbers.money(use.cost, use.currency, mark="" if use.source == "reported" else "~")
+    mark = "" if use.source == "reported" else "≥" if use.unpriced else "~"
+    return numbers.money(use.cost, use.currency, mark=mark)
 
 
 def prices_table(report: PriceReport, *, width: int, colour: bool) -> str:

@@ -30,6 +30,8 @@ _TOKENS = (
     "reasoning_tokens",
     "audio_prompt_tokens",
     "audio_completion_tokens",
+    "image_prompt_tokens",
+    "image_completion_tokens",
 )
 
 

@@ -23,6 +23,7 @@ from ..clock import clock
 from ..context import current_scope
 from ..cutting import cut_short
 from ..files.layout import LogKind
+from ..plain import shallow
 from ..schema import (
     FLAT_FIELDS,
     MAX_CHAT_CONTENT,
@@ -35,6 +36,7 @@ from ..schema import (
 )
 from ..statuses import status_text
 from ..tracing import active_trace_ids
+from ..usage_objects import as_usage
 from .jsonable import jsonable, key_text, plain, repr_of
 from .unwrapping import RESERVED, STANDARD, extras_of, mended
 
@@ -367,8 +369,10 @@ def _checkable_value(name: str, value: Any) -> Any:
         return jsonable(status_text(value))
     if name in _PARTS and isinstance(value, Mapping):
         return {key_text(key): part if _countable(part) else jsonable(part) for key, part in value.items()}
-    if name == "usage" and hasattr(type(value), "model_dump") and not isinstance(value, BaseModel):
-        return value
+    if name == "usage":
+        value = as_usage(value) or value
+    elif name == "llm_info" and (fields := shallow(value)) is not None:
+        return _checkable(fields)
     return jsonable(value)
 
 

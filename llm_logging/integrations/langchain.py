@@ -12,10 +12,10 @@ from typing import Any
 
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.fold import Extraction
-from ..logger.plain import first, mapping, plain, text
 from ..logger.stream import when_abandoned
 from ..logger.usage import extract
 from ..otel_names import provider_from_otel
+from ..plain import first, mapping, plain, text
 from .observation import Observation, guarded, wants_content
 from .outer import close_run, covered, open_run
 from .required import required

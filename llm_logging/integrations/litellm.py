@@ -19,9 +19,9 @@ from typing import Any
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.failures import failure_of
 from ..logger.fold import Extraction
-from ..logger.plain import mapping, plain
 from ..logger.stream import when_abandoned
 from ..logger.usage import extract
+from ..plain import mapping, plain
 from .observation import Observation, guarded, wants_content
 from .outer import close_run, covered, open_run
 from .required import required

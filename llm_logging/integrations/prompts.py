@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..logger.plain import from_json, mapping, plain, text
+from ..plain import from_json, mapping, plain, text
 
 __all__ = ["Asked", "asked", "messages_of"]
 

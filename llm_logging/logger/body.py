@@ -7,16 +7,17 @@ lines of JSON, AWS event streams) are folded event by event; a whole JSON body i
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import re
 from typing import Any
 
 from pydantic_core import SchemaValidator, core_schema
 
+from ..plain import from_json, mapping
 from .decompress import Decompressor, decompressor
 from .eventstream import EventStreamDecoder, is_event_stream
 from .fold import Extraction, ResponseFold
-from .plain import from_json, mapping
 from .sse import LineDecoder, SSEDecoder
 
 __all__ = ["BodyReader"]
@@ -28,6 +29,7 @@ _THIN_FROM = 32 * 1024
 _NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]{256,}\]")
 _BASE64 = re.compile(rb'"[A-Za-z0-9+/=_-]{1024,}"')
 _GZIP_MAGIC = b"\x1f\x8b"
+_ENOUGH_TO_TELL = 4096
 
 
 class BodyReader:
@@ -48,6 +50,7 @@ class BodyReader:
         "_failed",
         "_format",
         "_held",
+        "_labelled",
         "_may_skim",
         "_size",
         "_skimming",
@@ -77,11 +80,13 @@ class BodyReader:
         self._decompress: Decompressor | None = decompressor(content_encoding)
         self._decoder: SSEDecoder | LineDecoder | EventStreamDecoder | None = None
         self._format = "unknown"
-        if kind:
-            self._set(_FORMATS.get(kind) or ("json" if "json" in kind else "unknown"))
+        # Gateways and mocks label streams as JSON and JSON as streams, so the first bytes decide, then the header.
+        self._labelled = _FORMATS.get(kind) or ("json" if "json" in kind else None)
 
     def _set(self, name: str) -> None:
         self._format = name
+        if name in ("sse", "messages"):
+            self.fold.expect_stream()
         made = _DECODERS.get(name)
         if made is not None:
             self._decoder = made()
@@ -139,31 +144,32 @@ class BodyReader:
             rest = decoder.rest()
             if rest.strip():
                 self._take(rest)
-        if self._held:
+        if self._held and self._labelled in _DECODERS and self._format == "unknown":
+            # Too short to tell, so the header decides.
+            start = b"".join(self._held)
+            self._held.clear()
+            self._set(self._labelled)
+            self._read(start)
+            self._finish()
+        elif self._held:
             self._whole(b"".join(self._held))
 
     # The formats ----------------------------------------------------------------------------------------------
 
     def _guess(self, data: bytes) -> bool:
         start = b"".join(self._held) + data
-        if is_event_stream(start):
-            self._set("messages")
-        elif start.startswith(_GZIP_MAGIC):
-            self._decompress = decompressor("gzip")
-            assert self._decompress is not None
-            self._held.clear()
-            return self._guess(self._decompress(start))
-        elif start.lstrip()[:1] in (b"{", b"["):
-            self._set("json")
-        elif b"data:" in start or b"event:" in start:
-            self._set("sse")
-        elif len(start) < 4096:
+        found = _format_of(start, self._labelled)
+        if found is None and len(start) < _ENOUGH_TO_TELL:
             self._held = [start]
             return False
-        else:
-            self._set("json")
         self._held.clear()
         self._size = 0
+        if found == "gzip":
+            self._decompress = decompressor("gzip")
+            assert self._decompress is not None
+            start = self._decompress(start)
+            return self._guess(start)
+        self._set(found or self._labelled or "json")
         return self._read(start)
 
     def _skimmed(self, data: bytes) -> bool:
@@ -282,6 +288,30 @@ def _says_nothing_new(data: bytes) -> bool:
     """Say whether an event, after the first that brought text, can only be more text, without parsing it."""
     # What is no UTF-8 cannot be searched.
     return not _tells(data) and (data.isascii() or _is_text(data))
+
+
+_FIELDS = (b"data", b"event", b"id", b"retry", b":")
+
+
+def _format_of(start: bytes, labelled: str | None) -> str | None:
+    """Return the format that the first bytes of a body show; None where more of them are needed."""
+    if is_event_stream(start):
+        return "messages"
+    if start.startswith(_GZIP_MAGIC):
+        return "gzip"
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text[:1] in (b"{", b"["):
+        if labelled != "lines":
+            return "json"
+        line, ended, _ = text.partition(b"\n")
+        if not ended:
+            return "lines" if len(text) >= _ENOUGH_TO_TELL else None
+        return "lines" if _parsed(line) is not None else "json"
+    if any(text.startswith(field + b":" if field != b":" else field) for field in _FIELDS):
+        return "sse"
+    if labelled == "messages" or b"\ndata:" in text or b"\nevent:" in text:
+        return labelled if labelled == "messages" else "sse"
+    return None
 
 
 _FORMATS = {

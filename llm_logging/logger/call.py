@@ -151,6 +151,9 @@ class LLMCall:
                 learned[name] = value
         if found.counted is not None:
             learned["usage"] = found.counted
+        elif found.unread is not None:
+            # Kept as it is: the entry's own check says that it was not understood.
+            learned["usage"] = found.unread
         if found.response_model is not None:
             learned["model"] = found.response_model
         if found.error is not None:

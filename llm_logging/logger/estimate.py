@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import ConfigurationError, ErrorCode
+from ..plain import mapping
 from ..schema import Usage
-from .plain import mapping
 
 __all__ = ["Counter", "estimated_usage", "tiktoken_counter"]
 

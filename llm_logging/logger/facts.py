@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..cutting import cut_short
+from ..plain import first, mapping, plain, text
 from ..schema import Cost, ErrorInfo
-from .plain import first, mapping, plain, text
 
 __all__ = [
     "UNFINISHED",
@@ -27,7 +27,6 @@ __all__ = [
     "provider_latency_of",
     "response_id_of",
     "service_tier_of",
-    "usage_of",
 ]
 
 # xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
@@ -57,70 +56,11 @@ _REASON_NAMES = (
 )
 
 
-def usage_of(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the provider's usage object, wherever this kind of response keeps it."""
-    for name in ("usage", "usageMetadata", "usage_metadata", "token_usage"):
-        found = mapping(values.get(name))
-        if found:
-            return found
-    groq = mapping(mapping(values.get("x_groq")).get("usage"))
-    if groq:
-        return groq
-    choices = values.get("choices")
-    if isinstance(choices, (list, tuple)) and choices:
-        # Moonshot puts a stream's usage into its last choice.
-        found = mapping(mapping(choices[0]).get("usage"))
-        if found:
-            return found
-    meta = mapping(values.get("meta"))
-    if "billed_units" in meta or "tokens" in meta:
-        return meta
-    if "prompt_eval_count" in values or "eval_count" in values:
-        return _picked(values, "prompt_eval_count", "eval_count")
-    return _native_usage(values)
-
-
-def _native_usage(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if "inputTextTokenCount" in values:
-        results = values.get("results")
-        made = [mapping(result).get("tokenCount") for result in results] if isinstance(results, list) else []
-        found = dict(_picked(values, "inputTextTokenCount"))
-        counted = [count for count in made if isinstance(count, int)]
-        total = values.get("totalOutputTextTokenCount")
-        if total is not None or counted:
-            found["outputTextTokenCount"] = total if total is not None else sum(counted)
-        return found
-    if "generation_token_count" in values:
-        return _picked(values, "prompt_token_count", "generation_token_count")
-    details = mapping(values.get("details"))
-    if "generated_tokens" in details:
-        # Text Generation Inference: the prompt's length is there in streams, its tokens on request.
-        known = dict(_picked(details, "input_length", "generated_tokens"))
-        prefill = details.get("prefill")
-        if isinstance(prefill, list) and prefill:
-            known.setdefault("input_length", len(prefill))
-        return known
-    results = values.get("results")
-    if isinstance(results, list) and results and "generated_token_count" in mapping(results[0]):
-        # watsonx.ai
-        return _picked(mapping(results[0]), "input_token_count", "generated_token_count")
-    if "tokens_predicted" in values:
-        return _picked(values, "tokens_evaluated", "tokens_predicted")
-    for name in ("amazon-bedrock-invocationMetrics", "timings"):
-        found_here = mapping(values.get(name))
-        if found_here:
-            return found_here
-    return None
-
-
-def _picked(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    return {name: values[name] for name in names if values.get(name) is not None}
-
-
 def response_id_of(values: Mapping[str, Any]) -> str | None:
     """Return the id that the provider gave this response."""
     return text(
         first(values, "id", "responseId", "response_id", "generation_id", "generationId", "message_id")
+        or mapping(values.get("meta_info")).get("id")
     )
 
 

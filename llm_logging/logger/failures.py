@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..cutting import cut_short
+from ..plain import first, mapping, shallow, text, whole_number
 from ..schema import ErrorInfo
 from ..statuses import CANCELLED
 from .facts import error_of
-from .plain import first, mapping, shallow, text, whole_number
 
 __all__ = ["CANCELLED", "failure_of", "is_cancellation", "is_timeout"]
 

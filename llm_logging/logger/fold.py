@@ -2,20 +2,28 @@
 
 A `ResponseFold` takes a whole response, or the events of a stream one by one, and keeps only what it has learnt, so
 its size does not grow with the stream. Streams differ in where usage comes: once in a last event (OpenAI, Bedrock,
-Cohere, Ollama), as a running total in every event (Gemini, xAI, vLLM on request: the last one counts, whole), or split
-over the first and the last (Anthropic: merged by field). A stream that ends before its last word leaves `source`
-`partial`.
+Cohere, Ollama), as a running total in every event (Gemini, xAI, vLLM on request), or split over the first and the last
+(Anthropic, Titan, watsonx). All are merged by field: a later count replaces an earlier one, but zero or an absent count
+never does. A stream that ends before its last event leaves `source` `partial`.
+
+Several whole responses (the result file of a batch, a list of responses) are added up. What belongs to one of them only
+(id, finish reasons, tier, cost) is then None, and so is the model unless all have the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..billed import billed_beside, billed_in_response, billed_in_usage
+from ..count_names import COUNTS, TOTAL, snake_case
+from ..counts import Counts, normalise_counts
+from ..plain import from_json, mapping, plain, shallow, text, whole_number
 from ..schema import Cost, ErrorInfo, Usage
-from .counts import counts_tokens, is_usage, normalise_counts
+from ..usage_objects import counts_tokens, holds_number, is_usage, usage_of
 from .facts import (
     UNFINISHED,
     cost_of,
@@ -29,10 +37,8 @@ from .facts import (
     provider_latency_of,
     response_id_of,
     service_tier_of,
-    usage_of,
 )
 from .generated import carries_content, plain_delta, texts_of
-from .plain import from_json, mapping, plain, shallow, text
 
 __all__ = ["Extraction", "ResponseFold"]
 
@@ -43,6 +49,7 @@ class Extraction:
 
     Attributes:
         counted: The tokens, normalised, as fields of `Usage` to values; None where the provider gave none.
+        unread: A usage object of which no count of tokens was understood; None where there is none.
         response_model: The model that answered.
         provider_response_id: The provider's id of the response.
         finish_reasons: Why each choice ended, in the provider's words.
@@ -58,6 +65,7 @@ class Extraction:
     """
 
     counted: dict[str, Any] | None = None
+    unread: dict[str, Any] | None = None
     response_model: str | None = None
     provider_response_id: str | None = None
     finish_reasons: list[str] | None = None
@@ -92,10 +100,44 @@ _FINAL_KINDS = frozenset(
         "response.failed",
         "response.cancelled",
         "response.done",
+        "interaction.complete",
+        "interaction.completed",
+        "interaction.failed",
+        "interaction.cancelled",
+        "conversation.response.done",
+        "conversation.response.error",
+        "thread.run.completed",
+        "thread.run.incomplete",
+        "thread.run.failed",
+        "thread.run.cancelled",
+        "chat.end",
     }
 )
-_STREAM_KINDS = ("message_", "content_block_", "response.", "message-", "content-", "tool-", "citation-")
-_MERGED_KINDS = frozenset({"message_start", "message_delta"})
+_STREAM_KINDS = (
+    "message_",
+    "content_block_",
+    "response.",
+    "message-",
+    "content-",
+    "tool-",
+    "citation-",
+    "interaction.",
+    "content.",
+    "conversation.response.",
+    "message.output.",
+    "thread.",
+    "chat.",
+)
+# What a whole response is called; two of them with different ids are two responses.
+_WHOLE = frozenset(
+    {"chat.completion", "response", "realtime.response", "interaction", "conversation.response"}
+)
+# Parts of OpenAI's threads that are counted again in their run.
+_PARTS_OF_A_RUN = frozenset({"thread", "thread.message", "thread.run.step"})
+# Each of these marks a line of the results of a batch.
+_RESULT_KEYS = ("custom_id", "customId", "recordId", "record_id")
+# Where else a response may lie that holds the usage.
+_HOLDERS = ("interaction", "result", "data", "predictions", "modelOutput", "run", "message")
 # Events of Converse streams, as boto3 hands them out: one name that holds the event.
 _CONVERSE_EVENTS = ("metadata", "messageStart", "contentBlockStart", "contentBlockDelta", "messageStop")
 _TIMED = frozenset(
@@ -110,13 +152,12 @@ _TIMED = frozenset(
         "total_time",
     }
 )
-# Native streams of Llama and Titan on Bedrock: the prompt's in the first event, the completion's in the last.
-_IN_PARTS = frozenset(
-    {"prompt_token_count", "generation_token_count", "inputTextTokenCount", "outputTextTokenCount"}
-)
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_WRAPPERS = 4
 _LARGEST_COUNT = 2**53
+# Which parts of a response show what is billed beside its tokens; most have none.
+_BILLED = frozenset({"candidates", "data", "meta", "output", "performanceConfig", "task", "usage_info"})
+_NO_COUNTS = frozenset({"units", "speed", "source", "raw"})
 
 
 class ResponseFold:
@@ -129,6 +170,7 @@ class ResponseFold:
     """
 
     __slots__ = (
+        "_billed",
         "_cost",
         "_embedding",
         "_error",
@@ -137,14 +179,20 @@ class ResponseFold:
         "_first_token_ms",
         "_id",
         "_latency_ms",
+        "_many",
+        "_metrics",
         "_model",
+        "_models",
         "_request_id",
         "_since",
         "_state",
         "_stream",
         "_streamed",
+        "_sums",
         "_text",
         "_tier",
+        "_units",
+        "_unread",
         "_usage",
     )
 
@@ -154,6 +202,13 @@ class ResponseFold:
         self._final = False
         self._embedding = embedding
         self._usage: Mapping[str, Any] | None = None
+        self._billed: dict[str, Any] = {}
+        self._metrics: Mapping[str, Any] | None = None
+        self._unread: Mapping[str, Any] | None = None
+        self._many = 0
+        self._sums: Counter[str] = Counter()
+        self._units: Counter[str] = Counter()
+        self._models: set[str | None] = set()
         self._model: str | None = None
         self._id: str | None = None
         self._request_id: str | None = None
@@ -186,17 +241,24 @@ class ResponseFold:
             if content is not None:
                 self._streamed = True
                 return content
+        another = any(name in values for name in _RESULT_KEYS) or ("key" in values and "response" in values)
         if values.get("object") != "chat.completion":
             for _ in range(_MAX_WRAPPERS):
                 inner = self._inner(values)
                 if inner is None:
                     break
-                values, event = inner
+                stated, inner_event = inner
+                if usage_of(stated) is None and (usage := usage_of(values)) is not None:
+                    # xAI's realtime API states the usage next to the response.
+                    stated = {**stated, "usage": usage}
+                values, event = stated, inner_event
         kind = values.get("type")
         if not isinstance(kind, str):
             kind = event
         if kind is not None:
             self._note_kind(kind, values)
+        if another or self._is_another(values):
+            self._begin_another()
         self._read(values, kind, failed=failed or event == "error")
         content = carries_content(values, kind)
         if content and self._text is not None:
@@ -236,10 +298,18 @@ class ResponseFold:
 
     def result(self) -> Extraction:
         """Return what has been learnt so far."""
+        if self._many > 1:
+            return self._result_of_many()
         complete = self._final or not self._streamed
         usage = self._usage
+        counted = self._counted(complete=complete)
+        unread = None
+        if counted is None and (found := usage or self._unread) is not None:
+            stated: dict[str, Any] = plain(found)
+            unread = stated if holds_number(stated) else None
         return Extraction(
-            counted=None if usage is None else _counted(usage, complete=complete, embedding=self._embedding),
+            counted=counted,
+            unread=unread,
             response_model=self._model,
             provider_response_id=self._id or self._request_id,
             finish_reasons=[self._finish[index] for index in sorted(self._finish)] or None,
@@ -252,6 +322,63 @@ class ResponseFold:
             text=None if self._text is None else "".join(self._text),
             state=self._state,
             background_since=self._since,
+        )
+
+    def _counted(self, *, complete: bool) -> dict[str, Any] | None:
+        usage, metrics, billed = self._usage, self._metrics, self._billed
+        if metrics is None:
+            return _counted(usage or {}, billed, complete=complete, embedding=self._embedding)
+        if usage is None:
+            return _counted(metrics, billed, complete=complete, embedding=self._embedding)
+        # Bedrock repeats at the end of every stream what most models have stated in more detail.
+        counts = normalise_counts(plain(usage), embedding=self._embedding)
+        if {"prompt_tokens", "completion_tokens"} <= counts.keys():
+            return _counted(usage, billed, complete=complete, embedding=self._embedding)
+        raw = {**usage, _BEDROCK_METRICS: metrics}
+        return _stated({**normalise_counts(plain(metrics)), **counts}, plain(raw), billed, complete=complete)
+
+    # Several responses ----------------------------------------------------------------------------------------
+
+    def _is_another(self, values: Mapping[str, Any]) -> bool:
+        """Say whether these are a whole response other than the one that was read last."""
+        if values.get("generated_text") is not None and "details" in values:
+            # Text Generation Inference answers several prompts with a list of results, which have no ids.
+            return True
+        if values.get("object") in _WHOLE or values.get("type") == "message" or "meta_info" in values:
+            found = response_id_of(values)
+            return (
+                found is not None and self._id is not None and found != self._id and self._usage is not None
+            )
+        return False
+
+    def _begin_another(self) -> None:
+        """Add what was read last to the sums, and start over."""
+        if self._many or self._usage is not None:
+            self._add_up()
+            self._usage = self._metrics = self._id = self._model = None
+            self._billed = {}
+            self._many = max(self._many, 1)
+        self._many += 1
+
+    def _add_up(self) -> None:
+        counted = self._counted(complete=True)
+        if counted is not None:
+            self._models.add(self._model)
+            self._sums.update({name: counted[name] for name in counted if name not in _NO_COUNTS})
+            self._units.update(counted.get("units", {}))
+
+    def _result_of_many(self) -> Extraction:
+        self._add_up()
+        self._usage = self._metrics = None
+        counted = None
+        if self._sums or self._units:
+            units = {"units": dict(self._units)} if self._units else {}
+            counted = {**self._sums, **units, "source": "provider", "raw": {"responses": self._many}}
+        return Extraction(
+            counted=counted,
+            response_model=self._models.pop() if len(self._models) == 1 else None,
+            error=None if counted is not None else self._error,
+            text=None if self._text is None else "".join(self._text),
         )
 
     # What an event is wrapped in ------------------------------------------------------------------------------
@@ -306,6 +433,11 @@ class ResponseFold:
         result = mapping(values.get("result"))
         if "message" in result and "type" in result:
             return mapping(result["message"]), None
+        if "usage" not in values:
+            for name in _HOLDERS:
+                inner = mapping(values.get(name)) if name in values else {}
+                if inner and (name == "interaction" or usage_of(inner) is not None):
+                    return inner, kind
         return self._langchain(values)
 
     def _langchain(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None] | None:
@@ -334,7 +466,7 @@ class ResponseFold:
                 self._final = True
 
     def _read(self, values: Mapping[str, Any], kind: str | None, *, failed: bool) -> None:
-        if self._id is None:
+        if self._id is None and values.get("object") not in _PARTS_OF_A_RUN:
             self._id = response_id_of(values)
         if self._model is None:
             self._model = model_of(values)
@@ -343,16 +475,8 @@ class ResponseFold:
         self._read_finish(values)
         if values.get("object") == "response":
             self._read_state(values)
-        usage = usage_of(values)
-        if usage is None and is_usage(values):
-            usage = values
-        if usage is not None and counts_tokens(usage):
-            if usage is values.get(_BEDROCK_METRICS) and self._usage is not None:
-                # Bedrock repeats at the end of every stream what the model has told in more detail.
-                usage = self._usage
-            self._take_usage(usage, kind)
-            if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
-                self._embedding = True
+        usage = self._read_usage(values, kind)
+        self._read_billed(values, usage)
         tier = service_tier_of(values, usage)
         if tier is not None:
             self._tier = tier
@@ -369,6 +493,31 @@ class ResponseFold:
             headers = said.get("HTTPHeaders")
             if isinstance(headers, Mapping):
                 self.headers({str(name).lower(): str(value) for name, value in headers.items()})
+
+    def _read_billed(self, values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> None:
+        """Note what is billed beside tokens; a later event has all that the one before it had."""
+        found = billed_in_response(values) if not _BILLED.isdisjoint(values) else {}
+        if usage is not None and not counts_tokens(usage):
+            found = {**billed_in_usage(usage), **found}
+        for name, value in found.items():
+            known = self._billed.get(name)
+            self._billed[name] = {**known, **value} if isinstance(known, dict) else value
+
+    def _read_usage(self, values: Mapping[str, Any], kind: str | None) -> Mapping[str, Any] | None:
+        metrics = values.get(_BEDROCK_METRICS)
+        if metrics is not None:
+            self._metrics = mapping(metrics)
+            values = {name: value for name, value in values.items() if name != _BEDROCK_METRICS}
+        usage = usage_of(values)
+        if usage is None and is_usage(values):
+            usage = values
+        if usage is not None and not counts_tokens(usage):
+            self._unread = usage
+        elif usage is not None and values.get("object") not in _PARTS_OF_A_RUN:
+            self._take_usage(usage, kind)
+            if values.get("object") == "list" or "embeddings" in values or "embedding" in values:
+                self._embedding = True
+        return usage
 
     def _read_state(self, values: Mapping[str, Any]) -> None:
         self._state = text(values.get("status")) or self._state
@@ -398,15 +547,50 @@ class ResponseFold:
             self._final = self._final or values.get("object") != "response"
 
     def _take_usage(self, usage: Mapping[str, Any], kind: str | None) -> None:
-        if kind in _MERGED_KINDS:
-            known = {name: value for name, value in usage.items() if value is not None}
-            self._usage = {**(self._usage or {}), **known}
-        elif kind == "AIMessageChunk" and self._usage is not None:
-            self._usage = _added(self._usage, usage)
-        elif self._usage is not None and usage.keys() <= _IN_PARTS:
-            self._usage = {**self._usage, **usage}
-        else:
+        if self._usage is None:
             self._usage = usage
+        elif kind == "AIMessageChunk":
+            self._usage = _added(self._usage, usage)
+        else:
+            self._usage = _brought_together(plain(self._usage), plain(usage))
+
+
+def _brought_together(known: Mapping[str, Any], later: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the usage of a response after a later event; see `_merged`.
+
+    A later usage whose own parts meet its total is complete: Gemini leaves out the answer of an earlier step that the
+    last event does not charge.
+    """
+    merged = _merged(known, later)
+    total = _number_of(later, TOTAL)
+    if total and total >= (_number_of(known, TOTAL) or 0) and _sum_of(merged) != total == _sum_of(later):
+        return later
+    return merged
+
+
+def _number_of(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    found = [whole_number(value) for name, value in usage.items() if snake_case(name) in names]
+    return next((number for number in found if number is not None), None)
+
+
+def _sum_of(usage: Mapping[str, Any]) -> int:
+    counts = normalise_counts(usage)
+    return counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+
+
+def _merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a later usage of the same response onto an earlier one: nothing that is known gives way to zero or None."""
+    names, merged = {snake_case(name) for name in later}, dict(known)
+    if not names.isdisjoint(COUNTS) and names.isdisjoint(TOTAL):
+        # The total of an earlier event would decide wrongly over the parts.
+        merged = {name: value for name, value in known.items() if snake_case(name) not in TOTAL}
+    for name, value in later.items():
+        own = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            merged[name] = _merged(own, value)
+        elif own is None or (value and whole_number(value) != 0):
+            merged[name] = value
+    return merged
 
 
 def _added(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
@@ -431,13 +615,21 @@ def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
     return {}
 
 
-def _counted(found: Mapping[str, Any], *, complete: bool, embedding: bool) -> dict[str, Any] | None:
+def _counted(
+    found: Mapping[str, Any], billed: Mapping[str, Any], *, complete: bool, embedding: bool
+) -> dict[str, Any] | None:
     raw = plain(found)
-    counts = normalise_counts(raw, embedding=embedding)
-    if not counts:
+    return _stated(normalise_counts(raw, embedding=embedding), raw, billed, complete=complete)
+
+
+def _stated(counts: Counts, raw: Any, billed: Mapping[str, Any], *, complete: bool) -> dict[str, Any] | None:
+    if max(counts.values(), default=0) > _LARGEST_COUNT:
         return None
-    if max(counts.values()) > _LARGEST_COUNT:
-        return None
-    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    beside = billed_beside(counts, raw, billed)
     source: Literal["provider", "partial"] = "provider" if complete else "partial"
-    return {**counts, "total_tokens": total, "source": source, "raw": raw}
+    if not counts:
+        # What is billed per page, second or search has no tokens.
+        units = {"units": beside["units"], "source": source} if "units" in beside else None
+        return {**units, "raw": raw} if units and raw else units
+    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    return {**counts, **beside, "total_tokens": total, "source": source, "raw": raw}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .plain import mapping
+from ..plain import mapping
 
 __all__ = ["carries_content", "plain_delta", "texts_of"]
 

@@ -14,10 +14,10 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..plain import shallow
 from ..schema import Usage
 from .body import BodyReader
 from .fold import Extraction, ResponseFold
-from .plain import shallow
 from .providers import match_route
 
 __all__ = ["Extraction", "extract", "held_body", "unwrapped", "usage_from_response"]

@@ -38,6 +38,8 @@ TOKENS: Final = (
     "reasoning_tokens",
     "audio_prompt_tokens",
     "audio_completion_tokens",
+    "image_prompt_tokens",
+    "image_completion_tokens",
 )
 
 COUNTED: Final = f"outcome IN ({SUCCESS}, {FAILURE})"
@@ -107,6 +109,8 @@ _APART: Final = {
     "recent": f"outcome = {PENDING} AND coalesce(started >= orphan_limit, false)",
     "has_usage": "has_usage",
     "usage_source": "usage_source",
+    "is_counted": "is_counted",
+    "unknown_spend": "unknown_spend AND reported IS NULL",
     "is_reported": "reported IS NOT NULL",
     "foreign_currency": "CASE WHEN reported IS NOT NULL AND currency <> 'USD' THEN currency END",
 }
@@ -190,10 +194,13 @@ def rollup_sql(
             f"max({value}_max) {of} AS {name}_max",
         ]
     cached = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-    unpriced = "has_usage AND NOT is_reported AND rate_no IS NULL"
+    # Those with a rate for all that they used, and those with one for anything; what is odd has both or none.
+    whole = "CASE WHEN usage_source = 'partial' THEN 0 WHEN rate_no IS NULL THEN odd_n WHEN r_gap IS NULL THEN n ELSE 0 END"
+    unpriced = "unknown_spend OR (is_counted AND NOT is_reported)"
     parts += [
-        "coalesce(sum(CASE WHEN rate_no IS NULL THEN odd_n ELSE n END), 0)::HUGEINT AS priced_requests",
-        f"coalesce(sum(n - odd_n) FILTER (WHERE {unpriced}), 0)::HUGEINT AS unpriced_requests",
+        f"coalesce(sum({whole}), 0)::HUGEINT AS priced_requests",
+        f"coalesce(sum(n - {whole}) FILTER (WHERE {unpriced}), 0)::HUGEINT AS unpriced_requests",
+        "coalesce(sum(CASE WHEN rate_no IS NULL THEN odd_n WHEN r_priced THEN n ELSE 0 END), 0)::HUGEINT AS costed",
         *(
             f"sum({name}) FILTER (WHERE foreign_currency IS NULL) AS {name}"
             for name in reported_names(wide=wide)
@@ -311,8 +318,11 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
     values["http_statuses"] = {str(key): int(count) for key, count in row["http_statuses"].items()}
     # Nothing was spent only where nothing is known to have been spent in some other way.
     nothing = None if values["unpriced_requests"] or row["other_costs"] else Decimal(0)
-    priced = values["priced_requests"] > 0
+    priced = row["costed"] > 0
     estimated = _amount(row, "estimated_cost", scale) if priced else None
+    if not estimated and values["unpriced_requests"]:
+        # That something costs at least nothing is not known of a cost.
+        priced, estimated = False, None
     reported = sum_of(row["reported"], row.get("reported_rest"))
     values["reported_cost"] = money_text(reported)
     values["estimated_cost"] = money_text(estimated if priced else nothing)

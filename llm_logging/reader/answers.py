@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..figures import Stats, StatsRow
-from .cache import log_folder, make_private, read_file, schema_tag, write_file
+from .cache import log_folder, make_private, package_tag, read_file, schema_tag, write_file
 from .eviction import note_use
 from .pricing import list_version
 from .query import Question
@@ -24,7 +24,6 @@ from .source import LogFile
 
 __all__ = ["Answers"]
 
-_FORMAT: Final = 5
 _KEPT: Final = 256
 # Reading more groups from a file takes longer than finding them again.
 _MOST_ROWS: Final = 5000
@@ -56,7 +55,7 @@ class Answers:
         options, period = question.options, question.period
         beside = {(root / file.log.name).with_suffix(".manifest") for file in files}
         whole = [
-            _FORMAT,
+            package_tag(),
             question.scope.model_dump(mode="json"),
             [period.start, period.end, options.orphaned_after, options.strict],
             [[one.column.path, one.sql, one.parameters] for one in question.conditions],

@@ -37,14 +37,28 @@ ENV_CACHE: Final = "LLM_LOGGING_CACHE"
 _SAMPLE: Final = 4096
 _BLOCK: Final = 2**20
 # Raised whenever what a piece holds changes in a way that its columns do not show.
-_FORMAT: Final = 8
+_FORMAT: Final = 9
+
+
+@cache
+def package_tag() -> str:
+    """Name the version of this package, with which every key in the cache begins: another one may see the same bytes otherwise.
+
+    `_FORMAT` tells apart what one version under development keeps.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{version('llm-logging')}.{_FORMAT}"
+    except PackageNotFoundError:
+        return f"0.{_FORMAT}"
 
 
 @cache
 def schema_tag() -> str:
     """Name what a piece holds; another tag means other pieces."""
     shape = [
-        _FORMAT,
+        package_tag(),
         duckdb_version(),
         *((c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()),
     ]
@@ -85,7 +99,7 @@ class Piece:
     parsed: Parsed
     spans: tuple[tuple[str, int, int, int], ...] = ()
     joined: int = 0
-    kinds: tuple[tuple[str, str, str, int, bool], ...] = ()
+    kinds: tuple[tuple[str, str, str, str, str, int, bool], ...] = ()
     digest: int = 0
 
 
@@ -337,7 +351,7 @@ def _record(item: Mapping[str, Any]) -> Record:
             **{
                 **piece,
                 "parsed": Parsed.from_json(piece["parsed"]),
-                "kinds": tuple((str(p), str(m), str(t), int(n), bool(r)) for p, m, t, n, r in piece["kinds"]),
+                "kinds": tuple((*map(str, kind[:5]), int(kind[5]), bool(kind[6])) for kind in piece["kinds"]),
                 "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
             }
         )

@@ -2,7 +2,7 @@
 
 Rows come in the order of their start, streamed from the database; the messages and responses are not among them.
 Money stays decimal: `estimated_cost` is the list price in dollars, NULL where the provider reported a cost
-(`cost.amount`) or no price is known.
+(`cost.amount`) or it is not known, or only in part; `unpriced` then says what has no price.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -34,27 +34,31 @@ __all__ = ["Export", "export_requests"]
 
 _BATCH: Final = 2000
 _COST: Final = "estimated_cost"
+_GAP: Final = "unpriced"
 
 
 class Export:
     """The requests of a question, ready to be written.
 
     Attributes:
-        names: Of the columns, dotted as in the entry, `estimated_cost` last.
+        names: Of the columns, dotted as in the entry, `unpriced` and `estimated_cost` last.
     """
 
     def __init__(self, db: DuckDBPyConnection, scale: int) -> None:
         self._db = db
         self._scale = scale
         self._columns = [column for column in columns().values() if column.kind != "attribute"]
-        self.names = [*(column.path for column in self._columns), _COST]
+        self.names = [*(column.path for column in self._columns), _GAP, _COST]
 
     def _query(self) -> str:
         chosen = [f'{_typed(column)} AS "{column.path}"' for column in self._columns]
-        # Text is the only way to shift the decimal point exactly, whatever the unit.
-        cost = f"(p.estimated::VARCHAR || 'e-{self._scale}')::DECIMAL(38, {min(self._scale, 24)})"
+        # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
+        known = "CASE WHEN NOT p.unpriced THEN p.estimated END"
+        digits = f"repeat('0', {self._scale}) || ({known})::VARCHAR"
+        amount = f"left({digits}, -{self._scale}) || '.' || right({digits}, {self._scale})"
+        cost = f"({amount})::DECIMAL(38, {min(self._scale, 24)})"
         return (
-            f"SELECT {', '.join(chosen)}, {cost} AS {_COST} FROM requests AS r JOIN priced AS p USING (key) "
+            f"SELECT {', '.join(chosen)}, p.gap AS {_GAP}, {cost} AS {_COST} FROM requests AS r JOIN priced AS p USING (key) "
             'ORDER BY r."timestamp_start" NULLS FIRST, r.key'
         )
 

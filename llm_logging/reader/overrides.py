@@ -6,6 +6,7 @@
     from = 2026-01-01              # optional: the first day, UTC
     until = 2026-07-01             # optional: the first day that no longer counts
     service_tier = "flex"          # optional
+    speed = "fast"                 # optional
     input = "2.50"                 # dollars a million tokens, 1,000,000 at most; text keeps it exact, numbers are read as decimals
     output = "10"
     cache_read = "1.25"            # what is not stated costs what `input` or `output` does
@@ -13,8 +14,11 @@
     cache_write_1h = "5"
     audio_input = "40"
     audio_output = "80"
+    image_input = "5"
+    image_output = "30"
     reasoning = "10"
     request = "0.01"               # dollars a request, beside its tokens
+    units = { web_searches = "0.01", audio_seconds = "0.0001" }    # dollars each, by their name in `usage.units`
     tiers = [{ over = 200_000, input = "5", output = "15" }]   # all tokens of a prompt longer than that
 
 Of several entries that fit a request the last one counts.
@@ -38,13 +42,13 @@ __all__ = ["ENV_PRICES", "Override", "find_overrides", "read_overrides"]
 
 ENV_PRICES: Final = "LLM_LOGGING_PRICES"
 RATES: Final = (
-    "input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "reasoning",
-    "request",
+    "input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_input",
+    "image_output", "reasoning", "request",
 )  # fmt: skip
 # A dollar a token. Costs are whole numbers of a small unit, of 38 digits, and those of tokens may have 16.
 _DEAREST: Final = 1_000_000
 _DIGITS: Final = 20
-_MATCHING: Final = ("provider", "model", "from", "until", "service_tier", "tiers")
+_MATCHING: Final = ("provider", "model", "from", "until", "service_tier", "speed", "tiers", "units")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Override:
         since: Aware UTC; None: since ever.
         until: Aware UTC, no longer included; None: for ever.
         service_tier: None fits every tier.
+        speed: None fits every speed.
         steps: Rates by the number of prompt tokens over which they hold, the first over -1.
     """
 
@@ -65,14 +70,16 @@ class Override:
     since: datetime | None
     until: datetime | None
     service_tier: str | None
+    speed: str | None
     steps: tuple[tuple[int, Mapping[str, Decimal]], ...] = field(hash=False)
 
-    def fits(self, provider: str, model: str, service_tier: str) -> bool:
+    def fits(self, provider: str, model: str, service_tier: str, speed: str) -> bool:
         """Say whether the entry is about requests of this kind, at some time."""
         return (
             (self.provider is None or fnmatch.fnmatchcase(provider.lower(), self.provider.lower()))
             and fnmatch.fnmatchcase(model.lower(), self.model.lower())
-            and (self.service_tier is None or self.service_tier == service_tier)
+            and (self.service_tier is None or self.service_tier.lower() == service_tier.lower())
+            and (self.speed is None or self.speed.lower() == speed.lower())
         )
 
     def active(self, moment: datetime) -> bool:
@@ -80,7 +87,7 @@ class Override:
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def rates(self, prompt_tokens: int) -> Mapping[str, Decimal]:
-        """Return the dollars a million tokens, by kind, of a prompt this long."""
+        """Return the dollars a million tokens, by kind, of a prompt this long, and those of `units.<name>` each."""
         return next(rates for over, rates in reversed(self.steps) if prompt_tokens > over)
 
 
@@ -137,10 +144,15 @@ def _entry(entry: Mapping[str, Any], where: str) -> Override:
         )
     if not isinstance(entry.get("model"), str) or not entry["model"]:
         raise ConfigurationError(f"{where}.model: expected a model's name, got {entry.get('model')!r}")
-    for name in ("provider", "service_tier"):
+    for name in ("provider", "service_tier", "speed"):
         if not isinstance(entry.get(name, ""), str):
             raise ConfigurationError(f"{where}.{name}: expected text, got {entry[name]!r}")
-    first = _rates(entry, where)
+    units = entry.get("units", {})
+    if not isinstance(units, Mapping):
+        raise ConfigurationError(f"{where}.units: expected a table of units and dollars each, got {units!r}")
+    first = _rates(entry, where) | {
+        f"units.{name}": _rate(rate, f"{where}.units.{name}") for name, rate in units.items()
+    }
     if "input" not in first or "output" not in first:
         raise ConfigurationError(f"{where}: expected input and output, got {sorted(first)}")
     steps: list[tuple[int, Mapping[str, Decimal]]] = [(-1, first)]
@@ -164,6 +176,7 @@ def _entry(entry: Mapping[str, Any], where: str) -> Override:
         since=since,
         until=until,
         service_tier=entry.get("service_tier"),
+        speed=entry.get("speed"),
         steps=tuple(steps),
     )
 
@@ -173,18 +186,21 @@ def _rates(entry: Mapping[str, Any], where: str) -> dict[str, Decimal]:
     for name, value in entry.items():
         if name in _MATCHING:
             continue
-        try:
-            rate = Decimal(value) if not isinstance(value, bool) else Decimal("nan")
-        except (InvalidOperation, TypeError, ValueError):
-            rate = Decimal("nan")
-        exponent = rate.as_tuple().exponent
-        fits = isinstance(exponent, int) and 0 <= rate <= _DEAREST and exponent >= -18
-        if name not in RATES or not fits:
-            raise ConfigurationError(
-                f"{where}.{name}: expected 0 to {_DEAREST:,} dollars with at most 18 decimals, got {value!r}"
-            )
-        found[name] = rate
+        found[name] = _rate(value if name in RATES else None, f"{where}.{name}")
     return found
+
+
+def _rate(value: Any, where: str) -> Decimal:
+    try:
+        rate = Decimal(value) if not isinstance(value, bool) else Decimal("nan")
+    except (InvalidOperation, TypeError, ValueError):
+        rate = Decimal("nan")
+    exponent = rate.as_tuple().exponent
+    if not (isinstance(exponent, int) and 0 <= rate <= _DEAREST and exponent >= -18):
+        raise ConfigurationError(
+            f"{where}: expected 0 to {_DEAREST:,} dollars with at most 18 decimals, got {value!r}"
+        )
+    return rate
 
 
 def _day(value: Any, where: str) -> datetime | None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,28 +56,29 @@ def get_prices(
 def _uses(made: Answer) -> list[PriceUse]:
     rows = made.db.execute(
         f"""
-        SELECT price_provider, price_model, price_tier, rate_no, currency,
-            CASE WHEN reported IS NOT NULL THEN 'reported' WHEN unpriced THEN 'unpriced' ELSE 'listed' END AS way,
+        SELECT price_provider, price_model, price_tier, price_speed, price_units, rate_no, currency, gap,
+            CASE WHEN reported IS NOT NULL THEN 'reported' WHEN unpriced AND estimated IS NULL THEN 'unpriced'
+                ELSE 'listed' END AS way,
             count(*), sum(trunc(reported)), sum(reported % 1), sum(estimated // {PART}), sum(estimated % {PART}),
             min(started), max(started)
-        FROM priced WHERE has_usage OR reported IS NOT NULL GROUP BY ALL
+        FROM priced WHERE is_counted OR unpriced OR reported IS NOT NULL GROUP BY ALL
         """
     ).fetchall()
     merged: dict[tuple[Any, ...], PriceUse] = {}
     costs: dict[tuple[Any, ...], Decimal | None] = {}
-    for provider, model, tier, rate_no, currency, way, count, whole, rest, high, low, first, last in rows:
+    for *product, rate_no, currency, gap, way, count, whole, rest, high, low, first, last in rows:
         rate = made.costs.rates[rate_no] if rate_no is not None else None
         cost = sum_of(whole, rest) if way == "reported" else amount_of(high, low, made.costs.scale)
         # Rates that differ only in which kinds of token a request has are one rate to people.
         shown = (rate.day_from, rate.prompt_from, *rate.listed.items()) if rate is not None else ()
-        key = (provider, model, tier, way, currency, *shown)
-        use = merged.setdefault(key, _use(provider, model, tier, way, currency, rate))
+        key = (*product, way, currency, gap, *shown)
+        use = merged.setdefault(key, _use(product, way, currency, gap, rate))
         use.requests += count
         use.first_request = _earlier(use.first_request, first)
         use.last_request = _later(use.last_request, last)
         costs[key] = sum_of(costs.get(key), cost)
     for key, use in merged.items():
-        use.cost = money_text(costs.get(key))
+        use.cost = money_text(costs.get(key) or (None if use.unpriced else costs.get(key)))
     return [
         use
         for key, use in sorted(
@@ -87,15 +88,19 @@ def _uses(made: Answer) -> list[PriceUse]:
     ]
 
 
-def _use(provider: str, model: str, tier: str, way: str, currency: str, rate: Rate | None) -> PriceUse:
+def _use(product: Sequence[str], way: str, currency: str, gap: str | None, rate: Rate | None) -> PriceUse:
+    provider, model, tier, speed, units = (name or None for name in product)
     source = way if way != "listed" else rate.source if rate is not None else "genai-prices"
     return PriceUse(
-        provider=provider or None,
-        model=model or None,
-        priced_as=rate.priced_as if rate is not None else None,
+        provider=provider,
+        model=model,
+        priced_as=(rate.priced_as or None) if rate is not None else None,
         source=source,
         rates=dict(rate.listed) if rate is not None else {},
-        service_tier=tier or None,
+        unpriced=gap,
+        service_tier=tier,
+        speed=speed,
+        units=units,
         input_tier=max(rate.prompt_from - 1, 0) if rate is not None else 0,
         valid=_valid(rate) if rate is not None else None,
         currency=currency if way == "reported" else "USD",

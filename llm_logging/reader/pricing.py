@@ -1,10 +1,14 @@
 """Rates by provider, model, date and tier: resolved once for each kind of request, joined in SQL.
 
-A price is linear in a request's tokens as long as its kind is the same: provider, model, service tier, moment between
-two changes of the list, step of the prompt's length, and which kinds of token it has at all. So a rate is nine
-numbers (one a request, one for each kind of token), found by asking genai-prices for the price of a request and of
+A price is linear in a request's tokens as long as its kind is the same: provider, model, service tier, speed, what else is
+billed (searches, say), moment between two changes of the list, step of the prompt's length, and which kinds of token
+it has at all. So a rate is one number a request and one for each kind of token, found by asking genai-prices for the price of a request and of
 its neighbours with one token more; the sum over requests is then exactly the sum of its answers. A request whose
-counts contradict each other (more cached than prompt tokens) has no such rate and is asked for one by one.
+counts contradict each other (more cached than prompt tokens), or that is billed by the second, has no such rate and is
+asked for one by one.
+
+What the list has no rate for is never priced as something else: the rate names it in `unpriced` (see `gaps`), and a cost
+by that rate is a lower bound, or unknown.
 
 Money is `Decimal`, in SQL whole numbers with a common number of decimals. Sources: the user's own file
 (`overrides`), then genai-prices (https://github.com/pydantic/genai-prices).
@@ -20,6 +24,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
+from .gaps import IMAGES_OVERLAP, Gaps, Mode, Units, gaps_of, list_units, own_gaps, units_in
+from .listed import find_listed
 from .overrides import Override
 
 __all__ = ["KINDS", "Product", "Rate", "Usage", "odd_price", "resolve_rates", "update_prices"]
@@ -34,27 +40,18 @@ KINDS: Final = (
     "audio_prompt_tokens",
     "audio_completion_tokens",
     "reasoning_tokens",
+    "image_prompt_tokens",
+    "image_completion_tokens",
 )
 # Which of them a request may lack; the bits of a pattern, in this order.
 OPTIONAL: Final = KINDS[2:]
-_PROVIDER_NAMES: Final = {
-    # OpenTelemetry's gen_ai.provider.name for providers that the price list calls otherwise.
-    "aws.bedrock": "aws",
-    "azure.ai.inference": "azure",
-    "azure.ai.openai": "azure",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "gemini": "google",
-    "mistral_ai": "mistral",
-    "vertex": "google",
-    "vertex_ai": "google",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-}
+# Decimals of a dollar; rates have at most 18 a million tokens.
+_FINEST: Final = 24
 _MILLION: Final = Decimal(1_000_000)
 _DAY: Final = 86_400_000_000
 FAR: Final = 2**62
+_NONE: Final = Decimal(0)
+_NOTHING: Final = (_NONE,) * len(KINDS)
 EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -67,6 +64,8 @@ class Product(NamedTuple):
     provider: str
     model: str
     service_tier: str
+    speed: str
+    units: str
     pattern: int
 
 
@@ -87,6 +86,8 @@ class Rate:
         source: `override` or `genai-prices`.
         priced_as: Provider and model in the list.
         listed: What the list says: dollars a million tokens, by its own names.
+        unpriced: What these requests use that has no rate, so that a cost is a lower bound; empty: nothing.
+        priced: Whether anything of them has a rate; if not, their cost is unknown.
     """
 
     product: Product
@@ -101,6 +102,8 @@ class Rate:
     source: str
     priced_as: str
     listed: Mapping[str, str] = field(hash=False)
+    unpriced: str = ""
+    priced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +111,12 @@ class _Listing:
     """A model in the price list, and at which moments and prompt lengths its price may change."""
 
     priced_as: str
-    price: Callable[[Usage, datetime], Decimal]
+    price: Callable[[Usage, Units, datetime], Decimal]
+    gaps: Callable[[datetime, int, Units], Gaps]
     listed: Callable[[datetime, int], Mapping[str, str]]
     dates: tuple[datetime, ...]
     times: tuple[int, ...]
     steps: Callable[[datetime], tuple[int, ...]]
-
-
-def _context(service_tier: str) -> dict[str, str] | None:
-    if not service_tier:
-        return None
-    # Providers report a batch as a service tier; the list calls it a way of processing.
-    return {"service_tier": service_tier, **({"processing": "batch"} if service_tier == "batch" else {})}
 
 
 def _list_usage(usage: Usage) -> dict[str, int]:
@@ -132,20 +129,10 @@ def _list_usage(usage: Usage) -> dict[str, int]:
         "audio_prompt_tokens": "input_audio_tokens",
         "audio_completion_tokens": "output_audio_tokens",
         "reasoning_tokens": "output_reasoning_tokens",
+        "image_prompt_tokens": "input_image_tokens",
+        "image_completion_tokens": "output_image_tokens",
     }
     return {names[kind]: count for kind, count in usage.items() if count is not None}
-
-
-def _find(provider: str, model: str) -> tuple[Any, Any] | None:
-    from genai_prices.data_snapshot import get_snapshot
-
-    snapshot = get_snapshot()
-    for name in dict.fromkeys((provider or None, _PROVIDER_NAMES.get(provider.lower(), provider) or None)):
-        try:
-            return snapshot.find_provider_model(model, None, name, None)
-        except LookupError:
-            continue
-    return None
 
 
 def _listing(product: Product) -> _Listing | None:
@@ -153,11 +140,11 @@ def _listing(product: Product) -> _Listing | None:
     from genai_prices import Usage as ListUsage
     from genai_prices import types
 
-    found = _find(product.provider, product.model)
+    found = find_listed(product.provider, product.model)
     if found is None:
         return None
     provider, model = found
-    context = _context(product.service_tier)
+    mode = Mode.of(product.service_tier, product.speed)
     conditions = [] if isinstance(model.prices, types.ModelPrice) else [p.constraint for p in model.prices]
     conditions += [variant.constraint for variant in model.price_variants or ()]
     dates: set[datetime] = set()
@@ -168,20 +155,27 @@ def _listing(product: Product) -> _Listing | None:
             dates.add(datetime(day.year, day.month, day.day, tzinfo=UTC))
         elif isinstance(condition, types.TimeOfDateConstraint):
             times.update(_time_of_day(moment) for moment in (condition.start_time, condition.end_time))
+    # What a provider takes over from another one's list has none of its variants.
+    own = any(model is listed for listed in provider.models)
+    variants = (model.price_variants or ()) if own else ()
 
     def resolved(moment: datetime) -> Any:
-        own = any(model is listed for listed in provider.models)
-        return model.get_prices(moment, context if own else None)
+        return model.get_prices(moment, mode.context if own else None)
 
-    def price(usage: Usage, moment: datetime) -> Decimal:
+    def price(usage: Usage, units: Units, moment: datetime) -> Decimal:
         answer = model.calc_price(
-            ListUsage(**_list_usage(usage)),
+            ListUsage(**_list_usage(usage), **{name: n for name, n in units.items() if name in list_units()}),
             provider,
             genai_request_timestamp=moment,
-            price_context=context,
+            price_context=mode.context or None,
         )
         total: Decimal = answer.total_price
         return total
+
+    def gaps(moment: datetime, pattern: int, units: Units) -> Gaps:
+        if (unlisted := mode.unlisted(variants, moment)) is not None:
+            return Gaps((unlisted,), whole=True)
+        return gaps_of(resolved(moment), provider.id, pattern, units)
 
     def steps(moment: datetime) -> tuple[int, ...]:
         tiered = [p for p in resolved(moment).__dict__.values() if isinstance(p, types.TieredPrices)]
@@ -202,6 +196,7 @@ def _listing(product: Product) -> _Listing | None:
     return _Listing(
         priced_as=f"{provider.id}/{model.id}",
         price=price,
+        gaps=gaps,
         listed=listed,
         dates=tuple(sorted(dates)),
         times=tuple(sorted(times)),
@@ -215,7 +210,7 @@ def _time_of_day(moment: Any) -> int:
     return ((at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)) % _DAY
 
 
-def _own_price(rates: Mapping[str, Decimal], usage: Usage) -> Decimal:
+def _own_price(rates: Mapping[str, Decimal], usage: Usage, units: Units) -> Decimal:
     """Price a request by the user's own rates."""
     count = {kind: usage.get(kind) or 0 for kind in KINDS}
     input_rate, output_rate = rates["input"], rates["output"]
@@ -226,14 +221,20 @@ def _own_price(rates: Mapping[str, Decimal], usage: Usage) -> Decimal:
         (count["cache_write_tokens"], write - input_rate),
         (count["cache_write_1h_tokens"], rates.get("cache_write_1h", write) - write),
         (count["audio_prompt_tokens"], rates.get("audio_input", input_rate) - input_rate),
+        (count["image_prompt_tokens"], rates.get("image_input", input_rate) - input_rate),
         (count["completion_tokens"], output_rate),
         (count["audio_completion_tokens"], rates.get("audio_output", output_rate) - output_rate),
+        (count["image_completion_tokens"], rates.get("image_output", output_rate) - output_rate),
         (count["reasoning_tokens"], rates.get("reasoning", output_rate) - output_rate),
     ]
     with localcontext() as context:
         context.prec = 60
         tokens = sum((number * rate for number, rate in parts), Decimal(0)) / _MILLION
-        return tokens + rates.get("request", Decimal(0))
+        per_unit = sum(
+            (Decimal(repr(n)) * rates.get(f"units.{name}", Decimal(0)) for name, n in units.items()),
+            Decimal(0),
+        )
+        return tokens + per_unit + rates.get("request", Decimal(0))
 
 
 def _own_listing(override: Override) -> _Listing:
@@ -242,7 +243,10 @@ def _own_listing(override: Override) -> _Listing:
 
     return _Listing(
         priced_as=f"{override.provider or '*'}/{override.model}",
-        price=lambda usage, _moment: _own_price(override.rates(usage.get("prompt_tokens") or 0), usage),
+        price=lambda usage, units, _moment: _own_price(
+            override.rates(usage.get("prompt_tokens") or 0), usage, units
+        ),
+        gaps=lambda _moment, pattern, units: own_gaps(override.rates(0), pattern, units),
         listed=listed,
         dates=(),
         times=(),
@@ -259,11 +263,15 @@ def _sample(pattern: int, prompt_over: int) -> dict[str, int]:
         "audio_prompt_tokens": 2,
         "audio_completion_tokens": 2,
         "reasoning_tokens": 2,
+        "image_prompt_tokens": 2,
+        "image_completion_tokens": 2,
     }
     counts = {"prompt_tokens": max(prompt_over, 0) + 24, "completion_tokens": 24}
     for bit, kind in enumerate(OPTIONAL):
         if pattern >> bit & 1:
             counts[kind] = sizes[kind]
+    if pattern & IMAGES_OVERLAP:
+        counts["image_prompt_tokens"] = counts["prompt_tokens"] - 1
     return counts
 
 
@@ -302,9 +310,9 @@ def resolve_rates(
         Rates that do not overlap; a kind that has none is unpriced.
     """
     found: list[Rate] = []
-    listings: dict[tuple[str, str, str], _Listing | None] = {}
+    listings: dict[tuple[str, ...], _Listing | None] = {}
     for product, first, last in products:
-        kind = product[:3]
+        kind = product[:4]
         if kind not in listings:
             listings[kind] = _listing(product)
         own = [override for override in overrides if override.fits(*kind)]
@@ -323,30 +331,54 @@ def _rates_of(
         ours = next((override for override in reversed(own) if override.active(since)), None)
         chosen = _own_listing(ours) if ours is not None else listing
         if chosen is None:
+            yield Rate(
+                product,
+                since,
+                until,
+                0,
+                _DAY,
+                0,
+                FAR,
+                _NONE,
+                _NOTHING,
+                "unpriced",
+                "",
+                {},
+                "model",
+                priced=False,
+            )
             continue
         source = "override" if ours is not None else "genai-prices"
         for day_from, day_until in _spans([0, *(time for time in chosen.times if time), _DAY]):
             midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
             moment = midnight + timedelta(microseconds=day_from)
-            starts = chosen.steps(moment)
-            for over, most in _spans([-1, *starts, FAR]):
-                priced = _slopes(lambda usage: chosen.price(usage, moment), product.pattern, over)  # noqa: B023  called at once
-                if priced is None:
-                    continue
+            for over, most in _spans([-1, *chosen.steps(moment), FAR]):
                 yield Rate(
-                    product=product,
-                    since=since,
-                    until=until,
-                    day_from=day_from,
-                    day_until=day_until,
-                    prompt_from=over + 1,
-                    prompt_until=most,
-                    request=priced[0],
-                    tokens=priced[1],
-                    source=source,
-                    priced_as=chosen.priced_as,
-                    listed=chosen.listed(moment, over + 1),
+                    *(product, since, until, day_from, day_until, over + 1, most),
+                    *_priced(product, chosen, moment, over, source),
                 )
+
+
+def _priced(
+    product: Product, listing: _Listing, moment: datetime, over: int, source: str
+) -> tuple[Decimal, tuple[Decimal, ...], str, str, Mapping[str, str], str, bool]:
+    """Return what a rate says beside when it holds: prices, where they are from, and what they do not cover."""
+    units = units_in(product.units)
+    gaps = listing.gaps(moment, product.pattern, units)
+    as_listed = (listing.priced_as, listing.listed(moment, over + 1))
+    unpriced, found = gaps.text, None
+    if not gaps.whole:
+        found = _slopes(lambda usage: listing.price(usage, units, moment), product.pattern, over)
+        # The list may have rates, but none for this combination of kinds: cached audio, say.
+        unpriced = unpriced if found is not None else "combination of tokens"
+    if found is None:
+        return _NONE, _NOTHING, source, *as_listed, unpriced, False
+    request, slopes = _rounded(found[0]), found[1]
+    rate = dict(zip(KINDS, slopes, strict=True))
+    for kind, whole in gaps.tokens.items():
+        # What these tokens cost is not known; they are taken out of those that are.
+        rate[kind] = -rate[whole]
+    return request, tuple(rate.values()), source, *as_listed, unpriced, True
 
 
 def _spans(edges: Sequence[int]) -> list[tuple[int, int]]:
@@ -359,20 +391,33 @@ def odd_price(
     """Price one request whose counts contradict each other; None where the list refuses it.
 
     Args:
-        product: Its kind; the pattern does not matter.
+        product: Its kind.
         moment: When it started, aware UTC.
         usage: Its tokens; None for what is not known.
         overrides: The user's own rates.
     """
-    fitting = [override for override in overrides if override.fits(*product[:3]) and override.active(moment)]
+    fitting = [override for override in overrides if override.fits(*product[:4]) and override.active(moment)]
     listing = _own_listing(fitting[-1]) if fitting else _listing(product)
     if listing is None:
         return None
+    units = units_in(product.units)
+    if listing.gaps(moment, product.pattern, units):
+        return None
     try:
-        price = listing.price(usage, moment)
+        price = _rounded(listing.price(usage, units, moment))
     except (ValueError, TypeError):
         return None
     return price if price >= 0 else None
+
+
+def _rounded(price: Decimal) -> Decimal:
+    """Round what no decimals write: a second costs a part of an hour. What has fewer decimals stays as it is."""
+    exponent = price.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= -_FINEST:
+        return price
+    with localcontext() as context:
+        context.prec = 100
+        return price.quantize(Decimal(1).scaleb(-_FINEST))
 
 
 def decimals_of(rates: Iterable[Rate]) -> int:

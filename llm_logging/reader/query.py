@@ -26,6 +26,7 @@ from .columns import Column, find_column, held_columns, readable, shown
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
 from .period import Offset, bucket_sql, zone_offsets
+from .spent import COUNTED_UNITS, REFUSED, UNITS, USED
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -199,14 +200,17 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:
         f"coalesce(usage_{name}, 0) AS {name}"
         for name in (
             "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-            "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens",
+            "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens",
+            "image_completion_tokens",
         )
     )  # fmt: skip
     rows = f"""
         SELECT piece, key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
-            coalesce(service_tier, '') AS price_tier, timestamp_start AS started,
+            coalesce(service_tier, '') AS price_tier, coalesce(usage_speed, '') AS price_speed, {UNITS} AS units,
+            {COUNTED_UNITS} AS price_units, timestamp_start AS started,
             CASE WHEN status = 'success' THEN {SUCCESS} WHEN status = 'pending' THEN {PENDING}
                 WHEN {CANCELLED} THEN {CANCELLED_OUTCOME} ELSE {FAILURE} END AS outcome,
+            {USED} AS is_counted, NOT {USED} AND status <> 'pending' AND NOT {REFUSED} AS unknown_spend,
             last_of_call, coalesce(attempt, 1) AS attempt, http_status,
             coalesce(error_code, error_type, CASE status WHEN 'timeout' THEN 'timeout' ELSE 'unknown' END) AS error_kind,
             {prompt} IS NOT NULL OR {completion} IS NOT NULL AS has_usage, usage_source, {tokens},

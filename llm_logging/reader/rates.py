@@ -1,6 +1,7 @@
 """Rates that were found before: kept beside the cache, so that an answer need not load the price list again.
 
-The file is named by the version of the list and the content of the user's own rates, so neither can go stale in it.
+The file is named by the versions of this package and of the list, and the content of the user's own rates, so none of
+them can go stale in it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .cache import make_private, read_file, write_file
+from .cache import make_private, package_tag, read_file, write_file
 from .overrides import Override
 from .pricing import EVER, NEVER, Product, Rate, list_version, resolve_rates
 
 __all__ = ["known_rates"]
 
-_FORMAT = 1
-
 
 def _name(overrides: Sequence[Override]) -> str:
-    identity = json.dumps([_FORMAT, list_version(), [repr(override) for override in overrides]])
+    identity = json.dumps([package_tag(), list_version(), [repr(override) for override in overrides]])
     return f"rates-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
 
 

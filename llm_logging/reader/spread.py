@@ -3,7 +3,8 @@
 The database finds a percentile by holding every value of its group. For few requests, and for groups that are small,
 that is the fastest way. For a few groups of many requests values are first counted by rough size; that tells between
 which two sizes a percentile lies, and only the values there are held and put in order. Sizes are told by square roots,
-which IEEE 754 rounds correctly: a larger value never has a smaller size, so both ways give the same answer.
+which IEEE 754 rounds correctly: a larger value never has a smaller size. Both ways find the same two values, and the
+database's `quantile_cont` interpolates between them in both, so they give the same answer to the last digit.
 """
 
 # ruff: noqa: S608  names come from our own columns
@@ -155,7 +156,8 @@ def _narrowed(
         f"SEMI JOIN ({near}) AS c ON a.size = c.size {_same('a', 'c', cells)}"
     )
     for number, (by, measure) in enumerate(asked):
-        yield from named_rows(db, _picked(columns, by, measure, f"wanted_{number}"))
+        picked = list(named_rows(db, _picked(columns, by, measure, f"wanted_{number}")))
+        yield from _interpolated(db, picked, f"{measure.name}_q")
 
 
 def _same(left: str, right: str, names: Sequence[str]) -> str:
@@ -197,7 +199,37 @@ def _picked(columns: Sequence[str], by: _By, measure: Measure, wanted: str) -> s
                 ON o.size = w.size {_same("o", "w", by)} AND w.smaller + o.place IN (w.low, w.high)
             GROUP BY ALL
         )
-        SELECT {_named(columns, by)},
-            list(low + (high - low) * between_them ORDER BY fraction) AS {measure.name}_q
+        SELECT {_named(columns, by)}, list([low, high, between_them] ORDER BY fraction) AS {measure.name}_q
         FROM chosen GROUP BY ALL
     """
+
+
+def _interpolated(
+    db: DuckDBPyConnection, rows: Sequence[dict[str, Any]], name: str
+) -> Iterator[dict[str, Any]]:
+    """Replace the two values next to each percentile, and its place between them, by the percentile.
+
+    How a database rounds when it interpolates depends on how it was built, so it is asked: of two values, the quantile of
+    a fraction lies as far between them as the fraction says.
+    """
+    pairs = [pair for row in rows for pair in row[name] or ()]
+    shares = sorted({share for _, _, share in pairs})
+    fractions = ", ".join(f"'{share!r}'::DOUBLE" for share in shares)
+    found = (
+        db.execute(
+            f"SELECT list_extract(quantile_cont(value, [{fractions}]), any_value(place)) FROM ("
+            "SELECT pair, place, unnest([low, high]) AS value FROM (SELECT unnest(?::BIGINT[]) AS pair, "
+            "unnest(?::BIGINT[]) AS place, unnest(?::DOUBLE[]) AS low, unnest(?::DOUBLE[]) AS high)) GROUP BY pair ORDER BY pair",
+            [
+                list(range(len(pairs))),
+                [shares.index(share) + 1 for _, _, share in pairs],
+                [low for low, _, _ in pairs],
+                [high for _, high, _ in pairs],
+            ],
+        ).fetchall()
+        if pairs
+        else []
+    )
+    values = iter(value for (value,) in found)
+    for row in rows:
+        yield {**row, name: [next(values) for _ in row[name] or ()]}

@@ -235,6 +235,8 @@ def _quality(made: Answer, figures: Figures) -> Quality:
             "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         quality.unpriced_models = dict(unpriced)
+        reasons = "SELECT gap, count(*) FROM priced WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
+        quality.unpriced_reasons = dict(made.db.execute(reasons).fetchall())
     joined = made.folded.lines + made.loaded.joined
     quality.folded_lines = max(0, joined - quality.repeated_lines)
     quality.duplicate_requests = made.folded.duplicates

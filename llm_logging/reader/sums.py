@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from .aggregate import MEASURES, base_sql
 from .answering import Answer
-from .cache import schema_tag
+from .cache import package_tag, schema_tag
 from .costs import price_keys
 from .engine import quoted
 from .kept import Kept
@@ -32,8 +32,6 @@ from .pricing import list_version
 
 __all__ = ["Sums"]
 
-# Raised whenever sums change in a way that the text of their queries does not show.
-_FORMAT: Final = 1
 # Fewer requests than so many are summed as fast as their sums are read.
 _WORTH: Final = 50_000
 # More rows of sums, and more groups, than so many take longer to read than to make.
@@ -72,7 +70,7 @@ class Sums:
         # Prices that were found one by one are part of the sums.
         odd = [list_version(), [repr(one) for one in made.own], made.costs.scale] if made.costs.odd else []
         text = base_sql("", self.source, self.columns, price_keys(made.costs))
-        key = [_FORMAT, str(made.root), made.asked, text, odd]
+        key = [package_tag(), str(made.root), made.asked, text, odd]
         self._kept = Kept(loader.folder / schema_tag(), "sums", key)
 
     def make(self, table: str) -> None:

@@ -232,9 +232,10 @@ def test_usage_objects(usage, expected):
                                               "candidatesTokenCount": 3, "totalTokenCount": 13}},
          {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}),
         # Cohere counts a ranking in searches: no tokens
-        ({"id": "e", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}}, None),
+        ({"id": "e", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}},
+         {}),
         # A transcription that is billed by its length
-        ({"text": "x", "usage": {"type": "duration", "seconds": 9}}, None),
+        ({"text": "x", "usage": {"type": "duration", "seconds": 9}}, {}),
         # vLLM
         ({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13,
                                    "prompt_tokens_details": None, "completion_tokens_details": None}},

@@ -42,32 +42,88 @@ def random_usage(random_):
     usage = {"prompt_tokens": prompt, "completion_tokens": completion}
     left = prompt
     for name in ("cache_read_tokens", "cache_write_tokens", "audio_prompt_tokens"):
-        if random_.random() < 0.4:
+        if random_.random() < (0.1 if name == "audio_prompt_tokens" else 0.4):
             usage[name] = random_.randint(0, left)
             left -= usage[name]
     if usage.get("cache_write_tokens") and random_.random() < 0.6:
         usage["cache_write_1h_tokens"] = random_.randint(0, usage["cache_write_tokens"])
-    if random_.random() < 0.2:
+    if random_.random() < 0.1:
         usage["audio_completion_tokens"] = random_.randint(0, completion)
+    elif random_.random() < 0.1:
+        usage["image_completion_tokens"] = random_.randint(0, completion)
+    if left and random_.random() < 0.1:
+        usage["image_prompt_tokens"] = random_.randint(0, left)
+    if random_.random() < 0.1:
+        usage["units"] = {random_.choice(["web_searches", "storage_searches"]): random_.randint(1, 3)}
     if random_.random() < 0.03:
         # Counts that contradict each other: the list decides one by one.
         usage["cache_read_tokens"] = prompt + random_.randint(0, 10)
     return usage
 
 
+NAMES = {
+    "prompt_tokens": "input_tokens", "completion_tokens": "output_tokens",
+    "audio_prompt_tokens": "input_audio_tokens", "audio_completion_tokens": "output_audio_tokens",
+    "image_prompt_tokens": "input_image_tokens", "image_completion_tokens": "output_image_tokens",
+    "reasoning_tokens": "output_reasoning_tokens",
+}  # fmt: skip
+
+
 def listed_price(provider, model, tier, usage, at):
-    names = {
-        "prompt_tokens": "input_tokens", "completion_tokens": "output_tokens",
-        "audio_prompt_tokens": "input_audio_tokens", "audio_completion_tokens": "output_audio_tokens",
-    }  # fmt: skip
-    counts = {names.get(name, name): count for name, count in usage.items()}
+    """Return what the list itself says."""
+    return known_price(provider, model, tier, None, usage, at)[0]
+
+
+def known_price(provider, model, tier, speed, usage, at):
+    """Return what of a request the list has a rate for, None where it has none, and whether that is all of it."""
+    counts = {NAMES.get(name, name): count for name, count in usage.items() if isinstance(count, int)}
+    counts |= usage.get("units", {})
+    if provider == "fireworks" and "/" not in model:
+        # The list knows Fireworks' models by their whole path only.
+        model = f"accounts/fireworks/models/{model}"
+    context = {}
+    if tier in {"batch", "flex", "priority", "fast"}:
+        context["processing" if tier == "batch" else "service_tier"] = tier
+    if speed == "fast":
+        context["speed"] = speed
     try:
-        return genai_prices.calc_price(
-            genai_prices.Usage(**counts), model, provider_id=provider, genai_request_timestamp=at,
-            price_context={"service_tier": tier} if tier else None,
-        ).total_price  # fmt: skip
+        host, listed = get_snapshot().find_provider_model(model, None, provider, None)
+        rates = listed.get_prices(at, context or None)
+        if context and not any(
+            variant.when == context and (variant.constraint is None or variant.constraint.active(at))
+            for variant in listed.price_variants or ()
+            if any(listed is own for own in host.models)
+        ):
+            return None, False
+        price = listed.calc_price(
+            genai_prices.Usage(**counts), host, genai_request_timestamp=at, price_context=context or None
+        ).total_price
     except (LookupError, ValueError):
-        return None
+        return None, False
+
+    def rate(key):
+        value = rates.__dict__.get(key)
+        if isinstance(value, genai_prices.types.TieredPrices):
+            over = [step.price for step in value.tiers if usage["prompt_tokens"] > step.start]
+            return over[-1] if over else value.base
+        return value or Decimal(0)
+
+    free = not any(rates.__dict__.values())
+    gaps = [
+        (name, side)
+        for name, side, own in (
+            ("audio_prompt_tokens", "input_mtok", {"input_audio_mtok"}),
+            ("audio_completion_tokens", "output_mtok", {"output_audio_mtok"}),
+            ("image_completion_tokens", "output_mtok", {"output_image_mtok", "input_image_mtok"}),
+        )
+        if usage.get(name) and not free and not any(rate(key) for key in own)
+        and not (host.id == "google" and name == "audio_prompt_tokens")
+    ]  # fmt: skip
+    unit_rates = {"web_searches": "web_searches_kcount", "storage_searches": "storage_searches_kcount"}
+    unlisted = [name for name in usage.get("units", {}) if not rate(unit_rates[name])]
+    by_other_units = not free and not (rate("input_mtok") or rate("output_mtok"))
+    price -= sum((usage[name] * rate(side) / 1_000_000 for name, side in gaps), Decimal(0))
+    return price, not (gaps or unlisted or by_other_units)
 
 
 def line(number, provider, model, tier, usage, at, **fields):
@@ -80,6 +136,15 @@ def line(number, provider, model, tier, usage, at, **fields):
     return json.dumps({k: v for k, v in entry.items() if v is not None}) + "\n"
 
 
+def contradictory(usage):
+    parts = ("cache_read_tokens", "cache_write_tokens", "audio_prompt_tokens")
+    made = ("audio_completion_tokens", "image_completion_tokens")
+    return (
+        sum(usage.get(name, 0) for name in parts) > usage["prompt_tokens"]
+        or sum(usage.get(name, 0) for name in made) > usage["completion_tokens"]
+    )
+
+
 def test_ten_thousand_random_requests_cost_what_the_list_says(tmp_path):
     random_ = random.Random(20260115)
     models = models_of(random_)
@@ -89,24 +154,30 @@ def test_ten_thousand_random_requests_cost_what_the_list_says(tmp_path):
         for number in range(10_000):
             provider, model = random_.choice(models)
             model = model if random_.random() < 0.98 else "no-such-model"
-            tier = random_.choice([None, None, "default", "flex", "priority", "fast", "standard"])
+            tier = random_.choice(
+                [None, None, None, "default", "standard", "batch", "flex", "priority", "fast"]
+            )
+            speed = random_.choice([None] * 9 + ["fast"])
             usage = random_usage(random_)
             at = FIRST + timedelta(
                 seconds=random_.randint(0, 900 * 86_400), microseconds=random_.randint(0, 999_999)
             )
-            file.write(line(number, provider, model, tier, usage, at))
-            price = listed_price(provider, model, tier, usage, at)
-            if price is None:
-                unpriced += 1
-            else:
-                priced += 1
+            file.write(line(number, provider, model, tier, usage | ({"speed": speed} if speed else {}), at))
+            price, whole = known_price(provider, model, tier, speed, usage, at)
+            if contradictory(usage) and not whole:
+                price = None
+            priced += whole
+            unpriced += not whole
+            if price is not None:
                 expected[model] = expected.get(model, Decimal(0)) + price
     stats = get_stats(files=path, cache=False)
     assert (stats.summary.priced_requests, stats.summary.unpriced_requests) == (priced, unpriced)
-    assert unpriced > 100
-    got = {m: Decimal(f.estimated_cost) for m, f in stats.models.items() if f.priced_requests}
-    assert got == expected
+    assert min(priced, unpriced) > 2000
+    got = {m: Decimal(f.estimated_cost) for m, f in stats.models.items() if f.estimated_cost is not None}
+    # A lower bound of 0 is no cost.
+    assert got == {m: cost for m, cost in expected.items() if cost or not stats.models[m].unpriced_requests}
     assert Decimal(stats.summary.estimated_cost) == sum(expected.values())
+    assert sum(stats.quality.unpriced_reasons.values()) == unpriced
 
 
 def price_one(tmp_path, *lines, **options):

@@ -6,6 +6,7 @@ store: no property, method or `__getattr__` of theirs runs, so nothing is fetche
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from types import MemberDescriptorType
 from typing import Any
 
 import pydantic_core
@@ -73,11 +75,24 @@ def _from_tuple(value: Any) -> Mapping[str, Any]:
 def _from_object(value: Any) -> Mapping[str, Any] | None:
     held = getattr(value, "__dict__", None)
     if not isinstance(held, dict):
-        return None
+        return _from_slots(value)
     for wrapped in ("_pb", "_proto", "proto"):
         if wrapped in held:
             return shallow(held[wrapped])
     return {name: found for name, found in held.items() if isinstance(name, str)}
+
+
+def _from_slots(value: Any) -> Mapping[str, Any] | None:
+    found: dict[str, Any] = {}
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            # Only a slot itself is read: anything else of that name could run code.
+            descriptor = kind.__dict__.get(name)
+            if isinstance(descriptor, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):
+                    found.setdefault(name, descriptor.__get__(value))
+    return found or None
 
 
 @functools.lru_cache(maxsize=512)
