@@ -88,7 +88,7 @@ class Usage(_Part):
     @classmethod
     def _collect(cls, data: Any) -> Any:
         given = data if isinstance(data, Mapping) else as_usage(data)
-        return data if given is None else usage_fields(given, cls.model_fields)
+        return data if given is None else usage_fields(given, cls.model_fields.keys())
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

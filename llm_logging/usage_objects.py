@@ -7,7 +7,10 @@ say what of it is not understood.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
+
+from pydantic_core import PydanticCustomError
 
 from .count_names import (
     COMPLETION,
@@ -27,6 +30,7 @@ from .values import rule_broken
 __all__ = [
     "as_usage",
     "counts_tokens",
+    "from_provider",
     "holds_number",
     "is_unit",
     "is_unread",
@@ -270,7 +274,8 @@ def usage_fields(given: Mapping[str, Any], fields: Container[str]) -> dict[str, 
     if wrong:
         raise rule_broken("expected whole numbers >= 0", *wrong)
     found = as_usage(given)
-    if found is None or is_unread(found):
+    counts = {} if found is None else normalise_counts(found)
+    if found is None or not counts:
         stated = [name for name, value in own.items() if value is not None]
         if not stated and not is_unit(others):
             names = ", ".join(sorted(map(str, others))[:8])
@@ -281,5 +286,21 @@ def usage_fields(given: Mapping[str, Any], fields: Container[str]) -> dict[str, 
         {name: found[name] for name in found.keys() - own.keys()}
     ):
         # A value that is no count is left to the check of its field.
-        return {**own, **normalise_counts(found), "source": "provider", "raw": found}
+        return {**own, **counts, "source": "provider", "raw": found}
     return {**own, "raw": others}
+
+
+def from_provider(usage: Any, fields: AbstractSet[str]) -> dict[str, Any] | None:
+    """Return a provider's usage object in the fields of `Usage`; None where it is none, or needs a closer look.
+
+    Args:
+        usage: What stands where a usage is expected.
+        fields: The names of the fields.
+    """
+    given = usage if isinstance(usage, Mapping) else as_usage(usage)
+    if not given or fields >= given.keys():
+        return None
+    try:
+        return usage_fields(given, fields)
+    except PydanticCustomError:
+        return None
