@@ -6,6 +6,7 @@ python examples/dictconfig.py [FOLDER]
 import json
 import logging
 import logging.config
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -72,4 +73,5 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="llm_logging-"))))
+    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLM_LOGGING_ROOT")
+    sys.exit(main(Path(given or tempfile.mkdtemp(prefix="llm_logging-"))))

@@ -5,6 +5,7 @@ python examples/quickstart.py [FOLDER]
 
 import logging
 import logging.config
+import os
 import random
 import sys
 import tempfile
@@ -96,4 +97,5 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="llm_logging-"))))
+    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLM_LOGGING_ROOT")
+    sys.exit(main(Path(given or tempfile.mkdtemp(prefix="llm_logging-"))))

@@ -78,7 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Replay a trace of LLM requests and print its statistics.")
     parser.add_argument("file", type=Path, help="the Azure CSV or the Mooncake JSON lines")
     parser.add_argument(
-        "--root", type=Path, help="where the logs go; LLM_LOGGING_ROOT, else a temporary folder"
+        "--root", type=Path, help="where the logs go; else LLM_LOGGING_ROOT, else a new temporary folder"
     )
     options = parser.parse_args()
     if not options.file.is_file():

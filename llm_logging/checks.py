@@ -69,7 +69,7 @@ def forgive(
         now: The time of the record; the clock's where it is None.
 
     Returns:
-        The entry, its bad fields moved to `attributes.invalid` (an entry) or left out (a message), and the reasons;
+        The entry, its bad fields moved to `attributes.invalid` (an entry) or `invalid_values` (a message), and the reasons;
         None instead of the entry where its identity is missing.
     """
     is_entry = model is LLMRequestLogEntry
@@ -87,6 +87,8 @@ def forgive(
                 **(attributes if isinstance(attributes, Mapping) else {}),
                 "invalid": invalid,
             }
+        elif invalid:
+            data["invalid_values"] = invalid
         try:
             return model.model_validate(data), reasons
         except pydantic.ValidationError as error:

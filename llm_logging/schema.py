@@ -10,20 +10,28 @@ Names follow the OpenTelemetry semantic conventions for generative AI where thos
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from .billed import billed_beside, billed_in_usage
 from .clock import clock, format_time
-from .counts import normalise_counts
 from .otel_names import otel_attributes
 from .statuses import Status, derive_status, settle_status
-from .usage_objects import as_usage, counts_tokens, is_unit, is_unread, misread
-from .values import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
+from .usage_objects import as_usage, usage_fields
+from .values import (
+    Amount,
+    Identifier,
+    JsonObject,
+    Milliseconds,
+    Tokens,
+    UTCTime,
+    UUIDText,
+    Whole,
+    is_uuid,
+    rule_broken,
+)
 
 __all__ = [
     "FLAT_FIELDS",
@@ -50,11 +58,6 @@ __all__ = [
 SCHEMA_VERSION: Final = 1
 RECORD_ATTRIBUTE: Final = "llm_logging"
 MAX_CHAT_CONTENT: Final = 1_000_000
-
-
-def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
-    """Return the error of a rule that spans fields; `fields` are those that have to go for the rest to stand."""
-    return PydanticCustomError("rule", "{reason}", {"reason": reason, "fields": fields})
 
 
 class _Part(BaseModel):
@@ -93,7 +96,7 @@ class Usage(_Part):
     @classmethod
     def _collect(cls, data: Any) -> Any:
         given = data if isinstance(data, Mapping) else as_usage(data)
-        return data if given is None else _usage_fields(given, cls.model_fields)
+        return data if given is None else usage_fields(given, cls.model_fields.keys())
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -140,41 +143,6 @@ class Usage(_Part):
                 "reasoning_tokens",
             )
         return self
-
-
-def _usage_fields(given: Mapping[str, Any], fields: Container[str]) -> dict[str, Any]:
-    """Bring a usage into the fields of `Usage`, whether it is written in these or as a provider states it.
-
-    Args:
-        given: The fields of `Usage`, a provider's usage object, or both mixed: then the fields win.
-        fields: The names of the fields.
-    """
-    own = {name: value for name, value in given.items() if name in fields}
-    others = {name: value for name, value in given.items() if name not in fields and value is not None}
-    if not others:
-        return own
-    raw = own.get("raw")
-    if raw is not None or own.get("source") is not None:
-        own["raw"] = {**others, **(raw if isinstance(raw, Mapping) else {} if raw is None else {"raw": raw})}
-        return own
-    wrong = misread(others)
-    if wrong:
-        raise rule_broken("expected whole numbers >= 0", *wrong)
-    found = as_usage(given)
-    if found is None or is_unread(found):
-        stated = [name for name, value in own.items() if value is not None]
-        if not stated and not is_unit(others):
-            names = ", ".join(sorted(map(str, others))[:8])
-            raise rule_broken(
-                f"expected prompt_tokens and completion_tokens, or a provider's usage, got {names}"
-            )
-    elif found.keys() - own.keys() and counts_tokens(
-        {name: found[name] for name in found.keys() - own.keys()}
-    ):
-        # A value that is no count is left to the check of its field.
-        counts = normalise_counts(found)
-        return {**billed_beside(counts, found), **own, **counts, "source": "provider", "raw": found}
-    return {**billed_in_usage(others), **own, "raw": others}
 
 
 class Timings(_Part):

@@ -6,9 +6,13 @@ say what of it is not understood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from pydantic_core import PydanticCustomError
+
+from .billed import billed_beside, billed_in_usage
 from .count_names import (
     COMPLETION,
     COUNTS,
@@ -22,15 +26,18 @@ from .count_names import (
 )
 from .counts import in_snake_case, normalise_counts
 from .plain import first, mapping, plain, shallow, whole_number
+from .values import rule_broken
 
 __all__ = [
     "as_usage",
     "counts_tokens",
+    "from_provider",
     "holds_number",
     "is_unit",
     "is_unread",
     "is_usage",
     "misread",
+    "usage_fields",
     "usage_of",
 ]
 
@@ -186,18 +193,20 @@ def is_unread(usage: Mapping[str, Any]) -> bool:
     Args:
         usage: Plain values.
     """
-    values = in_snake_case(usage)
-    return not normalise_counts(usage) and any(
-        holds_number(value) for name, value in values.items() if name not in OTHER_UNITS
-    )
+    return not normalise_counts(usage) and holds_number(in_snake_case(usage), OTHER_UNITS)
 
 
-def holds_number(value: Any) -> bool:
-    """Say whether there is a number other than zero in a value, at any depth, under names of tokens or unknown ones."""
+def holds_number(value: Any, known: Container[str] = ()) -> bool:
+    """Say whether there is a number other than zero in a value, at any depth.
+
+    Args:
+        value: Plain values.
+        known: Names whose values are passed over.
+    """
     if isinstance(value, Mapping):
-        return any(holds_number(item) for name, item in value.items() if name not in OTHER_UNITS)
+        return any(holds_number(item, known) for name, item in value.items() if name not in known)
     if isinstance(value, (list, tuple)):
-        return any(map(holds_number, value))
+        return any(holds_number(item, known) for item in value)
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value != 0
 
 
@@ -241,6 +250,58 @@ def _stored(value: Any) -> dict[str, Any] | None:
 
 def _dumped(value: Any) -> dict[str, Any] | None:
     try:
-        return plain(value.model_dump(exclude_none=True))
+        found: dict[str, Any] = plain(value.model_dump(exclude_none=True))
     except Exception:  # noqa: BLE001  not an SDK's object, or one that fails
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def usage_fields(given: Mapping[str, Any], fields: Container[str]) -> dict[str, Any]:
+    """Bring a usage into the fields of `Usage`, whether it is written in these or as a provider states it.
+
+    Args:
+        given: The fields of `Usage`, a provider's usage object, or both mixed: then the fields win.
+        fields: The names of the fields.
+    """
+    own = {name: value for name, value in given.items() if name in fields}
+    others = {name: value for name, value in given.items() if name not in fields and value is not None}
+    if not others:
+        return own
+    raw = own.get("raw")
+    if raw is not None or own.get("source") is not None:
+        own["raw"] = {**others, **(raw if isinstance(raw, Mapping) else {} if raw is None else {"raw": raw})}
+        return own
+    wrong = misread(others)
+    if wrong:
+        raise rule_broken("expected whole numbers >= 0", *wrong)
+    found = as_usage(given)
+    counts = {} if found is None else normalise_counts(found)
+    if found is None or not counts:
+        stated = [name for name, value in own.items() if value is not None]
+        if not stated and not is_unit(others):
+            names = ", ".join(sorted(map(str, others))[:8])
+            raise rule_broken(
+                f"expected prompt_tokens and completion_tokens, or a provider's usage, got {names}"
+            )
+    elif found.keys() - own.keys() and counts_tokens(
+        {name: found[name] for name in found.keys() - own.keys()}
+    ):
+        # A value that is no count is left to the check of its field.
+        return {**billed_beside(counts, found), **own, **counts, "source": "provider", "raw": found}
+    return {**billed_in_usage(others), **own, "raw": others}
+
+
+def from_provider(usage: Any, fields: AbstractSet[str]) -> dict[str, Any] | None:
+    """Return a provider's usage object in the fields of `Usage`; None where it is none, or needs a closer look.
+
+    Args:
+        usage: What stands where a usage is expected.
+        fields: The names of the fields.
+    """
+    given = usage if isinstance(usage, Mapping) else as_usage(usage)
+    if not given or fields >= given.keys():
+        return None
+    try:
+        return usage_fields(given, fields)
+    except PydanticCustomError:
         return None

@@ -29,6 +29,7 @@ __all__ = [
     "UUIDText",
     "Whole",
     "is_uuid",
+    "rule_broken",
 ]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -108,3 +109,8 @@ JsonObject = dict[str, Any]
 def is_uuid(text: str) -> bool:
     """Say whether text is a UUID in lower case with hyphens."""
     return _UUID.fullmatch(text) is not None
+
+
+def rule_broken(reason: str, *fields: str) -> PydanticCustomError:
+    """Return the error of a rule that spans fields; `fields` are those that have to go for the rest to stand."""
+    return PydanticCustomError("rule", "{reason}", {"reason": reason, "fields": fields})

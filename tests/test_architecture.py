@@ -24,7 +24,8 @@ FLOORS = (
     {"figures"},
     {"question"},
     {"schema"},
-    {"statuses", "usage_objects", "values"},
+    {"statuses", "usage_objects"},
+    {"values"},
     {"billed", "counts"},
     {
         "clock",

@@ -156,6 +156,15 @@ def test_small_traces_with_the_hazards_of_the_real_ones(
     assert (summary.total_requests, summary.prompt_tokens) == (requests, prompt)
 
 
+@pytest.mark.parametrize("example", ["replay_trace.py", "quickstart.py", "dictconfig.py"])
+def test_an_example_writes_under_the_root_of_the_environment(tmp_path: Path, example: str) -> None:
+    (tmp_path / "a.csv").write_bytes(CSV.encode())
+    arguments = ["a.csv"] if example == "replay_trace.py" else []
+    root = tmp_path / "logs"
+    python(str(EXAMPLES / example), *arguments, cwd=tmp_path, LLM_LOGGING_ROOT=str(root))
+    assert (root / "projects").is_dir()
+
+
 def test_a_trace_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"nothing\.csv: expected a file, there is none"):
         python(str(EXAMPLES / "replay_trace.py"), "nothing.csv", cwd=tmp_path)

@@ -32,11 +32,12 @@ from ..schema import (
     Event,
     LLMRequestLogEntry,
     RecordPayload,
+    Usage,
     derive_status,
 )
 from ..statuses import status_text
 from ..tracing import active_trace_ids
-from ..usage_objects import as_usage
+from ..usage_objects import as_usage, from_provider
 from .jsonable import jsonable, key_text, plain, repr_of
 from .unwrapping import RESERVED, STANDARD, extras_of, mended
 
@@ -164,6 +165,9 @@ def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
     if not _CONTENT.isdisjoint(fields):
         return None
     body = fast_entry(fields, micros)
+    if body is None and (usage := from_provider(fields.get("usage"), Usage.model_fields.keys())) is not None:
+        # A provider's usage object is the usual reason; the rest of such an entry is well-formed.
+        body = fast_entry({**fields, "usage": usage}, micros)
     return None if body is None else _written_plainly(body)
 
 

@@ -20,7 +20,14 @@ __all__ = ["Begun", "HTTPRequest", "Watch", "telling_headers"]
 
 _METHODS = frozenset({"POST", "GET"})
 _TELLING = frozenset(
-    {b"content-type", b"content-encoding", b"openai-processing-ms", b"x-litellm-response-cost"}
+    {
+        b"content-type",
+        b"content-encoding",
+        b"openai-processing-ms",
+        b"x-litellm-response-cost",
+        b"x-prompt-tokens",
+        b"x-generated-tokens",
+    }
 )
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..plain import shallow
 from ..statuses import outcome_of
 from .fold import Extraction
-from .plain import shallow
 from .stream import AsyncWatchedStream, WatchedStream
 from .usage import extract, held_body, unwrapped
 

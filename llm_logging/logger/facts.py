@@ -151,23 +151,26 @@ def _costs(values: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[tupl
 
 
 def header_usage_of(headers: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the counts that Bedrock gives in headers beside model-native bodies, in the names of its own usage.
+    """Return the counts that a server gives in headers: Bedrock with model-native bodies, Text Generation Inference.
 
     Args:
         headers: Names in lower case.
+
+    Returns:
+        The counts in the names of the server's own usage.
     """
-    prefix = "x-amzn-bedrock-"
-    found = {
-        name: headers[prefix + header]
-        for name, header in (
-            ("inputTokens", "input-token-count"),
-            ("outputTokens", "output-token-count"),
-            ("cacheReadInputTokens", "cache-read-input-token-count"),
-            ("cacheWriteInputTokens", "cache-write-input-token-count"),
-        )
-        if headers.get(prefix + header, "").isdigit()
-    }
+    found = {name: headers[header] for name, header in _HEADER_COUNTS if headers.get(header, "").isdigit()}
     return {name: int(count) for name, count in found.items()} or None
+
+
+_HEADER_COUNTS = (
+    ("inputTokens", "x-amzn-bedrock-input-token-count"),
+    ("outputTokens", "x-amzn-bedrock-output-token-count"),
+    ("cacheReadInputTokens", "x-amzn-bedrock-cache-read-input-token-count"),
+    ("cacheWriteInputTokens", "x-amzn-bedrock-cache-write-input-token-count"),
+    ("prompt_tokens", "x-prompt-tokens"),
+    ("generated_tokens", "x-generated-tokens"),
+)
 
 
 def header_cost_of(headers: Mapping[str, str]) -> Cost | None:

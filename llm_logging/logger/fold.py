@@ -15,17 +15,15 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from ..billed import billed_beside, billed_in_response, billed_in_usage
-from ..count_names import COUNTS, TOTAL, snake_case
-from ..counts import Counts, normalise_counts
-from ..plain import from_json, mapping, plain, shallow, text, whole_number
-from ..schema import Cost, ErrorInfo, Usage
+from ..billed import billed_in_response, billed_in_usage
+from ..counts import normalise_counts
+from ..plain import from_json, mapping, plain, shallow, text
+from ..schema import Cost, ErrorInfo
 from ..usage_objects import counts_tokens, holds_number, is_usage, usage_of
+from .extraction import Extraction, counted_usage, stated_usage
 from .facts import (
-    UNFINISHED,
     cost_of,
     error_of,
     finish_reasons_of,
@@ -39,56 +37,9 @@ from .facts import (
     service_tier_of,
 )
 from .generated import carries_content, plain_delta, texts_of
+from .merging import added, brought_together
 
 __all__ = ["Extraction", "ResponseFold"]
-
-
-@dataclass(slots=True)
-class Extraction:
-    """What a response says about itself.
-
-    Attributes:
-        counted: The tokens, normalised, as fields of `Usage` to values; None where the provider gave none.
-        unread: A usage object of which no count of tokens was understood; None where there is none.
-        response_model: The model that answered.
-        provider_response_id: The provider's id of the response.
-        finish_reasons: Why each choice ended, in the provider's words.
-        service_tier: The tier that served it.
-        cost: What the provider or gateway says it charges.
-        time_to_first_token_ms: Where the provider says it.
-        provider_latency_ms: How long it took on the provider's side, where it says so.
-        error: What a failed body or event reports.
-        complete: False for a stream that broke off before its last event.
-        text: The generated text, where it was asked to be kept.
-        state: The state of an answer that is kept by the provider (Responses API): `queued`, `completed` ...
-        background_since: When an answer that is made in the background was asked for, in seconds since 1970.
-    """
-
-    counted: dict[str, Any] | None = None
-    unread: dict[str, Any] | None = None
-    response_model: str | None = None
-    provider_response_id: str | None = None
-    finish_reasons: list[str] | None = None
-    service_tier: str | None = None
-    cost: Cost | None = None
-    time_to_first_token_ms: float | None = None
-    provider_latency_ms: float | None = None
-    error: ErrorInfo | None = None
-    complete: bool = True
-    text: str | None = None
-    state: str | None = None
-    background_since: float | None = None
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens as a model."""
-        # `normalise_counts` keeps every rule of the model, and the entry is checked once more on its way.
-        return None if self.counted is None else Usage.model_construct(**self.counted)
-
-    @property
-    def running(self) -> bool:
-        """Say whether the answer is still being made, and has to be asked for again."""
-        return self.state in UNFINISHED
 
 
 _FINAL_KINDS = frozenset(
@@ -154,7 +105,6 @@ _TIMED = frozenset(
 )
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_WRAPPERS = 4
-_LARGEST_COUNT = 2**53
 # Which parts of a response show what is billed beside its tokens; most have none.
 _BILLED = frozenset({"candidates", "data", "meta", "output", "performanceConfig", "task", "usage_info"})
 _NO_COUNTS = frozenset({"units", "speed", "source", "raw"})
@@ -327,15 +277,16 @@ class ResponseFold:
     def _counted(self, *, complete: bool) -> dict[str, Any] | None:
         usage, metrics, billed = self._usage, self._metrics, self._billed
         if metrics is None:
-            return _counted(usage or {}, billed, complete=complete, embedding=self._embedding)
+            return counted_usage(usage or {}, billed, complete=complete, embedding=self._embedding)
         if usage is None:
-            return _counted(metrics, billed, complete=complete, embedding=self._embedding)
+            return counted_usage(metrics, billed, complete=complete, embedding=self._embedding)
         # Bedrock repeats at the end of every stream what most models have stated in more detail.
         counts = normalise_counts(plain(usage), embedding=self._embedding)
         if {"prompt_tokens", "completion_tokens"} <= counts.keys():
-            return _counted(usage, billed, complete=complete, embedding=self._embedding)
+            return counted_usage(usage, billed, complete=complete, embedding=self._embedding)
         raw = {**usage, _BEDROCK_METRICS: metrics}
-        return _stated({**normalise_counts(plain(metrics)), **counts}, plain(raw), billed, complete=complete)
+        counts = {**normalise_counts(plain(metrics)), **counts}
+        return stated_usage(counts, plain(raw), billed, complete=complete)
 
     # Several responses ----------------------------------------------------------------------------------------
 
@@ -550,61 +501,9 @@ class ResponseFold:
         if self._usage is None:
             self._usage = usage
         elif kind == "AIMessageChunk":
-            self._usage = _added(self._usage, usage)
+            self._usage = added(self._usage, usage)
         else:
-            self._usage = _brought_together(plain(self._usage), plain(usage))
-
-
-def _brought_together(known: Mapping[str, Any], later: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the usage of a response after a later event; see `_merged`.
-
-    A later usage whose own parts meet its total is complete: Gemini leaves out the answer of an earlier step that the
-    last event does not charge.
-    """
-    merged = _merged(known, later)
-    total = _number_of(later, TOTAL)
-    if total and total >= (_number_of(known, TOTAL) or 0) and _sum_of(merged) != total == _sum_of(later):
-        return later
-    return merged
-
-
-def _number_of(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    found = [whole_number(value) for name, value in usage.items() if snake_case(name) in names]
-    return next((number for number in found if number is not None), None)
-
-
-def _sum_of(usage: Mapping[str, Any]) -> int:
-    counts = normalise_counts(usage)
-    return counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
-
-
-def _merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a later usage of the same response onto an earlier one: nothing that is known gives way to zero or None."""
-    names, merged = {snake_case(name) for name in later}, dict(known)
-    if not names.isdisjoint(COUNTS) and names.isdisjoint(TOTAL):
-        # The total of an earlier event would decide wrongly over the parts.
-        merged = {name: value for name, value in known.items() if snake_case(name) not in TOTAL}
-    for name, value in later.items():
-        own = merged.get(name)
-        if isinstance(value, Mapping) and isinstance(own, Mapping):
-            merged[name] = _merged(own, value)
-        elif own is None or (value and whole_number(value) != 0):
-            merged[name] = value
-    return merged
-
-
-def _added(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Add up counts by name, as LangChain does when it joins the chunks of a message."""
-    total = dict(left)
-    for name, value in right.items():
-        own = total.get(name)
-        if isinstance(value, Mapping):
-            total[name] = _added(own if isinstance(own, Mapping) else {}, value)
-        elif isinstance(value, int) and isinstance(own, int):
-            total[name] = own + value
-        elif own is None:
-            total[name] = value
-    return total
+            self._usage = brought_together(plain(self._usage), plain(usage))
 
 
 def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
@@ -613,23 +512,3 @@ def _json(data: str | bytes | bytearray) -> Mapping[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
-
-
-def _counted(
-    found: Mapping[str, Any], billed: Mapping[str, Any], *, complete: bool, embedding: bool
-) -> dict[str, Any] | None:
-    raw = plain(found)
-    return _stated(normalise_counts(raw, embedding=embedding), raw, billed, complete=complete)
-
-
-def _stated(counts: Counts, raw: Any, billed: Mapping[str, Any], *, complete: bool) -> dict[str, Any] | None:
-    if max(counts.values(), default=0) > _LARGEST_COUNT:
-        return None
-    beside = billed_beside(counts, raw, billed)
-    source: Literal["provider", "partial"] = "provider" if complete else "partial"
-    if not counts:
-        # What is billed per page, second or search has no tokens.
-        units = {"units": beside["units"], "source": source} if "units" in beside else None
-        return {**units, "raw": raw} if units and raw else units
-    total = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
-    return {**counts, **beside, "total_tokens": total, "source": source, "raw": raw}

@@ -86,6 +86,20 @@ _HOSTS: dict[str, str] = {
     "api.cloudflare.com": "cloudflare",
     "gateway.ai.cloudflare.com": "cloudflare",
     "router.huggingface.co": "huggingface",
+    "api.replicate.com": "replicate",
+    "api.writer.com": "writer",
+    "api.lepton.ai": "lepton",
+    "api.friendli.ai": "friendli",
+    "inference.baseten.co": "baseten",
+    "dashscope-us.aliyuncs.com": "dashscope",
+    "cn-hongkong.dashscope.aliyuncs.com": "dashscope",
+    "ark.cn-beijing.volces.com": "volcengine",
+    "api.siliconflow.cn": "siliconflow",
+    "api.siliconflow.com": "siliconflow",
+    "api.upstage.ai": "upstage",
+    "api.reka.ai": "reka",
+    "api.inceptionlabs.ai": "inception",
+    "api.aleph-alpha.com": "aleph-alpha",
     "api-inference.huggingface.co": "huggingface",
 }
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -102,7 +116,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r".+\.snowflakecomputing\.com", "snowflake"),
         (r".+\.(?:cloud\.databricks\.com|azuredatabricks\.net|gcp\.databricks\.com)", "databricks"),
         (r".+\.endpoints\.huggingface\.cloud", "huggingface"),
-        (r".+\.watsonx\.ai|.+\.ml\.cloud\.ibm\.com", "watsonx"),
+        (r".+\.watsonx\.ai|(?:.+\.)?ml\.cloud\.ibm\.com", "watsonx"),
     )
 )
 _OLLAMA_PORT = 11434
@@ -115,12 +129,32 @@ _OPERATIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/chat/completions|/agents/completions|/fim/completions", "chat"),
         (r"/responses(?:/compact)?", "chat"),
         (r"/messages", "chat"),
-        (r"/v[12]/chat|/api/chat", "chat"),
+        (r"/v[12]/chat|/api/(?:v\d/)?chat", "chat"),
         (r"/text/chatcompletion_v2", "chat"),
-        (r"/completions|/generate(?:_stream)?|/v1/complete", "text_completion"),
+        # watsonx.ai
+        (r"/ml/v1/(?:deployments/[^/]+/)?text/chat(?:_stream)?", "chat"),
+        (r"/ml/v1/(?:deployments/[^/]+/)?text/generation(?:_stream)?", "text_completion"),
+        (r"/ml/v1/text/embeddings", "embeddings"),
+        (r"/ml/v1/text/rerank", "rerank"),
+        # Mistral's agents: a new conversation, one that goes on, one that starts over.
+        (r"/v1/conversations(?:/[^/]+(?:/restart)?)?", "invoke_agent"),
+        # OpenAI's threads
+        (r"/threads/runs|/threads/[^/]+/runs(?:/[^/]+/submit_tool_outputs)?", "invoke_agent"),
+        # Gemini
+        (r"/interactions", "generate_content"),
+        # DashScope
+        (r"/services/aigc/(?:text-generation|multimodal-generation)/generation", "chat"),
+        (r"/services/embeddings/.+", "embeddings"),
+        (r"/services/rerank/.+", "rerank"),
+        # Replicate
+        (r"/predictions", "predict"),
+        (
+            r"/completions|/generate(?:_stream)?|/v1/complete|/api/extra/generate/stream|/completion",
+            "text_completion",
+        ),
         (r"/embeddings|/v[12]/embed|/api/embed|/multimodalembeddings", "embeddings"),
         (r"/v[12]/rerank|/rerank", "rerank"),
-        (r"/images/(?:generations|edits|variations)", "image_generation"),
+        (r"/images(?:/(?:generations|edits|variations))?", "image_generation"),
         (r"/audio/(?:transcriptions|translations)", "transcription"),
         (r"/audio/speech", "speech"),
         (r"/ocr", "ocr"),
@@ -139,6 +173,18 @@ _GOOGLE_VERBS: dict[str, tuple[str, bool]] = {
 _BEDROCK = re.compile(
     r"/model/(?P<model>.+)/(?P<verb>invoke|invoke-with-response-stream|converse|converse-stream)$"
 )
+# Only these providers have models under such a path; others use the same words for other things.
+_ONLY: dict[str, frozenset[str]] = {
+    "/v1/conversations/": frozenset({"mistral"}),
+    "/interactions/": frozenset({"google", "vertex_ai"}),
+    "/predictions/": frozenset({"replicate"}),
+    "/threads/": frozenset({"openai", "azure"}),
+    "/images//": frozenset({"openrouter"}),
+}
+_REPLICATE = re.compile(r"/(?:models|deployments)/(?P<model>[^/]+/[^/]+)/predictions$")
+_WORKERS_AI = re.compile(r"/(?:ai/run|workers-ai)/(?P<model>@[^/]+/[^/]+/[^/]+|[^/@]+/[^/]+)$")
+_EMBEDS = re.compile(r"embed|bge-(?!reranker)")
+_STREAMED = re.compile(r"(?:_stream|/generate/stream)$")
 _DEPLOYMENT = re.compile(r"/(?:deployments|serving-endpoints)/(?P<model>[^/]+)/")
 _HUGGINGFACE = re.compile(r"^/(?P<upstream>[a-z0-9-]+)/(?:v\d|models|openai)")
 
@@ -221,10 +267,20 @@ def _route(provider: str, path: str) -> Route | None:
         return Route(provider, operation, model, bedrock["verb"].endswith("stream"))
     if path.endswith(":embedContent"):
         return Route(provider, "embeddings")
-    for pattern, name in _OPERATIONS:
+    workers = _WORKERS_AI.search(path) if provider == "cloudflare" else None
+    if workers is not None:
+        model = unquote(workers["model"])
+        return Route(provider, "embeddings" if _EMBEDS.search(model) else "chat", model)
+    for pattern, operation in _OPERATIONS:
         if pattern.search(path):
-            deployment = _DEPLOYMENT.search(path)
-            return Route(provider, name, unquote(deployment["model"]) if deployment is not None else None)
+            if any(part in f"{path}//" and provider not in only for part, only in _ONLY.items()):
+                return None
+            if "/threads/" in path and path.endswith("/messages"):
+                # A message is put into a thread; a run answers it.
+                return None
+            named = _REPLICATE.search(path) if provider == "replicate" else _DEPLOYMENT.search(path)
+            asked = unquote(named["model"]) if named is not None else None
+            return Route(provider, operation, asked, _STREAMED.search(path) is not None)
     if path.endswith("/invocations"):
         deployment = _DEPLOYMENT.search(path)
         if deployment is not None:
