@@ -13,7 +13,8 @@ found a dead ring: what lies between `tail` and `head`, is not marked done and i
 written. For that, the owner notes each append before it makes it: device, inode, size of the file before, and the first
 entry.
 
-In the owner only one thread at a time moves `head`, and only one moves `tail`.
+In the owner only one thread at a time moves `head`, and only one moves `tail`. A line is committed by moving the head in the
+mapping; everything else that `store` changes describes it before, or is put right by `repair`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import zlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..forks import at_fork
 
 try:
     import fcntl
@@ -66,8 +69,7 @@ _WRITER_AT, _WRITER_BYTES = 128, 64
 # The rings that this process holds, made or found. A forked child holds none: its parent's are locked against it too.
 _ours: dict[str, object] = {}
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ours.clear)
+at_fork(_ours.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,9 @@ class Ring:
         self._last_done = -1
         # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
         self.moved_to = 0
+        # While `repack` is at work: the first copy, then, when all are made, the new numbers of lines by their old ones.
+        self._copies_from = -1
+        self._moved: dict[int, int] = {}
 
     # -- storing ------------------------------------------------------------------------------------------------------
 
@@ -365,6 +370,10 @@ class Ring:
         """Return the lengths of lines."""
         return [self._entry(number)[1] for number in numbers]
 
+    def paths_of(self, numbers: Sequence[int]) -> set[bytes]:
+        """Return the files that lines are for."""
+        return {self._path_at(self._entry(number)[3]) for number in numbers}
+
     def mark_done(self, number: int) -> None:
         """Note that a line is in its file, or is given up."""
         self._last_done = max(self._last_done, number)
@@ -377,24 +386,54 @@ class Ring:
         meanwhile. Killed in the middle, a ring holds some lines twice, byte for byte; who recovers it knows.
 
         Returns:
-            The new number of each line by its old one; empty where there is nothing to win, or no room to do it.
+            The new number of each line by its old one; empty where there is nothing to win, or no room to do it. They are
+            kept for `repair` until `end_repack` is called.
         """
         pending = self._worth_moving()
         moved: dict[int, int] = {}
+        self._copies_from = self.head
         for number, (start, size, _, place, _) in pending:
             head = self.store(self._path_at(place), self._line(start, size))
             if not head:
-                for copy in moved.values():
-                    self.mark_done(copy)
+                self.repair()
                 return {}
             moved[number] = head - 1
+        self._moved = moved
+        self._finish_moving()
+        return moved
+
+    def _finish_moving(self) -> None:
+        """Give up the lines that were copied."""
+        moved = self._moved
+        self._copies_from = -1
         # From the last to the first: whoever finds this half done takes the older of two, and so keeps them in order.
         for number in reversed(moved):
             self.mark_done(number)
         # Before the tail moves: who waits for a line must not take it for written.
         self.moved_to = self.head
         self.release()
-        return moved
+
+    def end_repack(self) -> None:
+        """Forget what `repack` moved, once the caller has noted the new numbers."""
+        self._moved = {}
+
+    def repair(self) -> tuple[int, dict[int, int]]:
+        """Make whole what an exception in the middle of `store` or `repack` left half done; callers must be kept away.
+
+        Returns:
+            The head, which tells whether a line was committed; and the new numbers of lines whose moving was finished now.
+        """
+        (self.head,) = _U64.unpack_from(self.map, _HEAD_AT)
+        # The next line begins a run: what was half stored may lie between it and the last one.
+        self._run_place = -1
+        moved = self._moved
+        if moved:
+            self._finish_moving()
+        elif self._copies_from >= 0:
+            for copy in range(max(self._copies_from, self.tail), self.head):
+                self.mark_done(copy)
+            self._copies_from = -1
+        return self.head, moved
 
     def reached(self, number: int) -> bool:
         """Say whether all lines before `number` are written or given up, also those that got another number since."""
@@ -425,9 +464,10 @@ class Ring:
         """Give back the room of all lines before `number`."""
         # In this order: a caller that uses the room while a killed owner's tail still covers it would spoil what is there.
         _U64.pack_into(self.map, _TAIL_AT, number)
+        # The tail before the oldest place: an exception between the two must not free the room of lines that are still held.
+        self.tail = number
         if number < self.head:
             self._oldest = self._entry(number)[0]
-        self.tail = number
 
     @property
     def intent(self) -> Intent | None:
