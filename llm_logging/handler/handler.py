@@ -20,7 +20,9 @@ from ..errors import ConfigurationError
 from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
+from ..forks import check_fork
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
+from ..threads import Bell, refuse_free_threading
 from .bells import on_event_loop
 from .complaints import complain
 from .content import ContentPolicy
@@ -41,7 +43,7 @@ from .options import (
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
 from .redaction import redactor_from
-from .rotation import FileOptions
+from .rotation import FileOptions, why_unwritable
 from .spool import process
 from .writer import Writer
 
@@ -49,6 +51,7 @@ __all__ = ["LLMFileHandler"]
 
 _PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
 _KNOWN_PATHS: Final = 4096
+_LOCK_SECONDS: Final = 0.05  # longer than others hold it, and not long for those who wait for other files
 _REQUESTS: Final = LogKind.REQUESTS
 _CHAT: Final = LogKind.CHAT
 _PathKey = tuple[LogKind, str | None, str | None]
@@ -160,6 +163,9 @@ class LLMFileHandler(logging.Handler):
         if max_open_files < 1:
             raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
         _check_place(root, filename)
+        unsupported = refuse_free_threading()
+        if unsupported is not None:
+            raise ConfigurationError(unsupported)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = sync
         self.redactor = redactor_from(redact)
@@ -185,6 +191,7 @@ class LLMFileHandler(logging.Handler):
             umask=permission_bits("umask", umask),
             fsync=fsync,
             root=os.fspath(self.root),
+            lock_seconds=_LOCK_SECONDS,
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
@@ -221,6 +228,11 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        refused = why_unwritable(self.root, files)
+        if refused is not None:
+            self._writer.tell(
+                "disk", f"{self.root} cannot be written ({refused}); lines are kept and tried again"
+            )
         if spool != "off" and dead_rings_exist(self.root):
             self._writer.recover_soon()
 
@@ -254,6 +266,7 @@ class LLMFileHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put the record's line into the buffer; never raise."""
+        check_fork()
         payload = record.__dict__.get(RECORD_ATTRIBUTE)
         ack = payload.ack if type(payload) is RecordPayload else None
         if ack is not None:
@@ -380,11 +393,13 @@ class LLMFileHandler(logging.Handler):
 
     def flush(self) -> None:
         """Return when every line accepted so far is in its file, or `flush_timeout` is over (which is then said)."""
+        check_fork()
         if not self._writer.flush(self._flush_timeout):
             self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
 
     def close(self) -> None:
         """Write everything and let go of files and thread; a later record starts them again."""
+        check_fork()
         try:
             self._writer.close()
         finally:
@@ -396,6 +411,7 @@ class LLMFileHandler(logging.Handler):
         Returns:
             The fields of `WriterStats`, and `invalid_entries`, `invalid_fields`, `formatter_errors`.
         """
+        check_fork()
         stats: WriterStats = self._writer.current_stats()
         return {**{name: getattr(stats, name) for name in stats.__slots__}, **self._own_counts}
 
@@ -407,25 +423,25 @@ class LLMFileHandler(logging.Handler):
 class _SyncAck:
     """Wait for one line, for `sync=True`."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_bell",)
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._bell = Bell()
 
     def expect(self) -> None:
         """Nothing to note: one line, one answer."""
 
     def written(self) -> None:
         """Note that the line is in its file."""
-        self._event.set()
+        self._bell.set()
 
     def failed(self, error: OSError) -> None:  # noqa: ARG002  the writer says why, and counts
         """Note that the line will not be written."""
-        self._event.set()
+        self._bell.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the answer."""
-        return self._event.wait(seconds)
+        return self._bell.wait(seconds)
 
 
 def _static_folder(template: str) -> str:
