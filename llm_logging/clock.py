@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 
+from .forks import at_fork, check_fork
+
 __all__ = ["Clock", "clock", "format_micros", "format_time", "using_clock"]
 
 
@@ -40,6 +42,7 @@ class Clock:
         The first 74 bits are random for each process, the last 48 count from a random number: as unique as wholly random
         ones, a quarter of their price, and an index of them compresses. They are names, not secrets.
         """
+        check_fork()
         return f"{self._id_prefix}{next(self._id_numbers) & 0xFFFFFFFFFFFF:012x}"
 
     def reseed(self) -> None:
@@ -103,5 +106,4 @@ def _after_fork() -> None:
     _clock.reseed()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(_after_fork)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..forks import at_fork
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool that outlives its process
@@ -19,8 +21,7 @@ __all__ = ["claim", "disclaim", "held_here", "holder_of", "lock"]
 # A forked child holds none: its parent's rings are locked against it too.
 _ours: dict[str, object] = {}
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ours.clear)
+at_fork(_ours.clear)
 
 
 def lock(fd: int) -> None:

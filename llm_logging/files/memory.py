@@ -21,9 +21,15 @@ class MemoryRing:
     def __init__(self, capacity: int, first: int = 0) -> None:
         self.capacity = self.limit = capacity
         self.head = self.tail = first
-        self.used = 0
+        self._stored = 0  # bytes, counted by callers
+        self._released = 0  # bytes, counted by the writer
         self._lines: deque[tuple[int, bytes, bytes]] = deque()
         self._done: set[int] = set()
+
+    @property
+    def used(self) -> int:
+        """Bytes that wait to be written."""
+        return self._stored - self._released
 
     @property
     def empty(self) -> bool:
@@ -35,7 +41,7 @@ class MemoryRing:
         if self.used and self.used + len(line) > self.capacity:
             return 0
         self._lines.append((self.head, path, line))
-        self.used += len(line)
+        self._stored += len(line)
         if publish:
             self.head += 1
             return self.head
@@ -70,6 +76,11 @@ class MemoryRing:
         wanted = set(numbers)
         return [len(line) for number, _, line in self._lines.copy() if number in wanted]
 
+    def paths_of(self, numbers: Sequence[int]) -> set[bytes]:
+        """Return the files that lines are for."""
+        wanted = set(numbers)
+        return {path for number, path, _ in self._lines.copy() if number in wanted}
+
     def mark_done(self, number: int) -> None:
         """Note that a line is in its file, or is given up."""
         self._done.add(number)
@@ -85,7 +96,7 @@ class MemoryRing:
         """Give back the room of all lines before `number`."""
         while self._lines and self._lines[0][0] < number:
             _, _, line = self._lines.popleft()
-            self.used -= len(line)
+            self._released += len(line)
         self._done.difference_update(range(self.tail, number))
         self.tail = number
 
@@ -101,8 +112,18 @@ class MemoryRing:
     def repack(self) -> dict[int, int]:
         """Give back the room of lines that are done, also behind one that is not; no line gets another number."""
         self._lines = deque(item for item in self._lines if item[0] not in self._done)
-        self.used = sum(len(line) for _, _, line in self._lines)
+        self._released = self._stored - sum(len(line) for _, _, line in self._lines)
         return {}
+
+    def end_repack(self) -> None:
+        """Do nothing: no line got another number."""
+
+    def repair(self) -> tuple[int, dict[int, int]]:
+        """Take away a line that an exception kept from being published; see `Ring.repair`."""
+        while self._lines and self._lines[-1][0] >= self.head:
+            self._lines.pop()
+        self._stored = self._released + sum(len(line) for _, _, line in self._lines.copy())
+        return self.head, {}
 
     @property
     def intent(self) -> None:

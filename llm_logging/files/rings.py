@@ -11,7 +11,8 @@ found a dead ring: what lies between `tail` and `head`, is not marked done and i
 written. For that, the owner notes each append before it makes it: device, inode, size of the file before, and the first
 entry.
 
-In the owner only one thread at a time moves `head`, and only one moves `tail`.
+In the owner only one thread at a time moves `head`, and only one moves `tail`. A line is committed by moving the head in the
+mapping; everything else that `store` changes describes it before, or is put right by `repair`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Ring(RingView):
 
     # More attributes than an instance's dict shares with others: slots are read quicker.
     __slots__ = (  # noqa: SIM905  one name a line says no more
-        "_entry_shift _far _fd _fence _keep _last _last_done _line_shift _next _oldest _paths_end _places _ready "
+        "_copies_from _entry_shift _far _fd _fence _keep _last _last_done _line_shift _moved _next _oldest _paths_end _places _ready "
         "_ready_entries _ready_paths _refused_at _run_first _run_place _skipped _skipped_to limit moved_to"
     ).split()
 
@@ -172,6 +173,9 @@ class Ring(RingView):
         self.limit: int = capacity
         self._refused_at = -_REFUSED_SECONDS
         self._skipped_to = self._skipped = self._fence = self._far = self._last = 0
+        # While `repack` is at work: the first copy, then, when all are made, the new numbers of lines by their old ones.
+        self._copies_from = -1
+        self._moved: dict[int, int] = {}
         self._set_lap(0, self._base)
 
     @property
@@ -397,6 +401,10 @@ class Ring(RingView):
         """Return the lengths of lines."""
         return [self._entry(number)[1] for number in numbers]
 
+    def paths_of(self, numbers: Sequence[int]) -> set[bytes]:
+        """Return the files that lines are for."""
+        return {self._path_at(self._entry(number)[3]) for number in numbers}
+
     def mark_done(self, number: int) -> None:
         """Note that a line is in its file, or is given up."""
         self._last_done = max(self._last_done, number)
@@ -410,24 +418,57 @@ class Ring(RingView):
         meanwhile. Killed in the middle, a ring holds some lines twice, byte for byte; who recovers it knows.
 
         Returns:
-            The new number of each line by its old one; empty where there is nothing to win, or no room to do it.
+            The new number of each line by its old one; empty where there is nothing to win, or no room to do it. They are
+            kept for `repair` until `end_repack` is called.
         """
         pending = self._worth_moving()
         moved: dict[int, int] = {}
+        self._copies_from = self.head
         for number, (start, size, _, place, _) in pending:
             head = self.store(self._path_at(place), self._line(start, size))
             if not head:
-                for copy in moved.values():
-                    self.mark_done(copy)
+                self.repair()
                 return {}
             moved[number] = head - 1
+        self._moved = moved
+        self._finish_moving()
+        return moved
+
+    def _finish_moving(self) -> None:
+        """Give up the lines that were copied."""
+        moved = self._moved
+        self._copies_from = -1
         # From the last to the first: whoever finds this half done takes the older of two, and so keeps them in order.
         for number in reversed(moved):
             self.mark_done(number)
         # Before the tail moves: who waits for a line must not take it for written.
         self.moved_to = self.head
         self.release()
-        return moved
+
+    def end_repack(self) -> None:
+        """Forget what `repack` moved, once the caller has noted the new numbers."""
+        self._moved = {}
+
+    def repair(self) -> tuple[int, dict[int, int]]:
+        """Make whole what an exception in the middle of `store` or `repack` left half done; callers must be kept away.
+
+        Returns:
+            The head, which tells whether a line was committed; and the new numbers of lines whose moving was finished now.
+        """
+        (self.head,) = U64.unpack_from(self.map, HEAD_AT)
+        (self._base,) = U64.unpack_from(self.map, BASE_AT)
+        # It also finds its place anew: finding one may be what was cut off.
+        self._fence = 0
+        # The next line begins a run: what was half stored may lie between it and the last one.
+        self._run_place = -1
+        moved = self._moved
+        if moved:
+            self._finish_moving()
+        elif self._copies_from >= 0:
+            for copy in range(max(self._copies_from, self.tail), self.head):
+                self.mark_done(copy)
+            self._copies_from = -1
+        return self.head, moved
 
     def reached(self, number: int) -> bool:
         """Say whether all lines before `number` are written or given up, also those that got another number since."""
@@ -458,9 +499,10 @@ class Ring(RingView):
         """Give back the room of all lines before `number`."""
         # In this order: a caller that uses the room while a killed owner's tail still covers it would spoil what is there.
         U64.pack_into(self.map, TAIL_AT, number)
+        # The tail before the oldest place: an exception between the two must not free the room of lines that are still held.
+        self.tail = number
         if number < self.head:
             self._oldest = self._entry(number)[0]
-        self.tail = number
 
     def note_intent(self, device: int, inode: int, offset: int, first: int) -> None:
         """Note an append before it is made."""

@@ -7,19 +7,19 @@ withdrawn.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ..files.rings import Ring
 from ..files.ringview import BIG, Batch
 from ..files.spools import big_path
+from ..threads import BUSY, NESTED, Exclusive, pause
 from .openfiles import OpenFiles
 from .options import WriterStats
 from .recovery import settle
+from .rotation import LockHeldError
 from .spool import Spool, is_big
 
 __all__ = ["Drain"]
@@ -27,6 +27,9 @@ __all__ = ["Drain"]
 _BATCH_BYTES = 1 << 20
 _LONGEST_DRAIN = 1.0
 _REPACK_AT = 0.5
+_LOCK_PAUSE = 0.01
+# How long somebody who waits for a line waits for a lock that another process holds.
+_LOCK_PATIENCE = 2.0
 
 
 class Drain:
@@ -54,35 +57,35 @@ class Drain:
         self._notice = notice
         self._tell = tell
         self._moved = moved
-        self._lock = threading.RLock()
-        self.busy = False
+        # What an exception leaves of an append is an open file, perhaps with its lock: both are let go.
+        self._exclusive = Exclusive(files.close)
         self._repack_next = 0.0
 
     @property
     def here(self) -> bool:
         """Say whether this thread is at it, further up."""
-        return self.busy and self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return self._exclusive.here
 
-    @contextlib.contextmanager
-    def alone(self, seconds: float) -> Iterator[bool]:
-        """Be the one that drains; False where another did not come to an end in time, or where this thread is at it already.
+    @property
+    def busy(self) -> bool:
+        """Say whether some thread is at it."""
+        return self._exclusive.running
 
-        In the latter case, a notice or a finaliser that logs, the outer call goes on until nothing is left.
+    def alone(self, seconds: float, call: Callable[..., object], *arguments: object) -> bool:
+        """Run a call as the only one that drains.
+
+        Args:
+            seconds: How long to wait for another at most; -1 for as long as it takes.
+            call: What to run.
+            arguments: Its arguments.
+
+        Returns:
+            False where another did not come to an end in time, or where this thread is at it already. In the latter case,
+            a notice or a finaliser that logs, the outer call goes on until nothing is left.
         """
-        if not self._lock.acquire(timeout=max(0.0, seconds) if seconds != -1 else -1):
-            yield False
-            return
-        try:
-            if self.busy:
-                yield False
-                return
-            self.busy = True
-            try:
-                yield True
-            finally:
-                self.busy = False
-        finally:
-            self._lock.release()
+        seconds = max(0.0, seconds) if seconds != -1 else -1
+        outcome = self._exclusive.run(call, *arguments, seconds=seconds)
+        return outcome is not BUSY and outcome is not NESTED
 
     def write_all(self, spool: Spool, *, final: bool, insist: bool = False) -> None:
         """Write until nothing is left but what the disk refuses.
@@ -95,17 +98,26 @@ class Drain:
         skip: set[bytes] = set()
         if spool.ring.intent is not None:
             self._settle_interrupted(spool)
-        if not final and not insist and not spool.acks:
+        if not final and not insist:
+            # A file that pauses is tried at once only for those who wait for a line of its own.
+            awaited = spool.ring.paths_of(list(spool.acks)) if spool.acks else set()
             for name in self._files.refused():
-                skip |= {os.fsencode(name), BIG + os.fsencode(name)}
+                skip |= {os.fsencode(name), BIG + os.fsencode(name)} - awaited
         if self._files.refused() and spool.full > _REPACK_AT and time.monotonic() >= self._repack_next:
             began = time.monotonic()
             spool.repack()
             # Looking at a full ring takes tens of milliseconds: a tenth of the time at most.
             self._repack_next = time.monotonic() + 9 * (time.monotonic() - began)
         until = time.monotonic() + _LONGEST_DRAIN
-        while self._write_some(spool, skip) and (final or time.monotonic() < until):
-            pass
+        while True:
+            while self._write_some(spool, skip) and (final or time.monotonic() < until):
+                pass
+            if not final or not self._files.busy() or time.monotonic() >= until:
+                return
+            # Another process may hold a lock for a moment only, and there is no later.
+            pause(_LOCK_PAUSE)
+            for name in self._files.busy():
+                skip -= {os.fsencode(name), BIG + os.fsencode(name)}
 
     def _write_some(self, spool: Spool, skip: set[bytes]) -> bool:
         """Write one batch of each file that is not to be skipped; say whether there was any."""
@@ -160,6 +172,9 @@ class Drain:
             except OSError as unreadable:
                 return 0, self._refused(spool, batch, big_path(batch.path), 0, unreadable)
             data, sizes = b"".join(lines), [len(line) for line in lines]
+            if not data:
+                # Its file is removed when it is written: an exception came before that was noted.
+                return len(batch.numbers), set()
         else:
             path, data, sizes = batch.path, batch.data, None
         name = os.fsdecode(path)
@@ -177,6 +192,7 @@ class Drain:
         size, error = self._files.append(name, data, before)
         if error is not None:
             self._stats.retried += 1
+        if error is not None and not isinstance(error, LockHeldError):
             more, error = self._files.append(
                 name,
                 data[size:],
@@ -203,13 +219,16 @@ class Drain:
         Returns:
             The paths to leave alone for now.
         """
-        for number in batch.numbers[count:]:
+        held = isinstance(error, LockHeldError)
+        patient = held and self._files.refuse(name, error) < _LOCK_PATIENCE
+        for number in batch.numbers[count:] if spool.acks and not patient else ():
             waiting = spool.acks.pop(number, None)
             if waiting is not None:
                 spool.ring.mark_done(number)
                 self._stats.withdrawn += 1
                 waiting.failed(error)
-        self._files.refuse(name)
+        if not held:
+            self._files.refuse(name, error)
         self._tell(
             "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
         )

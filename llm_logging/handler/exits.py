@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import weakref
 from typing import Protocol
 
-__all__ = ["enrol", "exiting", "hook_exit"]
+from ..forks import at_fork, check_fork
+
+__all__ = ["enrol", "exiting", "hook_exit", "threads_run"]
+
+
+# Options of uWSGI with which its workers let other threads run.
+_THREAD_OPTIONS = ("enable-threads", "threads", "gevent")
 
 
 class _Writer(Protocol):
@@ -51,7 +56,14 @@ def hook_exit() -> None:
         util.Finalize(None, _at_exit, exitpriority=-1000)
 
 
+def threads_run() -> bool:
+    """Say whether threads go on while the program waits; uWSGI's workers keep the interpreter's lock unless told otherwise."""
+    options = getattr(sys.modules.get("uwsgi"), "opt", None)
+    return options is None or any(name in options for name in _THREAD_OPTIONS)
+
+
 def _at_exit() -> None:
+    check_fork()
     _State.exiting = True
     _close_writers()
     util = sys.modules.get("multiprocessing.util")
@@ -73,5 +85,4 @@ def _after_fork() -> None:
         writer.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(_after_fork)

@@ -20,8 +20,10 @@ from ..errors import ConfigurationError
 from ..files.layout import Layout, LogKind, escape_id
 from ..files.retention import Retention
 from ..files.spools import dead_rings_exist
+from ..forks import check_fork
 from ..reach import note_root
 from ..schema import RECORD_ATTRIBUTE, Acknowledgement, RecordPayload
+from ..threads import Bell, refuse_free_threading
 from .bells import on_event_loop
 from .complaints import complain
 from .content import ContentPolicy
@@ -43,7 +45,7 @@ from .options import (
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
 from .redaction import both, redactor_from
-from .rotation import FileOptions
+from .rotation import FileOptions, why_unwritable
 from .spool import process
 from .unwrapping import mended, unwrapped
 from .writer import Writer
@@ -52,6 +54,7 @@ __all__ = ["LLMFileHandler"]
 
 _PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
 _KNOWN_PATHS: Final = 4096
+_LOCK_SECONDS: Final = 0.05  # longer than others hold it, and not long for those who wait for other files
 _REQUESTS: Final = LogKind.REQUESTS
 _CHAT: Final = LogKind.CHAT
 _PathKey = tuple[LogKind, str | None, str | None]
@@ -155,6 +158,9 @@ class LLMFileHandler(logging.Handler):
         if on_rotate is not None and not callable(on_rotate):
             raise ConfigurationError(f"on_rotate: expected a function, got {type(on_rotate).__name__}")
         _check_place(root, filename)
+        unsupported = refuse_free_threading()
+        if unsupported is not None:
+            raise ConfigurationError(unsupported)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = truth("sync", sync)
         self._own_redactor = self.redactor = redactor_from(redact)
@@ -179,6 +185,7 @@ class LLMFileHandler(logging.Handler):
             umask=permission_bits("umask", umask),
             fsync=fsync,
             root=os.fspath(self.root),
+            lock_seconds=_LOCK_SECONDS,
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
@@ -219,6 +226,11 @@ class LLMFileHandler(logging.Handler):
         )
         if filename is None:
             note_root(self)
+        refused = why_unwritable(self.root, files)
+        if refused is not None:
+            self._writer.tell(
+                "disk", f"{self.root} cannot be written ({refused}); lines are kept and tried again"
+            )
         if spool != "off" and dead_rings_exist(self.root):
             self._writer.recover_soon()
 
@@ -254,6 +266,7 @@ class LLMFileHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put the record's line into the buffer; never raise."""
+        check_fork()
         payload = record.__dict__.get(RECORD_ATTRIBUTE)
         ack = payload.ack if type(payload) is RecordPayload else None
         if ack is not None:
@@ -396,11 +409,13 @@ class LLMFileHandler(logging.Handler):
 
     def flush(self) -> None:
         """Return when every line accepted so far is in its file, or `flush_timeout` is over (which is then said)."""
+        check_fork()
         if not self._writer.flush(self._flush_timeout):
             self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
 
     def close(self) -> None:
         """Write everything and let go of files and thread; a later record starts them again."""
+        check_fork()
         try:
             self._writer.close()
         finally:
@@ -413,6 +428,7 @@ class LLMFileHandler(logging.Handler):
         Returns:
             The fields of `WriterStats`, and `invalid_entries`, `invalid_fields`, `formatter_errors`.
         """
+        check_fork()
         stats: WriterStats = self._writer.current_stats()
         return {**{name: getattr(stats, name) for name in stats.__slots__}, **self._own_counts}
 
@@ -424,25 +440,25 @@ class LLMFileHandler(logging.Handler):
 class _SyncAck:
     """Wait for one line, for `sync=True`."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_bell",)
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._bell = Bell()
 
     def expect(self) -> None:
         """Nothing to note: one line, one answer."""
 
     def written(self) -> None:
         """Note that the line is in its file."""
-        self._event.set()
+        self._bell.set()
 
     def failed(self, error: OSError) -> None:  # noqa: ARG002  the writer says why, and counts
         """Note that the line will not be written."""
-        self._event.set()
+        self._bell.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the answer."""
-        return self._event.wait(seconds)
+        return self._bell.wait(seconds)
 
 
 def _static_folder(template: str) -> str:

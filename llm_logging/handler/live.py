@@ -7,7 +7,6 @@ hold is the reader's business.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..errors import ErrorCode, NotFoundError
 from ..figures import RunningTotals, StatsScope
+from ..forks import at_fork
 
 __all__ = ["LiveTotals", "get_cached_stats", "live_totals", "reset_cached_stats"]
 
@@ -266,8 +266,7 @@ class LiveTotals:
 
 live_totals = LiveTotals()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=live_totals.reset)
+at_fork(live_totals.reset)
 
 
 def get_cached_stats(scope: StatsScope | Mapping[str, Any] | None = None) -> RunningTotals:

@@ -7,6 +7,7 @@ for a pause that doubles up to five seconds, while others go on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,12 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .rotation import AppendFile, FileOptions
+from .rotation import AppendFile, FileOptions, LockHeldError
 
 __all__ = ["OpenFiles"]
 
 _KNOWN = 4096
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 5.0
+# A held lock may be free at any moment; looking costs little when nobody waits for it.
+_LONGEST_LOCK_PAUSE, _NEXT_LOCK_SECONDS = 0.5, 0.01
+# What does not mend itself while somebody waits.
+_LASTING = frozenset(
+    {
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EINVAL,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 
 Before = Callable[[int, int, int, int], None]
 
@@ -28,6 +45,9 @@ Before = Callable[[int, int, int, int], None]
 class _Pause:
     seconds: float
     until: float
+    since: float
+    tried: float
+    error: OSError
 
 
 class OpenFiles:
@@ -51,6 +71,7 @@ class OpenFiles:
         # Made by whoever makes the handler: `logging` enters it in its lists under its lock, which the writer must never wait
         # for. `dictConfig` holds it while it closes handlers, and so waits for the writer.
         self._pattern = AppendFile("pattern", options, sealed=sealed, notice=notice)
+        self._options = options
         self._limit = limit
         self._files: OrderedDict[str, AppendFile] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()
@@ -59,7 +80,10 @@ class OpenFiles:
     def append(self, name: str, data: bytes, before: Before | None = None) -> tuple[int, OSError | None]:
         """Append whole lines; see `AppendFile.append`."""
         try:
-            return self._file(name).append(data, before)
+            file = self._file(name)
+            # One wait for a lock is enough: later tries must not hold up other files.
+            file.lock_seconds = _NEXT_LOCK_SECONDS if name in self._pauses else self._options.lock_seconds
+            return file.append(data, before)
         except OSError as error:
             return 0, error
 
@@ -79,14 +103,28 @@ class OpenFiles:
                 self._files[stale].let_go()
         return file
 
-    def refuse(self, name: str) -> None:
-        """Leave a file alone for a while."""
-        known = self._pauses.get(name)
-        seconds = min(known.seconds * 2, _MAX_PAUSE) if known is not None else _FIRST_PAUSE
-        self._pauses[name] = _Pause(seconds, time.monotonic() + seconds)
+    def refuse(self, name: str, error: OSError) -> float:
+        """Leave a file alone for a while; return for how many seconds it has been refused."""
+        known, now = self._pauses.get(name), time.monotonic()
+        longest = _LONGEST_LOCK_PAUSE if isinstance(error, LockHeldError) else _MAX_PAUSE
+        seconds = min(known.seconds * 2, longest) if known is not None else _FIRST_PAUSE
+        since = known.since if known is not None else now
+        self._pauses[name] = _Pause(seconds, now + seconds, since, now, error)
         with contextlib.suppress(KeyError):
             self._files.pop(name).let_go()
             self._open.pop(name, None)
+        return now - since
+
+    def busy(self) -> list[str]:
+        """Return the files whose locks are held by others."""
+        return [name for name, known in self._pauses.copy().items() if isinstance(known.error, LockHeldError)]
+
+    def still_refused(self, since: float, *, lasting: bool) -> bool:
+        """Say whether files were tried since then and refused, all of them; if asked, all for reasons that last."""
+        pauses = list(self._pauses.copy().values())
+        return bool(pauses) and all(
+            known.tried >= since and (not lasting or known.error.errno in _LASTING) for known in pauses
+        )
 
     def accept(self, name: str) -> bool:
         """Note that a file was written; say whether it had been refused before."""
@@ -95,14 +133,14 @@ class OpenFiles:
     def refused(self) -> set[str]:
         """Return the files that are to be left alone now."""
         now = time.monotonic()
-        return {name for name, pause in self._pauses.items() if pause.until > now}
+        return {name for name, known in self._pauses.copy().items() if known.until > now}
 
     @property
     def wait(self) -> float | None:
         """Seconds until the next refused file may be tried again; None where there is none."""
         if not self._pauses:
             return None
-        return max(0.01, min(pause.until for pause in self._pauses.values()) - time.monotonic())
+        return max(0.01, min(known.until for known in self._pauses.copy().values()) - time.monotonic())
 
     def close(self) -> None:
         """Close all; appending opens them again."""

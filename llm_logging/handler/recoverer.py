@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..files.spools import dead_rings_exist, dying_owner_exists
+from ..threads import pause
 from .draining import Drain
 from .openfiles import OpenFiles
 from .options import WriterStats
-from .recovery import adopt, recover
+from .recovery import RecoveryReport, adopt, recover
 from .spool import Spool
 
 __all__ = ["Recoverer"]
@@ -86,18 +87,19 @@ class Recoverer:
                 self._recover(_DYING_SECONDS)
             if not dying or time.monotonic() >= until:
                 return
-            time.sleep(_DYING_POLL)
+            pause(_DYING_POLL)
 
     def _recover(self, seconds: float) -> None:
         """Write what dead rings hold; wait for another that drains at most `seconds`."""
+        reports: list[RecoveryReport] = []
         try:
-            with self._drain.alone(seconds) as alone:
-                if not alone:
-                    return
-                report = recover(self._root, self._files.append)
+            self._drain.alone(seconds, lambda: reports.append(recover(self._root, self._files.append)))
         except OSError as error:
             self._tell("recovery", f"the spool of a killed process cannot be read: {error}")
-            return
+        for report in reports:
+            self._say(report)
+
+    def _say(self, report: RecoveryReport) -> None:
         if report.failed:
             self._tell("recovery", f"lines of a killed process cannot be written yet: {report.failed[0]}")
         if report.lines:

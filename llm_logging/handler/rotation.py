@@ -19,7 +19,6 @@ import io
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,9 +32,10 @@ from portalocker import LOCK_EX, LOCK_NB, lock
 from ..files.naming import noted_name, seal_active
 from ..files.private import open_private
 from ..files.segments import list_segments
+from ..threads import pause
 from .intervals import Interval
 
-__all__ = ["AppendFile", "FileOptions"]
+__all__ = ["AppendFile", "FileOptions", "LockHeldError", "why_unwritable"]
 
 _LONGEST_WHOLE = 64 << 20
 _CHUNK = 1 << 20
@@ -70,6 +70,23 @@ class FileOptions:
     fsync: str = "rotate"
     lock_seconds: float = _LOCK_SECONDS
     root: str = ""
+
+
+class LockHeldError(OSError):
+    """Another process holds the lock of a file."""
+
+
+class _NoLock:
+    """Stands for concurrent-log-handler's lock between threads: one thread drains at a time, and files are its own.
+
+    A lock could be left held by an exception that a signal raises.
+    """
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: ARG002  a lock's own argument
+        return True
+
+    def release(self) -> None:
+        pass
 
 
 class AppendFile(ConcurrentRotatingFileHandler):
@@ -111,7 +128,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _become(self, path: str) -> None:
         self.baseFilename = os.path.abspath(path)
         self.lockFilename = self.getLockFilename(None)
-        self._thread_lock = threading.RLock()
+        self._thread_lock: Any = _NoLock()
+        self.lock_seconds = self._options.lock_seconds
         self._name_when_opened: tuple[str, int] | None = None
         self._failure_said = -_SAY_EVERY
 
@@ -158,16 +176,16 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def _lock_stream_lock(self, stream_lock: Any) -> None:
         """Take the lock, waiting for another holder at most `lock_seconds`."""
-        deadline = time.monotonic() + self._options.lock_seconds
-        pause = 0.0002
+        deadline = time.monotonic() + self.lock_seconds
+        nap = 0.0002
         while True:
             try:
                 lock(stream_lock, LOCK_EX | LOCK_NB)
             except Exception:
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(pause)
-                pause = min(pause * 1.5, 0.01)
+                pause(nap)
+                nap = min(nap * 1.5, 0.01)
             else:
                 return
 
@@ -191,8 +209,8 @@ class AppendFile(ConcurrentRotatingFileHandler):
         except OSError as error:
             return 0, error
         except RuntimeError as error:
-            text = f"lock not free within {self._options.lock_seconds:g} s: {error}"
-            return 0, OSError(errno.ETIMEDOUT, text, self.lockFilename)
+            text = f"lock not free within {self.lock_seconds:g} s: {error}"
+            return 0, LockHeldError(errno.ETIMEDOUT, text, self.lockFilename)
         try:
             while written < len(data):
                 written += self._write_some(data, written, before)
@@ -441,6 +459,35 @@ def make_folder(folder: Path, options: FileOptions) -> None:
             folder.chmod(mode)
         if options.owner is not None:
             os.chown(folder, *options.owner)
+
+
+def why_unwritable(folder: Path, options: FileOptions) -> OSError | None:
+    """Return why files could not be made below a folder, which may be missing; None where they could.
+
+    A missing folder is made and removed again: permissions alone do not tell.
+    """
+    missing: Path | None = None
+    there = folder
+    try:
+        while not os.path.lexists(there) and there != there.parent:
+            missing, there = there, there.parent
+        if not there.is_dir():
+            return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(there))
+        if missing is None:
+            if not os.access(there, os.W_OK | os.X_OK):
+                read_only = bool(os.statvfs(there).f_flag & os.ST_RDONLY)
+                number = errno.EROFS if read_only else errno.EACCES
+                return PermissionError(number, os.strerror(number), os.fspath(there))
+        else:
+            missing.mkdir(mode=options.dir_mode & ~options.umask)
+            with contextlib.suppress(OSError):
+                # Another process may have begun to use it.
+                missing.rmdir()
+    except FileExistsError:
+        return None
+    except OSError as error:
+        return error
+    return None
 
 
 def _last_line_end(fd: int, size: int) -> int:

@@ -1,9 +1,11 @@
 """The buffer between the callers and the writer thread.
 
 Callers store committed lines; one thread takes them. Where the system has shared mappings and POSIX locks the lines lie
-in a ring that outlives the process (`files/rings.py`), else in memory. Storing a line is a copy under a lock that is
+in a ring that outlives the process (`files/rings.py`), else in memory. Storing a line is a copy in an exclusive section that is
 held for a microsecond; it makes no system call. A caller that is interrupted inside (a signal handler, a finaliser that
-logs) is met again by the same thread: its line waits until the outer one is stored, so nobody deadlocks.
+logs) is met again by the same thread: its line waits until the outer one is stored, so nobody deadlocks. A signal handler
+may also raise at any instruction: a line and its number are committed together by the ring, and what follows from that is
+completed by `Process.settle`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import contextlib
 import errno
 import os
 import secrets
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -26,31 +27,68 @@ from ..files.places import Place, places_for, trusted
 from ..files.rings import Ring
 from ..files.ringview import BIG, Batch
 from ..files.spools import resolve_big, ring_prefix
+from ..forks import at_fork
 from ..schema import Acknowledgement
+from ..threads import NESTED, Exclusive
 
 __all__ = ["CLOSED", "Process", "Spool", "open_ring", "process"]
+
+
+_Nested = tuple["Spool", str, bytes, bytes, bytes, "Acknowledgement | None"]
 
 
 class Process:
     """Who this process is to the readers of its lines: one id, and a count of lines a file.
 
-    One lock orders the numbers with the stores, for all buffers of the process, so that two handlers of one file never
-    give one number twice. A thread that meets itself inside leaves its line in `nested` for the outer call.
+    One exclusive section orders the numbers with the stores, for all buffers of the process, so that two handlers of one
+    file never give one number twice. A thread that meets itself inside leaves its line in `nested` for the outer call.
     """
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.id = secrets.token_hex(8)
         self.last: dict[str, int] = {}
         self.rings = count(1)
-        self.lock = threading.RLock()
-        self.busy = False
-        self.nested: deque[tuple[Spool, str, bytes, bytes, bytes, Acknowledgement | None]] = deque()
+        self.exclusive = Exclusive(self._repair)
+        self.nested: deque[_Nested] = deque()
+        # What is being stored: spool, file, number, the ring's head before it, and the nested line that it is, if any.
+        self.storing: tuple[Spool, str, int, int, _Nested | None] | None = None
 
     def skip(self, path: str) -> None:
         """Use up a number of a file: a line was dropped, and readers shall see that it is missing."""
-        with self.lock:
-            self.last[path] = self.last.get(path, 0) + 1
+        if self.exclusive.run(self._skip, path) is NESTED:
+            self._skip(path)
+
+    def _skip(self, path: str) -> None:
+        self.last[path] = self.last.get(path, 0) + 1
+
+    def settle(self) -> None:
+        """Complete what an exception has ended early, and store the lines of nested callers."""
+        self.exclusive.run(self._commit_nested)
+
+    def _commit_nested(self) -> None:
+        while self.nested:
+            item = self.nested[0]
+            spool, path, encoded, before, after, ack = item
+            if not spool._commit(path, encoded, before, after, ack, item):  # noqa: SLF001
+                spool._unstored(path, ack)  # noqa: SLF001
+            if self.nested and self.nested[0] is item:
+                self.nested.popleft()
+
+    def _repair(self) -> None:
+        """Find out whether the line that was being stored was committed, and note what follows from that."""
+        if self.storing is None:
+            return
+        spool, path, number, before, item = self.storing
+        if spool.is_shut:
+            return
+        head, moved = spool.ring.repair()
+        spool.renumber(moved)
+        if path and head > before:
+            self.last[path] = number
+            if item is not None and self.nested and self.nested[0] is item:
+                self.nested.popleft()
+        for unpublished in [place for place in spool.acks.copy() if place >= head]:
+            spool.acks.pop(unpublished, None)
 
 
 _process = Process()
@@ -66,8 +104,7 @@ def _after_fork() -> None:
     _process = Process()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(_after_fork)
 
 
 CLOSED: Final = -2
@@ -168,7 +205,7 @@ class Spool:
         self._big_lines: dict[bytes, bytes] = {}
         self._big_sizes: dict[bytes, int] = {}
         self.acks: dict[int, Acknowledgement] = {}
-        self._closed = False
+        self.is_shut = False
 
     def store(
         self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None = None
@@ -187,71 +224,86 @@ class Spool:
             CLOSED where the spool takes no more.
         """
         identity = self._identity
-        with identity.lock:
-            if self._closed:
-                return CLOSED
-            if identity.busy:
-                identity.nested.append((self, path, encoded, before, after, ack))
-                return -1
-            identity.busy = True
+        line = (path, encoded, before, after, ack)
+        try:
             try:
-                if ack is None:
-                    number = identity.last.get(path, 0) + 1
-                    position = self.ring.store(encoded, b"%b%d%b" % (before, number, after))
-                    if position:
-                        identity.last[path] = number
-                if ack is not None or not position:
-                    position = self._commit(path, encoded, before, after, ack)
-                if identity.nested:
-                    _commit_nested(identity)
-            finally:
-                identity.busy = False
+                position: int = identity.exclusive.section.send((self._store, line))
+            except (StopIteration, ValueError):
+                # Somebody is inside, or an exception has ended it: the long way.
+                outcome = identity.exclusive.run(self._store, *line)
+                if outcome is NESTED:
+                    identity.nested.append((self, *line))
+                    return -1
+                position = outcome
+            if identity.nested:
+                # Left by a signal handler after the line was stored, before the section was left.
+                identity.settle()
+        except BaseException:
+            identity.settle()
+            raise
+        return position
+
+    def _store(
+        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None
+    ) -> int:
+        if self.is_shut:
+            return CLOSED
+        identity = self._identity
+        position = 0
+        if ack is None:
+            number = identity.last.get(path, 0) + 1
+            identity.storing = (self, path, number, self.ring.head, None)
+            position = self.ring.store(encoded, b"%b%d%b" % (before, number, after))
+            if position:
+                identity.last[path] = number
+        if not position:
+            position = self._commit(path, encoded, before, after, ack)
+        if identity.nested:
+            identity._commit_nested()  # noqa: SLF001
         return position
 
     def repack(self) -> None:
         """Move lines that stay, so that the room of those written after them can be given back; only the writer may."""
-        identity = self._identity
-        if not self.ring.repackable:
-            return
-        with identity.lock:
-            if identity.busy:
-                return
-            identity.busy = True
-            try:
-                for old, new in self.ring.repack().items():
-                    waiting = self.acks.pop(old, None)
-                    if waiting is not None:
-                        self.acks[new] = waiting
-                _commit_nested(identity)
-            finally:
-                identity.busy = False
+        if self.ring.repackable:
+            self._identity.exclusive.run(self._repack)
+
+    def _repack(self) -> None:
+        self._identity.storing = (self, "", 0, 0, None)
+        self.renumber(self.ring.repack())
+        self._identity._commit_nested()  # noqa: SLF001
+
+    def renumber(self, moved: dict[int, int]) -> None:
+        """Note the new numbers, in the ring, of lines that somebody waits for."""
+        for old, new in moved.items():
+            waiting = self.acks.get(old)
+            if waiting is not None:
+                self.acks[new] = waiting
+                self.acks.pop(old, None)
+        self.ring.end_repack()
 
     def renew(self) -> None:
         """Take another ring where this one was removed with its folder, and so outlives nobody; only the writer may."""
-        identity, old = self._identity, self.ring
+        old = self.ring
         if not isinstance(old, Ring) or old.linked:
             return
         fresh = self._open(first=old.head)
-        with identity.lock:
-            # Else tried again at the next look, once its lines are written.
-            changed = not identity.busy and old.empty and old.head == fresh.head
-            if changed:
-                self.ring = fresh
-        if changed:
+        if self._identity.exclusive.run(self._replace, fresh) is True:
             old.close(remove=False)
         else:
+            # Tried again at the next look, once its lines are written.
             fresh.close(remove=True)
+
+    def _replace(self, fresh: Ring | MemoryRing) -> bool:
+        possible = self.ring.empty and self.ring.head == fresh.head and not self.is_shut
+        if possible:
+            self.ring = fresh
+        return possible
 
     def disown(self, ack: Acknowledgement) -> None:
         """Answer somebody who could only wait for himself: his line is stored, and will be written."""
-        with self._identity.lock:
-            owed = [number for number, waiting in self.acks.copy().items() if waiting is ack]
-            answer = any(self.acks.pop(number, None) is not None for number in owed)
-            nested = self._identity.nested
-            for index in range(len(nested)):
-                if nested[index][-1] is ack:
-                    nested[index] = (*nested[index][:-1], None)
-                    answer = True
+        answer = self._identity.exclusive.run(self._disown, ack)
+        if answer is NESTED:
+            answer = self._disown(ack)
         if answer:
             ack.failed(
                 OSError(
@@ -259,16 +311,41 @@ class Spool:
                 )
             )
 
+    def _disown(self, ack: Acknowledgement) -> bool:
+        owed = [number for number, waiting in self.acks.copy().items() if waiting is ack]
+        answer = any(self.acks.pop(number, None) is not None for number in owed)
+        nested = self._identity.nested
+        for index in range(len(nested)):
+            if nested[index][-1] is ack:
+                nested[index] = (*nested[index][:-1], None)
+                answer = True
+        return answer
+
+    def settle(self) -> None:
+        """See `Process.settle`."""
+        self._identity.settle()
+
     def shut(self) -> None:
         """Take no more lines: what is stored from now on goes to another spool."""
-        with self._identity.lock:
-            self._closed = True
+        if self._identity.exclusive.run(self._shut) is NESTED:
+            self._shut()
+
+    def _shut(self) -> None:
+        self._identity._commit_nested()  # noqa: SLF001
+        self.is_shut = True
 
     def _commit(
-        self, path: str, encoded: bytes, before: bytes, after: bytes, ack: Acknowledgement | None
+        self,
+        path: str,
+        encoded: bytes,
+        before: bytes,
+        after: bytes,
+        ack: Acknowledgement | None,
+        nested: _Nested | None = None,
     ) -> int:
         last = self._identity.last
         number = last.get(path, 0) + 1
+        self._identity.storing = (self, path, number, self.ring.head, nested)
         line = b"%b%d%b" % (before, number, after)
         if ack is None:
             position = self.ring.store(encoded, line)
@@ -339,13 +416,6 @@ class Spool:
     def full(self) -> float:
         """How full it is, 0 to 1."""
         return self.ring.used / self.ring.limit
-
-
-def _commit_nested(identity: Process) -> None:
-    while identity.nested:
-        spool, path, encoded, before, after, ack = identity.nested.popleft()
-        if not spool._commit(path, encoded, before, after, ack):  # noqa: SLF001
-            spool._unstored(path, ack)  # noqa: SLF001
 
 
 def is_big(path: bytes) -> bool:

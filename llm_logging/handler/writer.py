@@ -3,7 +3,9 @@
 Invariants: a line that was stored is written once, or counted as dropped; a caller waits for the file only if it asked to,
 and for room at most `overflow_wait` (never on a running event loop); what the disk refuses stays in the buffer, within its
 bound, and is tried again with growing pauses while other files go on. A forked child starts empty, with a thread and
-a buffer of its own; after the interpreter began to exit, lines are written by their callers.
+a buffer of its own. Where no thread can run (the interpreter exits, a server that runs none, no room for one), lines are
+written by their callers. An exception raised by a signal leaves everything as it was before the step it came in, or after:
+the next call goes on from there.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import errno
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +26,10 @@ from ..files.private import open_private
 from ..files.rings import Ring
 from ..files.waiting import enrol_buffer
 from ..schema import SCHEMA_VERSION, Acknowledgement
-from .bells import Bell, Bells, on_event_loop
+from ..threads import NESTED, Bell, Exclusive, OsThread, pause
+from .bells import Bells, on_event_loop
 from .draining import Drain
-from .exits import enrol, exiting, hook_exit
+from .exits import enrol, exiting, hook_exit, threads_run
 from .housekeeping import Housekeeper
 from .openfiles import OpenFiles
 from .options import WriterOptions, WriterStats
@@ -43,6 +45,9 @@ _WRITE_SECONDS = 0.05
 _PACE, _LONGEST_PACE = 10.0, 3.0
 _INSIST_SECONDS = 0.5  # how often somebody who waits for all files has those tried that were refused
 _CONTENT_SHARE = 0.75
+_TRY_SECONDS = 1.0  # how often a thread that could not be started is tried again
+# How long somebody waits for files that are refused for reasons that last (no permission), and, at exit, for any.
+_HOPELESS_SECONDS, _REFUSED_SECONDS = 0.25, 1.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
@@ -87,8 +92,8 @@ class Writer:
         hook_exit()
 
     def _reset(self) -> None:
-        self._start_lock = threading.RLock()
-        self._close_lock = threading.RLock()
+        self._starts = Exclusive()
+        self._closes = Exclusive()
         self._wake = Bell()
         self._room = Bells()
         self._drain = Drain(
@@ -100,7 +105,11 @@ class Writer:
         self._closing = False
         self._spool: Spool | None = None
         self._left: Spool | None = None
-        self._thread: threading.Thread | None = None
+        # Set while a spool is being closed, so that a close which an exception ends is taken up again.
+        self._ending: Spool | None = None
+        self._thread: OsThread | None = None
+        self._threads_run = threads_run()
+        self._tried_thread = -_TRY_SECONDS
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
         self._recoverer = Recoverer(
@@ -143,6 +152,7 @@ class Writer:
                 position = spool.store(path, encoded, before, after, ack)
             if position != CLOSED:
                 break
+            self._pass_by(spool)
         if not position and not self._store_when_room(spool, path, encoded, before, after, content, ack):
             return False
         self.stats.accepted += 1
@@ -153,12 +163,13 @@ class Writer:
             self._parked = False
             self._wake.set()
         thread = self._thread
-        if thread is None:
-            self._write(seconds=self._options.exit_timeout)
-            if exiting() and not self._drain.busy:
-                # Nobody closes after us: leave no spool behind.
-                self.close()
-        elif ack is not None and (position < 0 or threading.current_thread() is thread):
+        if thread is None or not thread.running:
+            if not self._revive():
+                self._write(seconds=self._options.exit_timeout)
+                if exiting() and not self._drain.busy:
+                    # Nobody closes after us: leave no spool behind.
+                    self.close()
+        elif ack is not None and (position < 0 or thread.here):
             # It cannot be written before this thread, which is to wait for it, goes on.
             spool.disown(ack)
         return True
@@ -176,7 +187,7 @@ class Writer:
         patient = (
             # Where somebody has waited in vain, and no line was written since, the next one need not.
             self._waited_in_vain_at != spool.ring.tail
-            and threading.current_thread() is not self._thread
+            and not (self._thread is not None and self._thread.here)
             and not self._drain.here
             and not on_event_loop()
         )
@@ -188,6 +199,7 @@ class Writer:
             if not (content and spool.full > _CONTENT_SHARE):
                 position = spool.store(path, encoded, before, after, ack)
             if position == CLOSED:
+                self._pass_by(spool)
                 spool = self._spool or self._start()
                 continue
             if position:
@@ -196,7 +208,7 @@ class Writer:
             if left <= 0:
                 break
             thread = self._thread
-            if thread is None or not thread.is_alive():
+            if thread is None or not thread.running:
                 self._write(seconds=left)
             room.wait(min(left, 0.02))
         if patient:
@@ -213,18 +225,18 @@ class Writer:
 
     def _drop_old(self, spool: Spool, need: int, seconds: float) -> None:
         # What is being written cannot be given up; most writes are over soon.
-        with self._drain.alone(seconds) as alone:
-            if not alone:
-                return
-            for batch in spool.ring.take(max(need, 1)):
-                spool.forget_big(batch, len(batch.numbers))
-                for number in batch.numbers:
-                    spool.ring.mark_done(number)
-                    self._count_drop(None, False)
-                    waiting = spool.acks.pop(number, None)
-                    if waiting is not None:
-                        waiting.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped"))
-            spool.ring.release()
+        self._drain.alone(seconds, self._drop_some, spool, need)
+
+    def _drop_some(self, spool: Spool, need: int) -> None:
+        for batch in spool.ring.take(max(need, 1)):
+            spool.forget_big(batch, len(batch.numbers))
+            for number in batch.numbers:
+                spool.ring.mark_done(number)
+                self._count_drop(None, False)
+                waiting = spool.acks.pop(number, None)
+                if waiting is not None:
+                    waiting.failed(OSError(errno.ENOBUFS, "the buffer is full, the line was dropped"))
+        spool.ring.release()
 
     def _count_unstored(self, path: str, ack: Acknowledgement | None) -> None:
         """Count a line that was accepted inside another call, and found no room when its turn came."""
@@ -243,17 +255,28 @@ class Writer:
             self._dropping_since = clock().now().timestamp()
         self.tell("overload", "the log buffer is full: lines are being dropped and counted")
 
-    def flush(self, seconds: float) -> bool:
-        """Wait until what was stored up to now is in its files; say whether it came to be within the bound."""
+    def flush(self, seconds: float, *, refused_seconds: float | None = None) -> bool:
+        """Wait until what was stored up to now is in its files.
+
+        Args:
+            seconds: How long at most; shorter where the files are refused for reasons that last.
+            refused_seconds: How long at most while files are refused for any reason, and nothing is written.
+
+        Returns:
+            Whether it came to be within the bound.
+        """
         spool = self._spool
         if spool is None:
             return True
+        spool.settle()
         goal = spool.ring.head
-        deadline = time.monotonic() + seconds
+        first = began = time.monotonic()
+        deadline = began + seconds
         insisted = -_INSIST_SECONDS
+        written = self.stats.written
         while not spool.ring.reached(goal) and self._spool is spool:
             thread = self._thread
-            if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            if thread is None or not thread.running or thread.here:
                 self._write(final=True, seconds=deadline - time.monotonic())
                 return spool.ring.reached(goal)
             room = self._room.hang()
@@ -264,10 +287,16 @@ class Writer:
             self._wake.set()
             if spool.ring.reached(goal):
                 break
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if self.stats.written != written:
+                written, began = self.stats.written, now
+            stalled = now - began
+            lasting = stalled >= _HOPELESS_SECONDS and self._files.still_refused(first, lasting=True)
+            if refused_seconds is not None and stalled >= refused_seconds:
+                lasting = lasting or self._files.still_refused(first, lasting=False)
+            if lasting or now >= deadline:
                 return False
-            room.wait(min(left, 0.05))
+            room.wait(min(deadline - now, 0.05))
         return True
 
     def write_out(self, seconds: float) -> int:
@@ -286,18 +315,34 @@ class Writer:
     # -- starting and ending --------------------------------------------------------------------------------------------
 
     def _start(self) -> Spool:
-        with self._start_lock:
-            spool = self._spool
-            if spool is None:
-                hook_exit()
-                say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
-                options, make_root = self._options, partial(make_folder, self.root, self._file_options)
-                made = Spool(self.root, options.buffer_bytes, options.spool, say, unstored, make_root)
-                # Not read again: another thread may close at any moment, and the spool then says so.
-                spool = self._begin(made)
+        spool = self._starts.run(self._start_now)
+        if spool is NESTED:
+            # A signal handler or a finaliser that logs came in between, in this very thread.
+            spool = self._start_now()
+        assert isinstance(spool, Spool)
         if self._thread is None:
             self._recoverer.look()
         return spool
+
+    def _start_now(self) -> Spool:
+        spool = self._spool
+        if spool is not None:
+            return spool
+        hook_exit()
+        left = self._ending
+        if left is not None and not self._closes.running:
+            # An exception ended a close early.
+            self._closes.run(self._end, left, time.monotonic() + self._options.exit_timeout)
+        say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
+        options, make_root = self._options, partial(make_folder, self.root, self._file_options)
+        made = Spool(self.root, options.buffer_bytes, options.spool, say, unstored, make_root)
+        try:
+            # Not read again: another thread may close at any moment, and the spool then says so.
+            return self._begin(made)
+        except BaseException:
+            if self._spool is not made:
+                made.ring.close(remove=True)
+            raise
 
     def _begin(self, spool: Spool) -> Spool:
         """Put a spool in its place; return the one that is there."""
@@ -307,16 +352,49 @@ class Writer:
             spool.ring.close(remove=True)
             return begun
         self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
-        self._closing = False
         # In its place before the thread runs: what the thread has to say goes through it.
         self._spool = spool
-        if not exiting():
-            thread = threading.Thread(target=self._run, args=(spool,), name="llm_logging-writer", daemon=True)
-            with contextlib.suppress(RuntimeError):
-                # Refused while the interpreter goes down: then callers write by themselves.
-                thread.start()
-                self._thread = thread
+        if self._threads_run and not exiting():
+            self._start_thread(spool)
         return spool
+
+    def _start_thread(self, spool: Spool) -> None:
+        thread = self._thread
+        if self._spool is not spool or (thread is not None and thread.running):
+            return
+        self._closing = False
+        self._tried_thread = time.monotonic()
+        thread = OsThread(lambda: self._run(spool), "llm_logging-writer")
+        # Before it starts: a thread that is not the writer's any more ends itself, so there is never a second one.
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            # No room for a thread now, or the interpreter goes down: callers write by themselves.
+            self._thread = None
+
+    def _revive(self) -> bool:
+        """Start the thread again where it could not be started, or an exception kept it from it; say whether it runs."""
+        spool = self._spool
+        if (
+            not self._threads_run
+            or exiting()
+            or spool is None
+            or self._closes.running
+            or time.monotonic() - self._tried_thread < (_TRY_SECONDS if self._thread is None else 0)
+        ):
+            return False
+        self._starts.run(self._start_thread, spool)
+        thread = self._thread
+        return thread is not None and thread.running
+
+    def _pass_by(self, spool: Spool) -> None:
+        """Make way for another spool, where the close of this one was ended by an exception."""
+        if self._spool is spool:
+            if self._closes.running:
+                pause(0.0001)
+            else:
+                self._spool = None
 
     def recover_soon(self) -> None:
         """Begin to write what killed processes left, if there is any."""
@@ -326,36 +404,45 @@ class Writer:
         """Write everything, note the clean close, and end the thread; a later line starts it all again."""
         self._recoverer.look_for_ended()
         deadline = time.monotonic() + self._options.exit_timeout
-        self._close(deadline)
+        # NESTED, from a finaliser that logs at exit: the outer call goes on.
+        self._closes.run(self._close, deadline)
         # Not inside: `on_rotate`, which runs in the housekeeper's thread, may close the handler too.
         self._housekeeper.stop(max(1.0, deadline - time.monotonic()))
 
     def _close(self, deadline: float) -> None:
-        with self._close_lock:
-            spool, thread = self._spool, self._thread
-            if spool is not None:
-                self.flush(self._options.exit_timeout)
-                self._closing = True
-                self._wake.set()
-                if thread is not None and thread is not threading.current_thread():
-                    thread.join(max(0.1, deadline - time.monotonic()))
-                # From here on callers write by themselves, then start anew.
-                self._thread = None
-                spool.shut()
-                self._spool = None
-                alone = self._drain_rest(spool, max(0.1, deadline - time.monotonic()))
-            if spool is not None and not alone:
-                # A write hangs in the disk, with the ring in its hands: whoever hangs finishes, else the next process.
-                self._left = spool
-                self.tell("exit", "a write did not come to an end, lines are kept for the next writer")
-                return
+        left = self._ending
+        if left is not None and left is not self._spool:
+            self._end(left, deadline)
+        spool, thread = self._spool, self._thread
+        if spool is None:
+            self._finish(None)
+            return
+        self._ending = spool
+        outlives = isinstance(spool.ring, Ring)
+        self.flush(self._options.exit_timeout, refused_seconds=_REFUSED_SECONDS if outlives else None)
+        self._closing = True
+        self._wake.set()
+        if thread is not None and not thread.here:
+            thread.join(max(0.1, deadline - time.monotonic()))
+        # From here on callers write by themselves, then start anew.
+        self._thread = None
+        spool.shut()
+        self._spool = None
+        self._end(spool, deadline)
+
+    def _end(self, spool: Spool, deadline: float) -> None:
+        spool.shut()
+        if self._drain_rest(spool, max(0.1, deadline - time.monotonic())):
             self._finish(spool)
+        else:
+            # A write hangs in the disk, with the ring in its hands: whoever hangs finishes, else the next process.
+            self._left = spool
+            self.tell("exit", "a write did not come to an end, lines are kept for the next writer")
+        self._ending = None
 
     def _finish(self, spool: Spool | None) -> None:
         """Let go of files and spool, once nobody writes any more."""
-        with self._drain.alone(0) as alone:
-            if alone:
-                self._files.close()
+        self._drain.alone(0, self._files.close)
         if spool is None:
             return
         done = spool.ring.empty
@@ -365,13 +452,12 @@ class Writer:
 
     def _drain_rest(self, spool: Spool, seconds: float) -> bool:
         """Write what was stored while the spool was being taken away; say whether nobody else is at it."""
-        with self._drain.alone(seconds) as alone:
-            if alone:
-                self._drain.write_all(spool, final=True)
+        alone = self._drain.alone(seconds, lambda: self._drain.write_all(spool, final=True))
         self._drained()
         return alone
 
     def _leave(self, spool: Spool, done: bool) -> None:
+        self._ending = None
         if done:
             spool.ring.close(remove=True)
             return
@@ -413,8 +499,8 @@ class Writer:
     # -- the thread -----------------------------------------------------------------------------------------------------
 
     def _run(self, spool: Spool) -> None:
-        pause = interval = self._options.flush_interval
-        while self._spool is spool and not self._closing:
+        longest = interval = self._options.flush_interval
+        while self._spool is spool and not self._closing and self._thread is not None and self._thread.here:
             self._recoverer.look(spool)
             ring = spool.ring
             if ring.head == ring.tail:
@@ -424,7 +510,7 @@ class Writer:
                 self._parked = False
             self._wake.clear()
             if not self._urgent and ring.used < self._options.flush_bytes and not self._closing:
-                self._wake.wait(pause)
+                self._wake.wait(longest)
             self._urgent = False
             insist, self._insist = self._insist, False
             began = time.monotonic()
@@ -432,9 +518,9 @@ class Writer:
                 self._write(insist=insist)
             except Exception as error:  # noqa: BLE001  the thread must outlive anything
                 self.tell("writer", f"the writer met {type(error).__qualname__}: {error}")
-                time.sleep(0.1)
+                pause(0.1)
             # At each system call the writer waits for the interpreter, and a caller for the writer: better fewer, where it is long.
-            pause = min(max(interval, _PACE * (time.monotonic() - began)), _LONGEST_PACE * interval)
+            longest = min(max(interval, _PACE * (time.monotonic() - began)), _LONGEST_PACE * interval)
             if not ring.empty and (refused := self._files.wait) is not None:
                 # Not for longer than others, whose files are well, may be made to wait.
                 self._wake.wait(min(refused, max(0.01, interval)))
@@ -444,13 +530,14 @@ class Writer:
 
     def _write(self, *, final: bool = False, insist: bool = False, seconds: float = -1) -> None:
         """Write what is stored, also to files that pause if told; wait for another that drains at most `seconds`."""
-        with self._drain.alone(seconds) as alone:
-            spool = self._spool
-            if not alone or spool is None:
-                return
+        if self._drain.alone(seconds, self._write_stored, final, insist):
+            self._say_dropped()
+            self._drained()
+
+    def _write_stored(self, final: bool, insist: bool) -> None:
+        spool = self._spool
+        if spool is not None:
             self._drain.write_all(spool, final=final, insist=insist)
-        self._say_dropped()
-        self._drained()
 
     def _say_dropped(self) -> None:
         since = self._dropping_since

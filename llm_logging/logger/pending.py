@@ -6,7 +6,6 @@ costs the reader nothing (their pending line is on disk); of finished ones the l
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from ..clock import clock
 from ..errors import ErrorCode, ValidationError
+from ..forks import at_fork
 from ..schema import LLMRequestLogEntry
 
 __all__ = ["PendingRequests", "pending_requests"]
@@ -122,5 +122,4 @@ class PendingRequests:
 
 pending_requests = PendingRequests()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pending_requests.reset)
+at_fork(pending_requests.reset)
