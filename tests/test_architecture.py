@@ -17,7 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"presets", "integrations", "testing", "pytest_plugin"},
+    {"presets", "integrations", "testing"},
+    {"pytest_plugin"},
     {"logger", "handler", "reader"},
     {"files"},
     {"checks", "fields"},
@@ -119,7 +120,7 @@ def test_every_module_stands_on_a_floor() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_is_too_long_or_gathers_everything(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= TOO_LONG.get(name_of(path), 500)
+    assert lines <= TOO_LONG.get(name_of(path), 600)
     assert path.stem not in FORBIDDEN
     assert path.parent.name not in FORBIDDEN
 
@@ -128,7 +129,7 @@ def test_the_list_of_what_is_too_long_holds_nothing_else() -> None:
     for name in TOO_LONG:
         path = PACKAGE / name
         assert path.is_file(), name
-        assert len(path.read_text().splitlines()) > 500, f"{name} can leave the list"
+        assert len(path.read_text().splitlines()) > 600, f"{name} can leave the list"
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
