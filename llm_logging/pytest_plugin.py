@@ -6,16 +6,20 @@ Every pytest run of the environment imports this module, so it imports nothing t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .testing import CapturedLogs
 
 __all__ = ["llm_logs"]
 
 
 @pytest.fixture
-def llm_logs() -> Iterator[Any]:
-    """Capture everything that the test logs; yields `llm_logging.testing.CapturedLogs`."""
-    with import_module(f"{__package__}.testing").capture() as logs:
+def llm_logs() -> Iterator[CapturedLogs]:
+    """Capture everything that the test logs."""
+    from .testing import capture
+
+    with capture() as logs:
         yield logs

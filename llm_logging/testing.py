@@ -195,5 +195,14 @@ def capture(logger: str | None = None, *, level: int | str = logging.DEBUG) -> I
         handler.close()
 
 
-with contextlib.suppress(ImportError):  # an application's own checks need no pytest
-    from .pytest_plugin import llm_logs  # noqa: F401  for `pytest_plugins = ["llm_logging.testing"]`
+try:
+    import pytest
+except ImportError:  # an application's own checks need no pytest
+    pass
+else:
+
+    @pytest.fixture
+    def llm_logs() -> Iterator[CapturedLogs]:
+        """Capture everything that the test logs, for `pytest_plugins = ["llm_logging.testing"]`; see `pytest_plugin`."""
+        with capture() as logs:
+            yield logs

@@ -16,9 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the top floor to the ground: a module imports from floors below its own, and within its own unit.
 FLOORS = (
     {"__main__"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"presets", "integrations", "testing"},
-    {"pytest_plugin"},
     {"logger", "handler", "reader"},
     {"files"},
     {"checks", "fields"},
