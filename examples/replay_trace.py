@@ -12,6 +12,7 @@ import csv
 import json
 import logging
 import logging.config
+import os
 import sys
 import tempfile
 import time
@@ -76,11 +77,13 @@ def replay(path: Path, root: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Replay a trace of LLM requests and print its statistics.")
     parser.add_argument("file", type=Path, help="the Azure CSV or the Mooncake JSON lines")
-    parser.add_argument("--root", type=Path, help="where the logs go; a new temporary folder when absent")
+    parser.add_argument(
+        "--root", type=Path, help="where the logs go; LLM_LOGGING_ROOT, else a temporary folder"
+    )
     options = parser.parse_args()
     if not options.file.is_file():
         parser.error(f"{options.file}: expected a file, there is none")
-    root = options.root or Path(tempfile.mkdtemp(prefix="llm_logging-"))
+    root = options.root or Path(os.environ.get("LLM_LOGGING_ROOT") or tempfile.mkdtemp(prefix="llm_logging-"))
     began = time.perf_counter()
     count = replay(options.file, root)
     print(f"{count:,} requests logged in {time.perf_counter() - began:.1f} s under {root}\n")

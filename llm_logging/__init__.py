@@ -21,6 +21,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .fields import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
     from .figures import Figures, Stats
     from .handler.formatter import LLMConsoleFormatter, LLMJsonFormatter
     from .handler.handler import LLMFileHandler
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatMessage",
+    "ChatMessageFields",
     "ConfigurationError",
     "Cost",
     "ErrorCode",
@@ -50,6 +52,7 @@ __all__ = [
     "LLMJsonFormatter",
     "LLMLoggerAdapter",
     "LLMLoggingError",
+    "LLMRequestFields",
     "LLMRequestLogEntry",
     "LLMStreamHandler",
     "LogResult",
@@ -58,7 +61,9 @@ __all__ = [
     "StatsOptions",
     "StatsScope",
     "Timings",
+    "TimingsFields",
     "Usage",
+    "UsageFields",
     "ValidationError",
     "alog_llm_request",
     "compare_stats",
@@ -82,6 +87,7 @@ __all__ = [
 # Each wing is loaded when it is first asked for: who only writes does not pay for reading, nor who reads for writing.
 _LATER = {
     "ChatMessage": "schema",
+    "ChatMessageFields": "fields",
     "Cost": "schema",
     "ErrorInfo": "schema",
     "Figures": "figures",
@@ -89,6 +95,7 @@ _LATER = {
     "LLMFileHandler": "handler.handler",
     "LLMJsonFormatter": "handler.formatter",
     "LLMLoggerAdapter": "logger.adapter",
+    "LLMRequestFields": "fields",
     "LLMRequestLogEntry": "schema",
     "LLMStreamHandler": "handler.stream",
     "LogResult": "schema",
@@ -96,7 +103,9 @@ _LATER = {
     "StatsOptions": "question",
     "StatsScope": "question",
     "Timings": "schema",
+    "TimingsFields": "fields",
     "Usage": "schema",
+    "UsageFields": "fields",
     "alog_llm_request": "logger.adapter",
     "compare_stats": "reader.compare",
     "get_cached_stats": "handler.live",

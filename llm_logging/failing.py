@@ -10,10 +10,27 @@ import logging
 import sys
 import traceback
 
-__all__ = ["say_once", "show_failure"]
+__all__ = ["say_once", "show_failure", "show_once"]
 
+_said: set[str] = set()
 _MOST_PLACES = 1_000
-_said: set[tuple[str, str]] = set()
+_shown: set[tuple[str, str]] = set()
+
+
+def say_once(topic: str, text: str) -> None:
+    """Log a warning of the library's own, once a process for each topic; never raise.
+
+    Not by `warnings`, which can be exceptions. Where no handler is configured at all, `logging` writes it to standard error.
+
+    Args:
+        topic: What it is about; begins the message.
+        text: Why, and what is to be done about it.
+    """
+    if topic in _said:
+        return
+    _said.add(topic)
+    with contextlib.suppress(Exception):
+        logging.getLogger("llm_logging").warning("%s: %s (said once)", topic, text)
 
 
 def show_failure(error: BaseException) -> None:
@@ -44,7 +61,7 @@ def _kind(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
 
 
-def say_once(place: str, text: str) -> None:
+def show_once(place: str, text: str) -> None:
     """Say on standard error what an application does wrong, once for each place in its code; never raise.
 
     Silent where `logging.raiseExceptions` is False.
@@ -53,8 +70,8 @@ def say_once(place: str, text: str) -> None:
         place: Where, as `file:line`.
         text: What was expected, and what came; none of the user's own text.
     """
-    if (place, text) in _said or len(_said) >= _MOST_PLACES or not logging.raiseExceptions:
+    if (place, text) in _shown or len(_shown) >= _MOST_PLACES or not logging.raiseExceptions:
         return
-    _said.add((place, text))
+    _shown.add((place, text))
     with contextlib.suppress(Exception):
         sys.stderr.write(f"llm_logging: {place}: {text}\n")

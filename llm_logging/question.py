@@ -7,9 +7,9 @@ Both classes read snake_case and camelCase names alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -80,11 +80,14 @@ def filter_parts(text: str) -> tuple[str, str, str] | None:
     return (match["field"], match["op"], match["value"]) if match is not None else None
 
 
-def _reasons(error: pydantic.ValidationError) -> list[str]:
+def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]:
     reasons = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"expected one of {', '.join(names)}"
+        message = message.replace("Input should be ", "expected ", 1)
         given = "" if item["type"] == "value_error" else f", got {item['input']!r:.120}"
         reasons.append(f"{where}: {message}{given}" if where else f"{message}{given}")
     return reasons
@@ -97,11 +100,38 @@ class _Question(BaseModel):
         defer_build=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *args: Any, **values: Any) -> None:
+        if args:
+            names = ", ".join(type(self).model_fields)
+            raise TypeError(f"{type(self).__name__}() takes keyword arguments only: {names}")
         try:
             super().__init__(**values)
         except pydantic.ValidationError as error:
             raise self._refusal(error) from None
+
+    @classmethod
+    def of(cls, given: Any, name: str) -> Self:
+        """Return what a public function was given as this part of a question.
+
+        Args:
+            given: One of this class, a mapping of its fields, or None for the defaults.
+            name: The argument's name.
+
+        Raises:
+            ValidationError: It is none of these.
+        """
+        if isinstance(given, cls):
+            return given
+        if given is None or isinstance(given, Mapping):
+            try:
+                return cls(**(given or {}))
+            except TypeError:
+                pass
+        message = (
+            f"{name}: expected {cls.__name__} or a mapping of its fields, "
+            f"got {'a mapping of other keys than texts' if isinstance(given, Mapping) else type(given).__name__}"
+        )
+        raise ValidationError(message, code=cls._wrong_type, reasons=(message,))
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
@@ -125,14 +155,16 @@ class _Question(BaseModel):
             own = item.get("ctx", {}).get("error")
             if isinstance(own, ValidationError):
                 return own
-        reasons = _reasons(error)
+        reasons = _reasons(error, cls.model_fields)
         return ValidationError(
             f"{cls.__name__}: " + "\n".join(reasons), code=cls._code(error), reasons=tuple(reasons)
         )
 
+    _wrong_type: ClassVar[ErrorCode] = ErrorCode.INVALID_OPTIONS
+
     @classmethod
     def _code(cls, _error: pydantic.ValidationError) -> ErrorCode:
-        return ErrorCode.INVALID_OPTIONS
+        return cls._wrong_type
 
 
 class StatsScope(_Question):
@@ -146,6 +178,8 @@ class StatsScope(_Question):
     Raises:
         ValidationError: `INVALID_SCOPE`, `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
     """
+
+    _wrong_type = ErrorCode.INVALID_SCOPE
 
     type: Literal["project", "chat", "global"] = "global"
     project_id: str | None = Field(default=None, strict=True)
@@ -236,6 +270,21 @@ class StatsOptions(_Question):
     fill_gaps: bool = False
     orphaned_after: timedelta = timedelta(hours=1)
     strict: bool = False
+
+    if TYPE_CHECKING:
+        # What the fields take is more than what they hold.
+        def __init__(
+            self,
+            *,
+            from_date: Moment | None = None,
+            to_date: Moment | None = None,
+            group_by: str | Iterable[str] | None = None,
+            time_zone: str = "UTC",
+            where: str | Iterable[str | tuple[str, str]] | Mapping[str, Any] | None = None,
+            fill_gaps: bool = False,
+            orphaned_after: timedelta = timedelta(hours=1),
+            strict: bool = False,
+        ) -> None: ...
 
     @field_validator("from_date", "to_date", mode="plain")
     @classmethod

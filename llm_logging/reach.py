@@ -6,7 +6,6 @@ Reads `logging`'s own tree, so a handler that another `dictConfig` took away is 
 from __future__ import annotations
 
 import logging
-import os
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,5 +63,5 @@ def configured_root() -> str | None:
     for known in reversed(_roots):
         handler = known()
         if handler is not None and not handler.closed:
-            return os.fspath(handler.root)
+            return str(handler.root)
     return None

@@ -7,7 +7,8 @@ With pytest, the fixture `llm_logs` captures everything that a test logs:
         assert llm_logs.requests[0]["model"] == "gpt-4o"
 
 pytest finds the fixture by the entry point `llm_logging` of its plugins; where those are not loaded
-(`-p no:llm_logging`, `PYTEST_DISABLE_PLUGIN_AUTOLOAD`), write `pytest_plugins = ["llm_logging.testing"]` into `conftest.py`.
+(`-p no:llm_logging`, `PYTEST_DISABLE_PLUGIN_AUTOLOAD`), write `pytest_plugins = ["llm_logging.pytest_plugin"]` into
+`conftest.py`.
 Without pytest, use `capture()`.
 """
 
@@ -194,14 +195,5 @@ def capture(logger: str | None = None, *, level: int | str = logging.DEBUG) -> I
         handler.close()
 
 
-try:
-    import pytest
-except ImportError:  # an application's own checks need no pytest
-    pass
-else:
-
-    @pytest.fixture
-    def llm_logs() -> Iterator[CapturedLogs]:
-        """Capture everything that the test logs."""
-        with capture() as logs:
-            yield logs
+with contextlib.suppress(ImportError):  # an application's own checks need no pytest
+    from .pytest_plugin import llm_logs  # noqa: F401  for `pytest_plugins = ["llm_logging.testing"]`

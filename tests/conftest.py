@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,53 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from llm_logging import LLMFileHandler, LLMLoggerAdapter, reset_cached_stats
+from llm_logging import LLMFileHandler, LLMLoggerAdapter, failing, reach, reset_cached_stats
 from llm_logging.logger.pending import pending_requests
+
+# What a test sees is what it sets itself: the shell that runs the tests has settings of its own, for this library too.
+CALLERS_OWN = (
+    "TZ",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "PY_COLORS",
+    "PYTHON_COLORS",
+    "COLUMNS",
+    "LINES",
+    "TERMINAL_WIDTH",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+    "CI",
+    "PYTHONWARNINGS",
+    "PYTHONDEVMODE",
+    "PYTHONASYNCIODEBUG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "XDG_CACHE_HOME",
+)
+FOR_THE_TESTS = (
+    "LLM_LOGGING_CCUSAGE",
+    "LLM_LOGGING_DERANDOMIZE",
+    "LLM_LOGGING_EXAMPLES",
+    "LLM_LOGGING_FUZZ",
+    "LLM_LOGGING_TEST_DATA",
+)
+DERANDOMIZE = os.environ.get("LLM_LOGGING_DERANDOMIZE") == "1"
+
+
+def forget_callers_environment() -> None:
+    for name in list(os.environ):
+        ours = name.startswith(("LLM_LOGGING_", "OTEL_")) and name not in FOR_THE_TESTS
+        if name.upper() in CALLERS_OWN or ours:
+            del os.environ[name]
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+# When this file is imported: before any test module, and before any process is started.
+forget_callers_environment()
 
 settings.register_profile(
     "default",
@@ -21,7 +67,7 @@ settings.register_profile(
     max_examples=60,
     print_blob=True,
     # What must pass before anything lands judges the change, not the luck of a draw; every other run draws anew.
-    derandomize=os.environ.get("LLM_LOGGING_DERANDOMIZE") == "1",
+    derandomize=DERANDOMIZE,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("default")
@@ -29,6 +75,14 @@ settings.load_profile("default")
 
 def known_loggers() -> list[logging.Logger]:
     return [made for made in logging.root.manager.loggerDict.values() if isinstance(made, logging.Logger)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache folder out of the tests."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user cache"))
+    yield
+    del os.environ["XDG_CACHE_HOME"]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +107,8 @@ def logging_as_before() -> Iterator[None]:
     logging.raiseExceptions = raising
     logging.setLogRecordFactory(factory)
     pending_requests.reset()
+    failing._said.clear()
+    reach._roots.clear()
     reset_cached_stats()
 
 

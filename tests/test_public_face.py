@@ -14,6 +14,7 @@ from llm_logging import presets
 
 FACE = [
     "ChatMessage",
+    "ChatMessageFields",
     "ConfigurationError",
     "Cost",
     "ErrorCode",
@@ -25,6 +26,7 @@ FACE = [
     "LLMJsonFormatter",
     "LLMLoggerAdapter",
     "LLMLoggingError",
+    "LLMRequestFields",
     "LLMRequestLogEntry",
     "LLMStreamHandler",
     "LogResult",
@@ -33,7 +35,9 @@ FACE = [
     "StatsOptions",
     "StatsScope",
     "Timings",
+    "TimingsFields",
     "Usage",
+    "UsageFields",
     "ValidationError",
     "alog_llm_request",
     "compare_stats",

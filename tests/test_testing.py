@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -88,3 +89,34 @@ def test_the_fixture_is_there_for_who_asks_for_the_plugin(tmp_path: Path) -> Non
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_pytest_loads_next_to_nothing_until_the_fixture_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import sys\n"
+        "def pytest_sessionfinish():\n"
+        "    heavy = {'pydantic', 'pydantic_core', 'pythonjsonlogger', 'duckdb'}\n"
+        "    print('LOADED', sorted(name for name in sys.modules if name.split('.')[0] in heavy), "
+        "len([name for name in sys.modules if name.split('.')[0] == 'llm_logging']))\n"
+    )
+    (tmp_path / "test_x.py").write_text("def test_x(): pass\n")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "llm_logging.pytest_plugin",
+    ]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+    def out() -> str:
+        return subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, env=alone).stdout
+
+    assert "LOADED [] 5" in out()
+    (tmp_path / "test_x.py").write_text("def test_x(llm_logs): assert llm_logs.lines == []\n")
+    assert "1 passed" in out()
+    assert "'pydantic'" in out()

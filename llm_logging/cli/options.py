@@ -12,7 +12,7 @@ import typer
 
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import resolve_root
+from ..files.layout import find_root
 from .times import Edge, parse_time, zone
 
 __all__ = [
@@ -201,7 +201,7 @@ def existing_root(root: str | None) -> Path:
         NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
         ValidationError: It is a file (`INVALID_OPTIONS`).
     """
-    path = resolve_root(root)
+    path, why = find_root(root)
     if path.is_file():
         raise ValidationError(
             f"--root: expected the folder of the logs, got the file {path}; --files reads single files",
@@ -209,7 +209,8 @@ def existing_root(root: str | None) -> Path:
         )
     if not path.is_dir():
         raise NotFoundError(
-            f"no logs here yet: the folder {path} does not exist.\n\n{BEGIN}", code=ErrorCode.ROOT_NOT_FOUND
+            f"no logs here yet: the folder {path} does not exist ({why}).\n\n{BEGIN}",
+            code=ErrorCode.ROOT_NOT_FOUND,
         )
     return path
 

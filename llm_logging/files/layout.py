@@ -17,7 +17,9 @@ import string
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["ENV_ROOT", "Layout", "LogKind", "escape_id", "resolve_root"]
+from ..reach import configured_root
+
+__all__ = ["ENV_ROOT", "Layout", "LogKind", "escape_id", "find_root", "resolve_root"]
 
 ENV_ROOT = "LLM_LOGGING_ROOT"
 DEFAULT_ROOT = "llm_logs"
@@ -53,6 +55,24 @@ def resolve_root(root: str | os.PathLike[str] | None = None) -> Path:
     """
     chosen = root or os.environ.get(ENV_ROOT) or DEFAULT_ROOT
     return Path(os.path.abspath(os.path.expanduser(chosen)))  # noqa: PTH100, PTH111  links stay as the user gave them
+
+
+def find_root(root: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
+    """Return the folder whose logs a question is about, and why it is that one.
+
+    Args:
+        root: The folder; None or an empty text takes the root of the handler that this process made last and did not close,
+            then the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
+    """
+    if root:
+        return resolve_root(root), "it is the root that was named"
+    configured = configured_root()
+    if configured is not None:
+        return resolve_root(configured), "it is the root of this process's LLMFileHandler"
+    if os.environ.get(ENV_ROOT):
+        return resolve_root(), f"{ENV_ROOT} names it"
+    why = f"it is the default: no root is named, this process has no open LLMFileHandler, and {ENV_ROOT} is not set"
+    return resolve_root(), why
 
 
 def escape_id(value: str) -> str:
@@ -93,12 +113,14 @@ class Layout:
 
     Args:
         root: The folder; see `resolve_root`.
+        why: Why it is this one, for messages.
     """
 
-    __slots__ = ("root",)
+    __slots__ = ("root", "why")
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None, *, why: str = "") -> None:
         self.root = resolve_root(root)
+        self.why = why or "it is the root that was named"
 
     @property
     def projects_dir(self) -> Path:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ..errors import ConfigurationError
+from .options import choice, number
 
 __all__ = ["ContentPolicy", "without_blobs"]
 
@@ -153,16 +154,13 @@ class ContentPolicy:
         *,
         redact: Callable[[Any], Any] | None = None,
     ) -> None:
-        if mode not in ("off", "hash", "full"):
-            raise ConfigurationError(f"content: expected 'off', 'hash' or 'full', got {mode!r}")
-        if max_chars is not None and (
-            isinstance(max_chars, bool) or not isinstance(max_chars, int) or max_chars < 0
-        ):
+        most = 0 if max_chars is None else number("max_content_chars", max_chars)
+        if isinstance(most, float) and not most.is_integer():
             raise ConfigurationError(
                 f"max_content_chars: expected a whole number >= 0 or None, got {max_chars!r}"
             )
-        self.mode: str = mode
-        self.max_chars = max_chars or None
+        self.mode: str = choice("content", mode)
+        self.max_chars = int(most) if most else None
         self.redact = redact
 
     def request_content(self, messages: Any, response: Any) -> dict[str, Any] | None:

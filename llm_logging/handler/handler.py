@@ -27,17 +27,18 @@ from .complaints import complain
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .housekeeping import Housekeeper
-from .intervals import Interval
+from .intervals import interval_from
 from .live import live_totals
 from .options import (
     WriterOptions,
     WriterStats,
     check_choices,
-    check_numbers,
     days,
     manifest_key_of,
+    number,
     owner_ids,
     permission_bits,
+    truth,
 )
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .records import Built, build
@@ -104,6 +105,8 @@ class LLMFileHandler(logging.Handler):
     """
 
     llm_sink = True
+    closed = False
+    _unused_formatter: str | None = None
 
     def __init__(
         self,
@@ -142,34 +145,23 @@ class LLMFileHandler(logging.Handler):
         owner: tuple[str | int, str | int] | list[str | int] | None = None,
         manifest_key: bytes | str | None = None,
     ) -> None:
-        check_choices(content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress)
-        check_numbers(
-            max_bytes=max_bytes,
-            backup_count=backup_count,
-            max_age_days=max_age_days,
-            content_max_age_days=content_max_age_days,
-            max_total_bytes=max_total_bytes,
-            max_root_bytes=max_root_bytes,
-            buffer_bytes=buffer_bytes,
-            flush_bytes=flush_bytes,
-            flush_interval=flush_interval,
-            overflow_wait=overflow_wait,
-            flush_timeout=flush_timeout,
-            max_content_chars=max_content_chars,
+        content, fsync, overflow, spool, packing = check_choices(
+            content=content, fsync=fsync, overflow=overflow, spool=spool, compress=compress
         )
+        buffer_bytes = number("buffer_bytes", buffer_bytes, least=1 << 16)
+        self._flush_timeout = number("flush_timeout", flush_timeout)
         if defaults is not None and not isinstance(defaults, Mapping):
             raise ConfigurationError(f"defaults: expected a mapping of fields, got {type(defaults).__name__}")
-        if max_open_files < 1:
-            raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
+        if on_rotate is not None and not callable(on_rotate):
+            raise ConfigurationError(f"on_rotate: expected a function, got {type(on_rotate).__name__}")
         _check_place(root, filename)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
-        self.sync = sync
+        self.sync = truth("sync", sync)
         self._own_redactor = self.redactor = redactor_from(redact)
         self._content = ContentPolicy(
             content, max_content_chars, redact=self.redactor.redact if self.redactor else None
         )
         self._pseudonyms: Pseudonymiser | None = pseudonymiser_from(pseudonyms)
-        self._flush_timeout = flush_timeout
         self._template = os.path.abspath(os.path.expanduser(filename)) if filename is not None else None
         self._templated = self._template is not None and _PLACEHOLDER.search(self._template) is not None
         self._layout = Layout(root if filename is None else _static_folder(str(self._template)))
@@ -179,8 +171,8 @@ class LLMFileHandler(logging.Handler):
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
         files = FileOptions(
-            max_bytes=max_bytes,
-            interval=Interval(rotate_interval, utc=utc) if rotate_interval is not None else None,
+            max_bytes=number("max_bytes", max_bytes),
+            interval=interval_from(rotate_interval, utc=truth("utc", utc)),
             file_mode=permission_bits("file_mode", file_mode),
             dir_mode=permission_bits("dir_mode", dir_mode),
             owner=owner_ids(owner),
@@ -190,13 +182,13 @@ class LLMFileHandler(logging.Handler):
         )
         housekeeper = Housekeeper(
             self.root if filename is None else None,
-            compression=("gz" if compress else None) if isinstance(compress, bool) else compress,
+            compression=packing,
             retention=Retention(
-                backup_count=backup_count,
-                max_age=days(max_age_days),
-                max_total_bytes=max_total_bytes,
-                max_root_bytes=max_root_bytes,
-                content_max_age=days(content_max_age_days),
+                backup_count=number("backup_count", backup_count),
+                max_age=days("max_age_days", max_age_days),
+                max_total_bytes=number("max_total_bytes", max_total_bytes),
+                max_root_bytes=number("max_root_bytes", max_root_bytes),
+                content_max_age=days("content_max_age_days", content_max_age_days),
             ),
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
@@ -204,20 +196,18 @@ class LLMFileHandler(logging.Handler):
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,
-            flush_bytes=min(flush_bytes, buffer_bytes // 4),
-            flush_interval=flush_interval,
+            flush_bytes=min(number("flush_bytes", flush_bytes), buffer_bytes // 4),
+            flush_interval=number("flush_interval", flush_interval),
             overflow=overflow,
-            overflow_wait=overflow_wait,
+            overflow_wait=number("overflow_wait", overflow_wait),
             spool=spool,
-            max_open_files=max_open_files,
-            exit_timeout=flush_timeout,
+            max_open_files=number("max_open_files", max_open_files, least=1),
+            exit_timeout=self._flush_timeout,
         )
         # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
         super().__init__(level)
         # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
         self.formatter = self._line_formatter
-        self._unused_formatter: str | None = None
-        self.closed = False
         self._writer = Writer(
             self.root,
             options,
@@ -462,6 +452,9 @@ def _static_folder(template: str) -> str:
 
 
 def _check_place(root: str | os.PathLike[str] | None, filename: str | os.PathLike[str] | None) -> None:
+    for name, place in (("root", root), ("filename", filename)):
+        if place is not None and not isinstance(place, (str, os.PathLike)):
+            raise ConfigurationError(f"{name}: expected a path, got {type(place).__name__}")
     if root is not None and filename is not None:
         raise ConfigurationError("expected root= or filename=, got both")
     if filename is not None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ..errors import ConfigurationError
+from .options import switched
 
-__all__ = ["Interval"]
+__all__ = ["Interval", "interval_from"]
 
 _FORM = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -47,3 +49,8 @@ class Interval:
 
     def __repr__(self) -> str:
         return f"Interval({self.seconds} s, {'UTC' if self.utc else 'local'})"
+
+
+def interval_from(option: Any, *, utc: bool) -> Interval | None:
+    """Return the interval that a configuration names; None for none, also for what it calls `off`."""
+    return None if option is None or switched(option) is False else Interval(option, utc=utc)

@@ -268,7 +268,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=live_totals.reset)
 
 
-def get_cached_stats(scope: StatsScope | None = None) -> RunningTotals:
+def get_cached_stats(scope: StatsScope | Mapping[str, Any] | None = None) -> RunningTotals:
     """Return the running totals of this process, without reading a file.
 
     Args:
@@ -281,7 +281,7 @@ def get_cached_stats(scope: StatsScope | None = None) -> RunningTotals:
     Raises:
         NotFoundError: Nothing of the project or chat was logged by this process.
     """
-    return live_totals.figures(scope if scope is not None else StatsScope(type="global"))
+    return live_totals.figures(StatsScope.of(scope, "scope"))
 
 
 def reset_cached_stats() -> None:

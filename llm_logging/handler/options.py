@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -13,11 +15,14 @@ __all__ = [
     "WriterOptions",
     "WriterStats",
     "check_choices",
-    "check_numbers",
+    "choice",
     "days",
     "manifest_key_of",
+    "number",
     "owner_ids",
     "permission_bits",
+    "switched",
+    "truth",
 ]
 
 
@@ -70,9 +75,9 @@ class WriterStats:
     spool: str = "ring"
 
 
-def days(value: float | None) -> timedelta | None:
-    """Return a number of days as a span."""
-    return timedelta(days=value) if value is not None else None
+def days(name: str, value: Any) -> timedelta | None:
+    """Return a number of days as a span; None where there is to be none."""
+    return None if value is None or value is False else timedelta(days=number(name, value))
 
 
 def manifest_key_of(given: bytes | str | None) -> bytes | None:
@@ -82,37 +87,82 @@ def manifest_key_of(given: bytes | str | None) -> bytes | None:
     return key_from_environment(MANIFEST_KEY)
 
 
-def check_choices(**options: Any) -> None:
-    """Refuse options that are none of their choices."""
-    allowed: dict[str, tuple[Any, ...]] = {
-        "content": ("off", "hash", "full"),
-        "fsync": ("never", "batch", "rotate"),
-        "overflow": ("drop_new", "drop_old"),
-        "spool": ("auto", "shm", "root", "off"),
-        "compress": (None, False, True, "gz", "zst"),
-    }
-    for name, value in options.items():
-        if value not in allowed[name]:
-            raise ConfigurationError(
-                f"{name}: expected one of {', '.join(map(repr, allowed[name]))}, got {value!r}"
-            )
-    if options.get("compress") == "zst":
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "content": ("off", "hash", "full"),
+    "fsync": ("never", "batch", "rotate"),
+    "overflow": ("drop_new", "drop_old"),
+    "spool": ("auto", "shm", "root", "off"),
+    "compress": (None, "gz", "zst"),
+}
+# What a YAML file's `on` and `off` mean; YAML 1.1 reads them as booleans, an INI file or the environment as texts.
+_SWITCHED: dict[str, tuple[Any, Any]] = {
+    "content": ("off", "full"),
+    "fsync": ("never", "batch"),
+    "spool": ("off", "auto"),
+    "compress": (None, "gz"),
+}
+_ON = frozenset({"on", "yes", "true", "1"})
+_OFF = frozenset({"off", "no", "false", "none", "0", ""})
+
+
+def switched(value: Any) -> Any:
+    """Return True or False for a text that says on or off; any other value as it is."""
+    text = value.strip().lower() if isinstance(value, str) else None
+    return True if text in _ON else False if text in _OFF else value
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return a boolean, also one that a configuration file gave as text or number."""
+    found = switched(value)
+    if not isinstance(found, (bool, int)):
+        raise ConfigurationError(f"{name}: expected True or False, got {value!r}")
+    return bool(found)
+
+
+def choice(name: str, value: Any) -> Any:
+    """Return one of an option's choices, also where it was given as `on` or `off`, or in other case.
+
+    Raises:
+        ConfigurationError: It is none of them.
+    """
+    allowed = _CHOICES[name]
+    text = value.strip().lower() if isinstance(value, str) else value
+    for one in allowed:
+        if type(text) is type(one) and text == one:
+            return one
+    flag = switched(value)
+    if isinstance(flag, bool) and name in _SWITCHED:
+        return _SWITCHED[name][flag]
+    raise ConfigurationError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_choices(**options: Any) -> tuple[Any, ...]:
+    """Return options as one of their choices each, in their order.
+
+    Raises:
+        ConfigurationError: One is none of its choices.
+    """
+    found = {name: choice(name, value) for name, value in options.items()}
+    if found.get("compress") == "zst":
         from ..files.compression import zstd_module
 
         zstd_module()
+    return tuple(found.values())
 
 
-def check_numbers(**options: Any) -> None:
-    """Refuse options that are no numbers of their kind."""
-    for name, value in options.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise ConfigurationError(f"{name}: expected a number >= 0, got {value!r}")
-    if options["buffer_bytes"] < 1 << 16:
-        raise ConfigurationError(
-            f"buffer_bytes: expected at least {1 << 16}, got {options['buffer_bytes']!r}"
-        )
+def number(name: str, value: Any, *, least: int = 0) -> Any:
+    """Return a number >= `least`, also one that a configuration file gave as text.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    found = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            found = float(value) if any(char in value for char in ".eE") else int(value)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not least <= found < math.inf:
+        raise ConfigurationError(f"{name}: expected a number >= {least}, got {value!r}")
+    return found
 
 
 def permission_bits(name: str, value: int | str) -> int:
@@ -130,7 +180,7 @@ def permission_bits(name: str, value: int | str) -> int:
 
 def owner_ids(owner: tuple[str | int, str | int] | list[str | int] | None) -> tuple[int, int] | None:
     """Return the ids of a user and a group given by name or number."""
-    if owner is None:
+    if not owner:
         return None
     try:
         import grp

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..files.persons import PLACES
 from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
+from .options import switched
 
 __all__ = ["Pseudonymiser", "pseudonymiser_from"]
 
@@ -106,6 +107,8 @@ def pseudonymiser_from(
     Raises:
         ConfigurationError: It is none of these, or there is no key.
     """
+    if switched(option) is False:
+        return None
     if option is None or isinstance(option, Pseudonymiser):
         return option
     if not isinstance(option, Mapping):

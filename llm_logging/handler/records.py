@@ -36,7 +36,7 @@ from ..schema import (
 from ..statuses import status_text
 from ..tracing import active_trace_ids
 from .jsonable import jsonable, key_text, plain, repr_of
-from .unwrapping import RESERVED, STANDARD, extras_of
+from .unwrapping import RESERVED, STANDARD, extras_of, mended
 
 __all__ = ["Built", "build", "message_of"]
 
@@ -110,6 +110,8 @@ def message_of(record: logging.LogRecord) -> str:
         return message if type(message) is str else str(message)
     except Exception:  # noqa: BLE001  a format that does not fit, somebody's __str__, or no message at all
         given, args = record.__dict__.get("msg"), record.__dict__.get("args")
+        if "msg" not in record.__dict__:
+            return ""
         return f"{repr_of(given)} {repr_of(args)}" if args else repr_of(given)
 
 
@@ -199,7 +201,8 @@ def build(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Built:
         try:
             built = _recognised(record, defaults)
         except Exception as error:  # noqa: BLE001
-            built = _unreadable(record, error)
+            whole = mended(record)
+            built = _unreadable(record, error) if whole is None else build(whole, defaults)
     if built.kind is _REQUESTS:
         built.body["id"] = _same_request(record, built.body["id"])
     built.micros = micros

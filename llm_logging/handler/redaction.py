@@ -20,6 +20,7 @@ from .credentials import KINDS
 from .examining import PATTERN_SETS, Examiner
 from .keynames import NAME_KINDS, compact, name_kind
 from .linear import Span
+from .options import switched
 from .paths import compile_paths, render_path
 from .walking import HIDDEN, REMOVED, Path, Walk, steps_of
 
@@ -430,6 +431,7 @@ def redactor_from(option: bool | Mapping[str, Any] | Redactor | None) -> Redacto
     Raises:
         ConfigurationError: It is none of these, or an argument is not as it should be.
     """
+    option = switched(option)
     if option is None or option is False:
         return None
     if option is True:

@@ -28,6 +28,7 @@ RESERVED: Final = STANDARD | {"message", "asctime", "taskName", RECORD_ATTRIBUTE
 _MARKS: Final = ("_logger", "_name", "_record", "_from_structlog")
 _ENVELOPE: Final = ("level", "logger", "timestamp")
 _TEXTS: Final = ("event", "message", "msg")
+_NEAREST: Final = 40
 _LONGEST_JSON: Final = 1 << 24
 
 
@@ -93,20 +94,33 @@ def _is_structlog(record: logging.LogRecord) -> bool:
     structlog: Any = sys.modules.get("structlog")
     if structlog is None:
         return False
-    logger = logging.Logger.manager.loggerDict.get(record.name)
-    if type(logger).__module__.partition(".")[0] == "structlog":
-        return True
+    if record.__dict__.get("thread") == threading.get_ident():
+        return _runs_under("structlog")
+    # Behind a queue: only where structlog is set up to log JSON.
     try:
-        processors = structlog.get_config()["processors"] if structlog.is_configured() else ()
+        processors: Any = structlog.get_config()["processors"] if structlog.is_configured() else ()
         return bool(processors) and isinstance(processors[-1], structlog.processors.JSONRenderer)
     except Exception:  # noqa: BLE001  another version of structlog, or one that is being imported
         return False
 
 
+def _runs_under(package: str) -> bool:
+    """Say whether code of a package is among the nearest callers."""
+    frame = sys._getframe(1)  # noqa: SLF001  what logging's own findCaller does
+    for _ in range(_NEAREST):
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package:
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
 def _take_message(record: logging.LogRecord, event: dict[Any, Any]) -> None:
     for name in _TEXTS:
         if isinstance(event.get(name), str):
-            record.msg, record.args = event.pop(name), None
+            record.msg = event.pop(name)
+            record.args = None
             return
 
 

@@ -8,25 +8,22 @@ so once).
 from __future__ import annotations
 
 import functools
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
-from ..errors import ConfigurationError
 from ..failing import show_failure
 from ..logger.adapter import LLMLoggerAdapter, get_logger
 from ..logger.call import LLMCall
-from ..logger.dispatch import require_sinks
+from ..logger.dispatch import has_sinks
 from ..logger.fold import Extraction
 from ..logger.stream import Ending
 from ..logger.surroundings import running
+from ..reach import sinks_within_reach
 
 __all__ = ["Observation", "guarded", "report", "wants_content"]
 
 P = ParamSpec("P")
-
-_told: set[str] = set()
 
 
 def report() -> None:
@@ -58,10 +55,7 @@ def wants_content(log: LLMLoggerAdapter | None, content: bool | None) -> bool:
     """
     if content is not None:
         return content
-    try:
-        sinks = require_sinks((log or get_logger()).logger)
-    except ConfigurationError:
-        return False
+    sinks = sinks_within_reach((log or get_logger()).logger)
     return any(getattr(sink, "wants_content", False) for sink in sinks)
 
 
@@ -90,13 +84,11 @@ class Observation:
             The observation; None where it cannot be logged.
         """
         try:
-            call = (log or get_logger()).request(pending=pending, instrumentation=instrumentation, **fields)
+            log = log or get_logger()
+            if not has_sinks(log.logger):
+                return None
+            call = log.request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
-        except ConfigurationError as error:
-            if error.message not in _told:
-                _told.add(error.message)
-                logging.getLogger("llm_logging").warning("LLM calls are not being logged: %s", error.message)
-            return None
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
             return None

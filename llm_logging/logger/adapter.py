@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import BaseModel
 
@@ -18,9 +18,11 @@ from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
+from ..fields import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
+from ..reach import sink_defaults, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload, Timings
 from .call import LLMCall
-from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, require_sinks, sink_defaults
+from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, has_sinks, require_sinks
 from .pending import pending_requests
 
 __all__ = ["LLMLoggerAdapter", "alog_llm_request", "get_logger", "log_llm_request"]
@@ -32,28 +34,62 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     """A logger with bound context.
 
     Args:
-        logger: The logger that does the work.
+        logger: The logger that does the work, or an adapter of it: what that binds is bound here, and what it does to a
+            message is done.
         context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
     """
 
-    def __init__(self, logger: logging.Logger, context: Mapping[str, Any] | None = None) -> None:
-        self.context: dict[str, Any] = {k: v for k, v in (context or {}).items() if v is not None}
+    def __init__(
+        self,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
+        if context is not None and not isinstance(context, Mapping):
+            raise ValidationError(f"context: expected a mapping of fields, got {type(context).__name__}")
+        bound: list[Mapping[str, Any]] = [context or {}]
+        self._inner: tuple[logging.LoggerAdapter[Any], ...] = ()
+        while isinstance(logger, logging.LoggerAdapter):
+            if isinstance(logger, LLMLoggerAdapter):
+                self._inner += logger._inner  # noqa: SLF001  another of this class
+            else:
+                self._inner += (logger,)
+            extra: Any = logger.extra
+            bound.append(extra if isinstance(extra, Mapping) else {})
+            logger = logger.logger
+        if not isinstance(logger, logging.Logger):
+            raise ValidationError(
+                f"logger: expected a logging.Logger or an adapter of one, got {type(logger).__name__}"
+            )
+        self.context: dict[str, Any] = {
+            name: value for part in reversed(bound) for name, value in part.items() if value is not None
+        }
         super().__init__(logger, self.context)
+
+    def _binding(self, context: Mapping[str, Any]) -> LLMLoggerAdapter:
+        made = type(self)(self.logger, context)
+        made._inner = self._inner  # noqa: SLF001  another of this class
+        return made
 
     def bind(self, **context: Any) -> LLMLoggerAdapter:
         """Return another adapter of the same logger that binds these fields too; the newer win."""
-        return type(self)(self.logger, {**self.context, **context})
+        return self._binding({**self.context, **context})
 
     def unbind(self, *names: str) -> LLMLoggerAdapter:
         """Return another adapter of the same logger that no longer binds these fields."""
-        return type(self)(self.logger, {k: v for k, v in self.context.items() if k not in names})
+        return self._binding({k: v for k, v in self.context.items() if k not in names})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Put the call's extras and the bound context on the record, under one attribute."""
         fields = kwargs.get("extra") or {}
         if not isinstance(fields, Mapping):
             fields = {"extra": fields}
-        kwargs["extra"] = {RECORD_ATTRIBUTE: RecordPayload(None, fields, context=self._merged())}
+        context = self._merged()
+        for inner in self._inner:
+            msg, kwargs = inner.process(msg, {**kwargs, "extra": dict(fields)})
+            added = kwargs.get("extra")
+            if isinstance(added, Mapping):
+                context = {**added, **context}
+        kwargs["extra"] = {RECORD_ATTRIBUTE: RecordPayload(None, fields, context=context)}
         return msg, kwargs
 
     def _merged(self) -> Mapping[str, Any]:
@@ -63,7 +99,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def log_llm_request(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+        self,
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,
     ) -> LogResult:
         """Log one finished or pending request; its line is in its file when this returns.
 
@@ -82,6 +121,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             FileSystemError: The disk refused the line, also at the second try.
             ConfigurationError: No LLMFileHandler is within reach of the logger.
         """
+        require_sinks(self.logger)
         ack = Ack()
         checked = self._checked(entry)
         with pending_requests.finishing(checked):
@@ -91,11 +131,12 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     async def alog_llm_request(
         self,
-        entry: LLMRequestLogEntry | Mapping[str, Any],
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
     ) -> LogResult:
         """Log one request without blocking the event loop; see `log_llm_request`."""
+        require_sinks(self.logger)
         ack = AsyncAck()
         checked = self._checked(entry)
         with pending_requests.finishing(checked):
@@ -104,7 +145,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         return _result(checked.id, ack, record)
 
     def log_llm_request_start(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+        self,
+        entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
+        *,
+        timeout: float = WAIT_SECONDS,
     ) -> LogResult:
         """Log that a request was sent: a `pending` line, to be finished by its id.
 
@@ -113,7 +157,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             timeout: Seconds to wait for the file at most.
 
         Returns:
-            As `log_llm_request`; hand its `id` to `log_llm_request_complete` or `log_llm_request_error`.
+            As `log_llm_request`; hand its `id` to `log_llm_request_complete` or `log_llm_request_error`. `logged` is False
+            where no LLMFileHandler is within reach of the logger, which a warning says once.
 
         Raises:
             ValidationError: As `log_llm_request`; also where the entry has a final status, or its id is in use.
@@ -132,7 +177,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             raise
 
     def log_llm_request_complete(
-        self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Any
+        self, request_id: str, *, timeout: float = WAIT_SECONDS, **fields: Unpack[LLMRequestFields]
     ) -> LogResult:
         """Log that a started request succeeded.
 
@@ -153,7 +198,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         error: BaseException | Mapping[str, Any] | str,
         *,
         timeout: float = WAIT_SECONDS,
-        **fields: Any,
+        **fields: Unpack[FailFields],
     ) -> LogResult:
         """Log that a started request failed; a `TimeoutError` gives the status `timeout`.
 
@@ -190,15 +235,16 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         return result
 
     def _finish_call(self, entry: LLMRequestLogEntry, timeout: float) -> LogResult:
+        has_sinks(self.logger)
         ack = Ack()
         record = self._account(entry, ack)
         ack.wait(timeout)
         return _result(entry.id, ack, record)
 
     def _checked(
-        self, entry: LLMRequestLogEntry | Mapping[str, Any], *, status: str | None = None
+        self, entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any], *, status: str | None = None
     ) -> LLMRequestLogEntry:
-        defaults = sink_defaults(require_sinks(self.logger))
+        defaults = sink_defaults(sinks_within_reach(self.logger))
         own = _given(LLMRequestLogEntry, entry)
         if status is not None:
             own.setdefault("status", status)
@@ -208,7 +254,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     def _account(self, entry: LLMRequestLogEntry, ack: Ack) -> logging.LogRecord | None:
         level = logging.ERROR if entry.status in {"error", "timeout"} else logging.INFO
         payload = RecordPayload("llm_request", {}, entry=entry, ack=ack)
-        return dispatch(self.logger, level, f"{entry.model} {entry.status}", payload)
+        text = f"{entry.model} {entry.status}"
+        return dispatch(self.logger, level, text, payload, only_sinks=entry.status == "pending")
 
     def request(
         self,
@@ -216,7 +263,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         *,
         pending: bool = True,
         fallback: str | None = "default",
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> LLMCall:
         """Time one request, in a `with` or `async with` block, and log it whatever happens.
 
@@ -230,12 +277,10 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             fallback: Project and chat where nobody names one; None makes such a request an `invalid_entry` event.
             **fields: Any other field of the entry, or attributes of your own.
 
-        Raises:
-            ConfigurationError: On entry, where no LLMFileHandler is within reach of the logger.
+        Without an LLMFileHandler within reach of the logger, a warning says so once, and the block runs all the same.
         """
-        if model is not None:
-            fields["model"] = model
-        return LLMCall(self.logger, self._merged(), fields, pending=pending, fallback=fallback)
+        named: Mapping[str, Any] = fields if model is None else {**fields, "model": model}
+        return LLMCall(self.logger, self._merged(), named, pending=pending, fallback=fallback)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -331,11 +376,13 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     def log_chat_message(
         self,
-        message: ChatMessage | Mapping[str, Any],
+        message: ChatMessage | ChatMessageFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,
     ) -> LogResult:
         """Log one message of a chat; its line is in the chat's file when this returns.
+
+        Without an LLMFileHandler within reach of the logger, a warning says so once, and `logged` is False.
 
         Args:
             message: A model, or a mapping of its fields; `project_id` and `chat_id` may be bound.
@@ -344,7 +391,6 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         Raises:
             ValidationError: The message breaks the contract; nothing was written.
             FileSystemError: The disk refused the line, also at the second try.
-            ConfigurationError: No LLMFileHandler is within reach of the logger.
         """
         ack = Ack()
         checked = self._checked_message(message)
@@ -354,7 +400,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
     async def alog_chat_message(
         self,
-        message: ChatMessage | Mapping[str, Any],
+        message: ChatMessage | ChatMessageFields | Mapping[str, Any],
         *,
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
     ) -> LogResult:
@@ -365,8 +411,9 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         await ack.wait_async(timeout)
         return _result(checked.id, ack, record)
 
-    def _checked_message(self, message: ChatMessage | Mapping[str, Any]) -> ChatMessage:
-        bound = {**sink_defaults(require_sinks(self.logger)), **self._merged()}
+    def _checked_message(self, message: ChatMessage | ChatMessageFields | Mapping[str, Any]) -> ChatMessage:
+        has_sinks(self.logger)
+        bound = {**sink_defaults(sinks_within_reach(self.logger)), **self._merged()}
         known: dict[str, Any] = {name: bound[name] for name in ("project_id", "chat_id") if name in bound}
         return validate(ChatMessage, {**known, **_given(ChatMessage, message)})
 
@@ -409,18 +456,20 @@ def get_logger(name: str | None = None, **context: Any) -> LLMLoggerAdapter:
         name: As in `logging.getLogger`; None takes the logger `llm`.
         **context: Fields bound to every line: `project_id`, `chat_id`, `user_id`, or attributes of your own.
     """
+    if name is not None and not isinstance(name, str):
+        raise ValidationError(f"name: expected a text, as logging.getLogger, got {type(name).__name__}")
     return LLMLoggerAdapter(logging.getLogger(name if name is not None else DEFAULT_LOGGER), context)
 
 
 def log_llm_request(
-    entry: LLMRequestLogEntry | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
+    entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any], *, timeout: float = WAIT_SECONDS
 ) -> LogResult:
     """Log one request on the default logger; see `LLMLoggerAdapter.log_llm_request`."""
     return get_logger().log_llm_request(entry, timeout=timeout)
 
 
 async def alog_llm_request(
-    entry: LLMRequestLogEntry | Mapping[str, Any],
+    entry: LLMRequestLogEntry | LLMRequestFields | Mapping[str, Any],
     *,
     timeout: float = WAIT_SECONDS,  # noqa: ASYNC109  the same name as its synchronous twin
 ) -> LogResult:

@@ -14,18 +14,19 @@ import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, cast, overload
 
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
-from ..failing import say_once, show_failure
+from ..failing import show_failure, show_once
+from ..fields import FailFields, FinishFields, LLMRequestFields
 from ..schema import RecordPayload
 from ..statuses import final_status
 from .answer import INVALID_RESPONSE, Answer, read_answer
 from .deadlines import ask_whether_timed_out
 from .decorated import decorated
-from .dispatch import caller, dispatch, require_sinks
+from .dispatch import caller, dispatch, has_sinks
 from .failures import failure_of, is_cancellation
 from .fold import Extraction
 from .stream import AsyncWatchedStream, Ending, WatchedStream
@@ -91,7 +92,7 @@ class LLMCall:
         if self._first is None:
             self._first = clock().monotonic()
 
-    def finish(self, response: Any = None, **fields: Any) -> None:
+    def finish(self, response: Any = None, **fields: Unpack[FinishFields]) -> None:
         """Note that the answer is complete now.
 
         Args:
@@ -100,7 +101,7 @@ class LLMCall:
             **fields: Fields of the entry that you know better; they win. None says nothing, as everywhere.
         """
         if isinstance(response, BaseException):
-            self.fail(response, **fields)
+            self.fail(response, **cast("FailFields", fields))
             return
         answer = read_answer(response)
         said = _said(fields)
@@ -115,7 +116,7 @@ class LLMCall:
         self._fields.update(said)
         self._leave_place()
 
-    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Any) -> None:
+    def fail(self, error: BaseException | Mapping[str, Any] | str, **fields: Unpack[FailFields]) -> None:
         """Note that the request failed now, where no exception leaves the block.
 
         Args:
@@ -129,7 +130,7 @@ class LLMCall:
         self._fields.update(_said(fields))
         self._leave_place()
 
-    def note(self, **fields: Any) -> None:
+    def note(self, **fields: Unpack[LLMRequestFields]) -> None:
         """Add fields to the final line without ending the request."""
         self._fields.update(_said(fields))
         if self._logged:
@@ -198,8 +199,9 @@ class LLMCall:
     def start(self) -> None:
         """Note that the request is sent now, and log its pending line.
 
+        Without an LLMFileHandler within reach of the logger, a warning says so once; the request goes on all the same.
+
         Raises:
-            ConfigurationError: No LLMFileHandler is within reach of the logger.
             ValidationError: This request is still open, in another task or an outer block.
         """
         if self._began is not None:
@@ -207,7 +209,7 @@ class LLMCall:
                 message = "log.request: expected one `with` at a time, this request is still open: make one for each call"
                 raise ValidationError(message, code=ErrorCode.INVALID_STATE)
             self._renew()
-        require_sinks(self._logger)
+        has_sinks(self._logger)
         self._given = dict(self._fields)
         self._start = clock().now()
         self._began = clock().monotonic()
@@ -343,7 +345,8 @@ class LLMCall:
             measured["time_to_first_token_ms"] = stated
         if timings is None or isinstance(timings, Mapping):
             fields["timings"] = {**measured, **(timings or {})}
-        self._log(fields, logging.ERROR if _has_failed(fields) else logging.INFO)
+        failed = fields.get("error") is not None or final_status(fields) in {"error", "timeout"}
+        self._log(fields, logging.ERROR if failed else logging.INFO)
 
     # -- used outside of its block, or again --------------------------------------------------------------------------
 
@@ -355,7 +358,7 @@ class LLMCall:
             another: It is the answer of another request.
         """
         if self._began is None:
-            say_once(
+            show_once(
                 _place(),
                 f"{method}() outside of the request's `with`: it is logged, its latency is not known",
             )
@@ -364,7 +367,7 @@ class LLMCall:
         elif another:
             self._next()
         elif self._logged:
-            say_once(
+            show_once(
                 _place(), f"{method}() after the request's `with`: its line is logged again, with the same id"
             )
 
@@ -425,7 +428,7 @@ class LLMCall:
             self._learned.update(status="error", error={"code": INVALID_RESPONSE, "message": answer.invalid})
 
     def _note_invalid(self, name: str, text: str) -> None:
-        say_once(_place(), f"finish(): got {text}" if name == "response" else f"{name}(): {text}")
+        show_once(_place(), f"finish(): got {text}" if name == "response" else f"{name}(): {text}")
         self._invalid[name] = text
 
     def _note_failure(self, error: BaseException | Mapping[str, Any] | str) -> None:
@@ -461,8 +464,6 @@ class LLMCall:
         if self._logged:
             self._log_end()
 
-    # -- lines --------------------------------------------------------------------------------------------------------
-
     def _log(self, fields: dict[str, Any], level: int) -> None:
         fields["id"] = self.id
         fields.setdefault("instrumentation", "log.request")
@@ -472,7 +473,8 @@ class LLMCall:
         payload = RecordPayload("llm_request", fields, context=self._context, fallback=fallback)
         status = "pending" if fields.get("status") == "pending" else final_status(fields)
         try:
-            dispatch(self._logger, level, f"{fields.get('model', 'unknown model')} {status}", payload)
+            text = f"{fields.get('model', 'unknown model')} {status}"
+            dispatch(self._logger, level, text, payload, only_sinks=status == "pending")
         except Exception as error:  # noqa: BLE001  a filter of the user's that raises must not end the user's request
             show_failure(error)
 
@@ -484,10 +486,6 @@ class LLMCall:
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is None: `finish(response, usage=maybe)` must not throw away what the response has."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _has_failed(fields: Mapping[str, Any]) -> bool:
-    return fields.get("error") is not None or final_status(fields) in {"error", "timeout"}
 
 
 def _place() -> str:

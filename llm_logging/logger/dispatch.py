@@ -18,10 +18,11 @@ from types import FrameType
 from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
-from ..reach import handlers_of, sink_defaults, sinks_behind, sinks_within_reach
+from ..failing import say_once
+from ..reach import handlers_of, sinks_behind, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
 
-__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "caller", "dispatch", "require_sinks", "sink_defaults"]
+__all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "caller", "dispatch", "has_sinks", "require_sinks"]
 
 WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.002
@@ -177,6 +178,16 @@ def require_sinks(logger: logging.Logger) -> list[Any]:
     return sinks
 
 
+def has_sinks(logger: logging.Logger) -> bool:
+    """Say whether a logger reaches a sink; warn, once a process, that its requests are not logged if not."""
+    try:
+        require_sinks(logger)
+    except ConfigurationError as error:
+        say_once("LLM calls are not being logged", error.message)
+        return False
+    return True
+
+
 def dispatch(
     logger: logging.Logger,
     level: int,
@@ -184,8 +195,9 @@ def dispatch(
     payload: RecordPayload,
     *,
     exc_info: Any = None,
+    only_sinks: bool = False,
 ) -> logging.LogRecord | None:
-    """Hand a record to every handler of a logger, past the levels of loggers and of our sinks.
+    """Hand a record to every handler of a logger, past the levels of loggers and handlers where it leads to our sinks.
 
     Args:
         logger: Where it is logged.
@@ -193,6 +205,7 @@ def dispatch(
         message: For people; not formatted with arguments.
         payload: What the line will hold.
         exc_info: As `logging` takes it.
+        only_sinks: Whether handlers that lead to none of our sinks are left out.
 
     Returns:
         The record, or None where a filter of the logger dropped it.
@@ -209,9 +222,11 @@ def dispatch(
     # From Python 3.12 a filter may put another record in the place of this one.
     kept = outcome if isinstance(outcome, logging.LogRecord) else record
     handlers = list(handlers_of(logger))
+    # Others get what `logging` would give them; that a request was sent is of no use to people, who see its end.
+    others = not only_sinks and logger.isEnabledFor(level)
     for handler in handlers:
         behind = sinks_behind(handler)
-        if level >= handler.level or behind:
+        if behind or (others and level >= handler.level):
             handler.handle(kept)
             if behind and payload.ack is not None and behind[0] is not handler:
                 _pass_on(handler, payload.ack, handlers)

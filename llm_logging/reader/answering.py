@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,17 +20,18 @@ from ..errors import ErrorCode, FileSystemError, NotFoundError
 from ..files.layout import Layout, LogKind
 from ..files.segments import list_segments
 from ..question import StatsOptions, StatsScope
+from .arguments import Files, Progress, check_files, check_place, expect, reading_layout
 from .cache import cache_folder
 from .columns import readable
 from .costs import Costs, kinds_in, price_asked
 from .engine import duckdb_module
 from .eviction import cache_limit
 from .fold import Folded, fold_lines
-from .load import Loaded, Loader, Progress
+from .load import Loaded, Loader
 from .overrides import Override, find_overrides, read_overrides
 from .period import resolve_period
 from .query import Question, ask, make_question
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs, waiting_lines
+from .source import Log, LogFile, named_logs, open_logs, scope_logs, waiting_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,7 +51,10 @@ def connect() -> DuckDBPyConnection:
         config={"memory_limit": _MEMORY, "preserve_insertion_order": "false"}
     )
     # A naive time in a line is UTC, whatever zone this machine is in.
-    db.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
+    db.execute("SET GLOBAL TimeZone = 'UTC'")
+    # In a notebook without ipywidgets the bar is off and cannot be set; a bar is never worth an error.
+    with contextlib.suppress(duckdb_error()):
+        db.execute("SET enable_progress_bar = false")
     return db
 
 
@@ -89,7 +94,7 @@ class Reading:
     """Where a question's lines come from.
 
     Attributes:
-        root: The folder of the logs; see `resolve_root`.
+        root: The folder of the logs; see `find_root`.
         files: Files to read instead.
         cache: Whether parsed segments are kept, and taken where they are.
         cache_dir: Where; None: the user's cache folder.
@@ -106,6 +111,14 @@ class Reading:
     now: datetime | None = None
     progress: Progress | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("root", "cache_dir", "prices"):
+            check_place(name, getattr(self, name))
+        check_files(self.files)
+        expect("cache", self.cache, (bool, int), "True or False")
+        expect("now", self.now, (datetime, type(None)), "a datetime or None")
+        expect("progress", self.progress, (Callable, type(None)), "a function or None")  # type: ignore[arg-type]  # an ABC
+
 
 def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
     """Check a question, and what the cache is told, and open the files that it is about."""
@@ -113,7 +126,7 @@ def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: Exi
         cache_limit()
     now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
     question = make_question(scope, options, resolve_period(options, now), now)
-    layout = Layout(reading.root)
+    layout = reading_layout(reading.root)
     root = layout.root if reading.files is None else None
     logs = scope_logs(scope, layout) if reading.files is None else named_logs(reading.files, stack)
     overrides = find_overrides(reading.prices)

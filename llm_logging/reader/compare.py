@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from ..errors import ErrorCode, ValidationError
 from ..figures import Change, Comparison, ComparisonRow, Figures, Stats, StatsRow
 from ..question import TIME_UNITS, StatsOptions, StatsScope
 from .aggregate import money_text, sum_of
+from .arguments import ReadingOptions, check_keywords
 from .order import bucket_name, bucket_number, bucket_numbers, name_order
 from .stats import get_stats
 
@@ -81,7 +82,10 @@ def figure_changes(before: Figures, after: Figures) -> dict[str, Change]:
 
 
 def compare_stats(
-    scope: StatsScope | None, before: StatsOptions, after: StatsOptions, **reading: Any
+    scope: StatsScope | Mapping[str, Any] | None,
+    before: StatsOptions | Mapping[str, Any],
+    after: StatsOptions | Mapping[str, Any],
+    **reading: Unpack[ReadingOptions],
 ) -> Comparison:
     """Compare the figures of a scope in two periods.
 
@@ -97,6 +101,8 @@ def compare_stats(
     Raises:
         ValidationError: `INVALID_OPTIONS`, where the groups differ; and what `get_stats` raises.
     """
+    check_keywords("compare_stats", reading)
+    before, after = StatsOptions.of(before, "before"), StatsOptions.of(after, "after")
     if before.group_by != after.group_by:
         message = f"group_by: expected the same in both periods, got {before.group_by} and {after.group_by}"
         raise ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))

@@ -23,6 +23,7 @@ from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from .answering import Reading
+from .arguments import Files, check_request, expect, reading_layout
 from .asking import ask_requests
 from .events import page_size
 from .lookup import ids_with_part, lines_with_ids, needles_of
@@ -37,7 +38,7 @@ from .request_log import (
     read_whole_file,
     to_entry,
 )
-from .source import Files, Log, LogFile, named_logs, open_logs, scope_logs
+from .source import Log, LogFile, named_logs, open_logs, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -86,7 +87,7 @@ def options_of(filters: Filters) -> StatsOptions:
 
 
 def get_llm_request_logs(
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     filters: Filters = None,
     limit: int = 50,
     cursor: str | None = None,
@@ -125,11 +126,11 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made = ask_requests(scope if scope is not None else StatsScope(), options_of(filters), reading, stack)
+        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made.db, rows, made.files, stack, Layout(root), content=content)
+        entries = _entries(made.db, rows, made.files, stack, made.layout, content=content)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
@@ -317,7 +318,7 @@ def _name(path: Path, root: Path) -> str:
 
 def get_request_log(
     request_id: str,
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     *,
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
@@ -340,9 +341,11 @@ def get_request_log(
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
-    layout = Layout(root)
+    expect("request_id", request_id, str, "a text")
+    check_request(root=root, files=files)
+    layout = reading_layout(root)
     with ExitStack() as stack:
-        asked = scope if scope is not None else StatsScope()
+        asked = StatsScope.of(scope, "scope")
         logs = scope_logs(asked, layout) if files is None else named_logs(files, stack)
         opened = open_logs(logs, stack)
         named = _whole_id(request_id, opened)

@@ -18,9 +18,10 @@ from ..files.layout import Layout, LogKind
 from ..question import StatsOptions, StatsScope
 from ..schema import ChatMessage, Event
 from ..values import UTCTime
+from .arguments import Files, check_request, expect, reading_layout
 from .newest import Place, decode_cursor, encode_cursor, micros_of, newest_lines
 from .period import resolve_period
-from .source import Files, Log, LogFile, named_logs, open_logs
+from .source import Log, LogFile, named_logs, open_logs, root_not_found
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "page_size", "read_event"]
 
@@ -99,7 +100,7 @@ def read_chat_message(fields: Mapping[str, Any]) -> ChatMessage | None:
 
 
 def get_system_logs(
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     filters: Mapping[str, Any] | None = None,
     limit: int = 50,
     cursor: str | None = None,
@@ -131,7 +132,9 @@ def get_system_logs(
     """
     wanted = page_size(limit)
     before = place_of("events", cursor)
-    asked = scope if scope is not None else StatsScope()
+    asked = StatsScope.of(scope, "scope")
+    expect("filters", filters, (Mapping, type(None)), "a mapping of fields to values")
+    check_request(root=root, files=files, now=now)
     checks = dict(filters or {})
     _check_filters(checks)
     since, until = period_of(checks, now)
@@ -153,7 +156,7 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
-        logs = named_logs(files, stack) if files is not None else _event_logs(asked, Layout(root))
+        logs = named_logs(files, stack) if files is not None else _event_logs(asked, reading_layout(root))
         found = newest_lines(
             open_logs(logs, stack), want, limit=wanted + 1, before=before, since=since, until=until
         )
@@ -174,9 +177,7 @@ def _event_logs(scope: StatsScope, layout: Layout) -> list[Log]:
 def require_root(layout: Layout) -> None:
     """Raise NotFoundError where the root is not there."""
     if not layout.root.is_dir():
-        raise NotFoundError(
-            f"{layout.root}: expected the folder of the logs, found none", code=ErrorCode.ROOT_NOT_FOUND
-        )
+        raise root_not_found(layout)
 
 
 def require_project(layout: Layout, project_id: str) -> None:

@@ -16,12 +16,13 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ..clock import format_time
 from ..question import StatsOptions, StatsScope
 from .aggregate import money_text
 from .answering import Reading
+from .arguments import ReadingOptions, check_keywords
 from .asking import ask_requests
 from .columns import Column, columns
 from .engine import quoted
@@ -133,7 +134,9 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def export_requests(
-    scope: StatsScope | None = None, options: StatsOptions | None = None, **reading: Any
+    scope: StatsScope | Mapping[str, Any] | None = None,
+    options: StatsOptions | Mapping[str, Any] | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> Iterator[Export]:
     """Open the requests of a question for export.
 
@@ -148,10 +151,11 @@ def export_requests(
     Raises:
         What `get_stats` raises.
     """
+    check_keywords("export_requests", reading)
     with ExitStack() as stack:
         made = ask_requests(
-            scope if scope is not None else StatsScope(),
-            options if options is not None else StatsOptions(),
+            StatsScope.of(scope, "scope"),
+            StatsOptions.of(options, "options"),
             Reading(**reading),
             stack,
             every_field=True,

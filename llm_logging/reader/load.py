@@ -10,13 +10,14 @@ do not hold, every line is parsed for this answer only.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .arguments import Progress
 from .cache import Piece, Record, SegmentCache
 from .columns import Column
 from .costs import Kind, kinds_in
@@ -31,9 +32,8 @@ from .tails import load_tails
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Loaded", "Loader", "Progress", "Ready"]
+__all__ = ["Loaded", "Loader", "Ready"]
 
-Progress = Callable[[int, int], None]
 # An active file is worth a piece when this much has been appended to it, and this much to all active files: less is
 # parsed for an answer in less time than pieces are made in.
 _WORTH: Final = 2**20

@@ -58,7 +58,7 @@ def decode_cursor(kind: str, cursor: str) -> list[Any]:
             and isinstance(values[2], str)
         ):
             return values[1:]
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         pass
     raise ValidationError(
         f"cursor: expected one that an earlier page gave, got {cursor!r:.80}", code=ErrorCode.INVALID_OPTIONS

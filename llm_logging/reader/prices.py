@@ -4,22 +4,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 from ..figures import PriceReport, PriceUse
 from ..question import StatsOptions, StatsScope
 from .aggregate import PART, amount_of, money_text, sum_of
 from .answering import Answer, Reading, answer
+from .arguments import ReadingOptions, check_keywords
 from .pricing import FAR, Rate, list_version
 
 __all__ = ["get_prices"]
 
 
 def get_prices(
-    scope: StatsScope | None = None, options: StatsOptions | None = None, **reading: Any
+    scope: StatsScope | Mapping[str, Any] | None = None,
+    options: StatsOptions | Mapping[str, Any] | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> PriceReport:
     """Say which rates the costs of a scope come from, their source and its version.
 
@@ -34,10 +38,11 @@ def get_prices(
     Raises:
         What `get_stats` raises.
     """
+    check_keywords("get_prices", reading)
     with ExitStack() as stack:
         made = answer(
-            scope if scope is not None else StatsScope(),
-            options if options is not None else StatsOptions(),
+            StatsScope.of(scope, "scope"),
+            StatsOptions.of(options, "options"),
             Reading(**reading),
             stack,
         )

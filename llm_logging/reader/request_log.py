@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..checks import forgive
-from ..schema import LLMRequestLogEntry, Timings, Usage
+from ..schema import ErrorInfo, LLMRequestLogEntry, Timings, Usage
 from ..values import Identifier, UTCTime
 from .columns import WRITER_SEQ
 from .raw import RawFile, open_lines
@@ -54,6 +54,9 @@ class RequestLog(LLMRequestLogEntry):
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
     chat_id: Identifier | None = None  # type: ignore[assignment]
     timestamp_start: UTCTime | None = None  # type: ignore[assignment]
+    if TYPE_CHECKING:
+        # None where the request succeeded; whoever asked for failed ones need not check (typeshed's "Any trick").
+        error: ErrorInfo | Any = None
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1

@@ -13,14 +13,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
-from ..files.layout import Layout, LogKind
+from ..files.layout import LogKind
 from ..question import StatsScope
 from ..schema import ChatMessage
+from .arguments import Files, check_request, expect, reading_layout
 from .events import (
     LoggedEvent,
     all_logs,
@@ -43,7 +44,7 @@ from .request_log import (
     read_request_lines,
     to_entry,
 )
-from .source import Files, LogFile, named_logs, open_logs
+from .source import LogFile, named_logs, open_logs
 
 __all__ = ["SearchHit", "SearchPage", "search_logs"]
 
@@ -73,7 +74,11 @@ class SearchHit(BaseModel):
     log: str
     field: str
     excerpt: str
-    entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
+    if TYPE_CHECKING:
+        # `kind` says which it is; whoever looked for requests need not check (typeshed's "Any trick").
+        entry: RequestLog | Any
+    else:
+        entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
 
 
 class SearchPage(BaseModel):
@@ -142,7 +147,7 @@ class _Found(BaseModel):
 
 def search_logs(
     text: str,
-    scope: StatsScope | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
     limit: int = 50,
     cursor: str | None = None,
     *,
@@ -177,6 +182,9 @@ def search_logs(
         NotFoundError: A root or a project of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
     """
+    expect("text", text, str, "a text")
+    expect("kinds", kinds, (list, tuple, set, frozenset), "a list of kinds")
+    check_request(root=root, files=files, now=now)
     if not text:
         raise ValidationError(
             "text: expected at least one character, got none", code=ErrorCode.INVALID_OPTIONS
@@ -190,10 +198,10 @@ def search_logs(
     wanted = page_size(limit)
     before = place_of("search", cursor)
     since, until = period_of({"from_date": from_date, "to_date": to_date, "time_zone": time_zone}, now)
-    asked = scope if scope is not None else StatsScope()
+    asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        logs = named_logs(files, stack) if files is not None else all_logs(Layout(root), asked, held)
+        logs = named_logs(files, stack) if files is not None else all_logs(reading_layout(root), asked, held)
         search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack))
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None

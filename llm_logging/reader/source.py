@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,20 @@ from ..files.layout import Layout, LogKind
 from ..files.segments import Segment, list_segments, parse_segment_name
 from ..files.spools import dead_lines
 from ..question import StatsScope
+from .arguments import Files, expect, reading_layout
 from .raw import RawFile
 
-__all__ = ["Files", "Log", "LogFile", "anything_logged", "open_logs", "scope_logs", "waiting_lines"]
+__all__ = [
+    "Files",
+    "Log",
+    "LogFile",
+    "anything_logged",
+    "open_logs",
+    "root_not_found",
+    "scope_logs",
+    "waiting_lines",
+]
 
-Files = str | os.PathLike[str] | IO[Any] | Iterable[str | os.PathLike[str] | IO[Any]]
 
 _RETRIES: Final = 100
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
@@ -75,6 +84,15 @@ class LogFile:
     inode: int
 
 
+def root_not_found(layout: Layout) -> NotFoundError:
+    """Return the error for a root that is not there: where it was looked for, and why there."""
+    return NotFoundError(
+        f"{layout.root}: expected the folder of the logs, found none ({layout.why}); configure an LLMFileHandler with this "
+        "root, or name another by root= or LLM_LOGGING_ROOT",
+        code=ErrorCode.ROOT_NOT_FOUND,
+    )
+
+
 def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
     """List the request logs of a scope.
 
@@ -82,16 +100,12 @@ def scope_logs(scope: StatsScope, layout: Layout) -> list[Log]:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
     if not layout.root.is_dir():
-        raise NotFoundError(
-            f"{layout.root}: expected the folder of the logs, found none; configure an LLMFileHandler with this root, "
-            "or name another by root= or LLM_LOGGING_ROOT",
-            code=ErrorCode.ROOT_NOT_FOUND,
-        )
+        raise root_not_found(layout)
     if scope.project_id is not None:
         folders = [layout.project_dir(scope.project_id)]
         if not folders[0].is_dir():
             raise NotFoundError(
-                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]})",
+                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]}); {layout.why}",
                 code=ErrorCode.PROJECT_NOT_FOUND,
             )
     else:
@@ -108,7 +122,7 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
     with ExitStack() as stack:
-        return any(file.size for file in open_logs(scope_logs(scope, Layout(root)), stack))
+        return any(file.size for file in open_logs(scope_logs(scope, reading_layout(root)), stack))
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:
@@ -126,6 +140,8 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
     grouped: dict[str, dict[Path, tuple[Path, str]]] = {}
     streams: Counter[str] = Counter()
     for given in files:
+        if not isinstance(given, (str, os.PathLike)) and not hasattr(given, "read"):
+            expect("files", given, (), "paths, patterns, folders or open streams")
         if isinstance(given, (str, os.PathLike)):
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)

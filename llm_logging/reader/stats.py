@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
@@ -21,18 +22,18 @@ from ..files.lines import read_lines
 from ..question import StatsOptions, StatsScope
 from .answering import Answer, Reading, begin, compute, connect, duckdb_error
 from .answers import Answers
+from .arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
 from .cache import cache_folder
 from .columns import readable
 from .engine import duckdb_module
 from .events import object_of
 from .grouping import grouped
-from .load import Progress
 from .newest import suffix_of
 from .order import group_order
 from .period import bucket_label, buckets_between
 from .quality import judge
 from .query import Question, spread_lists
-from .source import Files, Log, LogFile, open_logs
+from .source import Log, LogFile, open_logs
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
@@ -41,8 +42,8 @@ _MOST_FILLED: Final = 50_000
 
 
 def get_stats(
-    scope: StatsScope | None = None,
-    options: StatsOptions | None = None,
+    scope: StatsScope | Mapping[str, Any] | None = None,
+    options: StatsOptions | Mapping[str, Any] | None = None,
     *,
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
@@ -55,9 +56,10 @@ def get_stats(
     """Compute the figures of a scope from its log files.
 
     Args:
-        scope: Which requests; None: all.
-        options: Period, groups, filters; None: everything, in UTC.
-        root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
+        scope: Which requests, or a mapping of a scope's fields; None: all.
+        options: Period, groups, filters, or a mapping of them; None: everything, in UTC.
+        root: The folder of the logs; None takes the root of this process's LLMFileHandler, then `LLM_LOGGING_ROOT`, then
+            `./llm_logs`.
         files: JSON-lines files to read instead: a path, a pattern, a folder, an open stream, or several of them.
         cache: Whether parsed segments are kept in the cache folder, and taken from there.
         cache_dir: The cache folder; None: `llm_logging` in the user's cache folder.
@@ -76,8 +78,7 @@ def get_stats(
             wrong.
     """
     reading = Reading(root, files, cache, cache_dir, prices, now, progress)
-    scope = scope if scope is not None else StatsScope()
-    options = options if options is not None else StatsOptions()
+    scope, options = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options")
     with ExitStack() as stack:
         made = begin(scope, options, reading, stack)
         known = None
@@ -252,7 +253,7 @@ def _count_distinct(stats: Stats) -> int:
     return len([row for row in stats.breakdown if any(row.group.values())])
 
 
-def get_project_metrics(project_id: str, **reading: Any) -> ProjectMetrics:
+def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> ProjectMetrics:
     """Compute the figures of one project.
 
     Args:
@@ -263,6 +264,7 @@ def get_project_metrics(project_id: str, **reading: Any) -> ProjectMetrics:
         ValidationError: `INVALID_PROJECT_ID`.
         NotFoundError: `PROJECT_NOT_FOUND`.
     """
+    check_keywords("get_project_metrics", reading)
     stats = get_stats(
         StatsScope(type="project", project_id=project_id), StatsOptions(group_by="chat"), **reading
     )
@@ -272,7 +274,7 @@ def get_project_metrics(project_id: str, **reading: Any) -> ProjectMetrics:
     )
 
 
-def get_chat_metrics(project_id: str, chat_id: str, **reading: Any) -> ChatMetrics:
+def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOptions]) -> ChatMetrics:
     """Compute the figures of one chat, with its messages counted from the chat's file.
 
     Args:
@@ -284,9 +286,12 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Any) -> ChatMetri
         ValidationError: `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
         NotFoundError: `PROJECT_NOT_FOUND` or `CHAT_NOT_FOUND`.
     """
+    check_keywords("get_chat_metrics", reading)
     scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
     stats = get_stats(scope, **reading)
-    messages = 0 if reading.get("files") is not None else _message_count(scope, Layout(reading.get("root")))
+    messages = (
+        0 if reading.get("files") is not None else _message_count(scope, reading_layout(reading.get("root")))
+    )
     return ChatMetrics(
         **stats.summary.model_dump(),
         **_of_models(stats),
@@ -296,7 +301,7 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Any) -> ChatMetri
     )
 
 
-def get_global_metrics(**reading: Any) -> GlobalMetrics:
+def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
     """Compute the figures of all projects under a root.
 
     Args:
@@ -305,6 +310,7 @@ def get_global_metrics(**reading: Any) -> GlobalMetrics:
     Raises:
         NotFoundError: `ROOT_NOT_FOUND`.
     """
+    check_keywords("get_global_metrics", reading)
     stats = get_stats(StatsScope(type="global"), StatsOptions(group_by="project"), **reading)
     return GlobalMetrics(
         **stats.summary.model_dump(), **_of_models(stats), project_count=_count_distinct(stats)

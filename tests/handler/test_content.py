@@ -129,7 +129,7 @@ def test_any_base64_is_described_by_what_it_holds(payload):
     }
 
 
-@pytest.mark.parametrize(("mode", "most"), [("some", None), ("full", -1), ("full", True), ("full", "9")])
+@pytest.mark.parametrize(("mode", "most"), [("some", None), ("full", -1), ("full", True), ("full", "nine")])
 def test_wrong_options_are_refused(mode, most):
     with pytest.raises(ConfigurationError, match="expected"):
         ContentPolicy(mode, most)

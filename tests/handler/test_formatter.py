@@ -279,11 +279,18 @@ class TestSubclasses:
         with pytest.raises(ConfigurationError, match="override process_log_record or add_fields"):
             LLMFileHandler(root).setFormatter(Own())
 
-    def test_a_formatter_of_another_kind_is_refused_with_the_reason(self, root: Path) -> None:
-        with pytest.raises(
-            ConfigurationError, match=r"expected an llm_logging\.LLMJsonFormatter, got Formatter"
-        ):
-            LLMFileHandler(root).setFormatter(logging.Formatter("%(message)s"))
+    def test_a_formatter_of_another_kind_is_not_used_and_a_notice_says_so_once(
+        self, root: Path, isolated: Isolated
+    ) -> None:
+        handler = LLMFileHandler(root)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log = isolated(handler)
+        for _ in range(3):
+            log.info("hello", extra={"llm_request": ENTRY})
+        handler.close()
+        assert len(disk.requests(root)) == 3
+        (notice,) = [line for line in disk.events(root) if line["event_type"] == "formatter_unused"]
+        assert notice["data"] == {"formatter": "logging.Formatter"}
 
     def test_a_hook_whose_line_is_no_object_costs_its_work_and_not_the_line(
         self, root: Path, isolated: Isolated

@@ -389,7 +389,7 @@ class TestLogging:
             {"content": "some"},
             {"max_bytes": -1},
             {"max_bytes": True},
-            {"backup_count": "3"},
+            {"backup_count": "three"},
             {"file_mode": "rw"},
             {"spool": "disk"},
             {"overflow": "block"},

@@ -295,7 +295,7 @@ def test_what_a_configuration_says_becomes_a_redactor():
     assert redactor_from(REDACTOR) is REDACTOR
     assert redactor_from({"paths": ["a.b"]}).scan_sufficient is False
     with pytest.raises(ConfigurationError, match="expected True, False"):
-        redactor_from("yes")
+        redactor_from("perhaps")
 
 
 def test_with_paths_no_line_is_called_clean():

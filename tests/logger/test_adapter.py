@@ -238,12 +238,35 @@ class TestStrict:
         log = LLMLoggerAdapter(isolated(logging.NullHandler()), IDENTITY)
         with pytest.raises(ConfigurationError, match=r"expected an LLMFileHandler.*dictConfig"):
             log.log_llm_request(ENTRY)
-        with pytest.raises(ConfigurationError), log.request(model="m"):
-            raise AssertionError("not reached")
-        with pytest.raises(ConfigurationError):
-            log.log_chat_message({"role": "user"})
-        with pytest.raises(ConfigurationError):
-            log.log_llm_request_start(ENTRY)
+        with pytest.raises(ConfigurationError, match="expected an LLMFileHandler"):
+            asyncio.run(log.alog_llm_request(ENTRY))
+
+    def test_without_a_handler_in_reach_nothing_else_raises_and_a_warning_says_so_once(
+        self, isolated: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = LLMLoggerAdapter(isolated(logging.NullHandler()), IDENTITY)
+        with log.request(model="m") as call:
+            assert list(call.stream(iter("abc"))) == ["a", "b", "c"]
+
+        @log.request(model="m")
+        def answer() -> str:
+            return "hi"
+
+        async def later() -> str:
+            async with log.request(model="m"):
+                return "there"
+
+        assert (answer(), asyncio.run(later())) == ("hi", "there")
+        with pytest.raises(KeyError), log.request(model="m"):
+            raise KeyError
+        assert not log.log_chat_message({"role": "user", "content": "hi"}).logged
+        started = log.log_llm_request_start(ENTRY)
+        assert not started.logged
+        assert not log.log_llm_request_complete(started.id).logged
+        said = [record.getMessage() for record in caplog.records if record.name == "llm_logging"]
+        assert len(said) == 1
+        assert "expected an LLMFileHandler" in said[0]
+        assert "dictConfig" in said[0]
 
     def test_levels_do_not_silence_accounting(self, log: LLMLoggerAdapter, root: Path) -> None:
         log.setLevel(logging.CRITICAL)
