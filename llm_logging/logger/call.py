@@ -349,7 +349,8 @@ class LLMCall:
             measured["time_to_first_token_ms"] = stated
         if timings is None or isinstance(timings, Mapping):
             fields["timings"] = {**measured, **(timings or {})}
-        self._log(fields, logging.ERROR if _has_failed(fields) else logging.INFO)
+        failed = fields.get("error") is not None or final_status(fields) in {"error", "timeout"}
+        self._log(fields, logging.ERROR if failed else logging.INFO)
 
     # -- used outside of its block, or again --------------------------------------------------------------------------
 
@@ -467,8 +468,6 @@ class LLMCall:
         if self._logged:
             self._log_end()
 
-    # -- lines --------------------------------------------------------------------------------------------------------
-
     def _log(self, fields: dict[str, Any], level: int) -> None:
         fields["id"] = self.id
         fields.setdefault("instrumentation", "log.request")
@@ -491,10 +490,6 @@ class LLMCall:
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is None: `finish(response, usage=maybe)` must not throw away what the response has."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _has_failed(fields: Mapping[str, Any]) -> bool:
-    return fields.get("error") is not None or final_status(fields) in {"error", "timeout"}
 
 
 def _place() -> str:
