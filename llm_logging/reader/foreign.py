@@ -89,7 +89,9 @@ def _usual(value: Mapping[str, Any], time: str | float | None) -> list[Fields] |
         fields |= status_fields(str(value["status"]))
     if isinstance(usage, Mapping) and usage and not usage.keys() & Usage.model_fields.keys():
         fields["usage"] = extract({"usage": usage}).counted
-        if fields["usage"] is None and any(type(count) in (int, float) for count in usage.values()):
+        counted = fields["usage"] or {}
+        has_counts = any(type(counted.get(name)) is int for name in Usage.model_fields)
+        if not has_counts and any(type(count) in (int, float) for count in usage.values()):
             raise ForeignError("usage_of_unknown_shape")
     elif usage is None and not top.keys() <= Usage.model_fields.keys():
         # Counts in a provider's names; those in ours stand at the top in the older flat shape.
