@@ -152,7 +152,9 @@ def cost(figures: Figures) -> str:
     mark = "≥" if figures.unpriced_requests else "~" if figures.priced_requests else ""
     nothing = not figures.priced_requests and not figures.reported_requests
     parts = []
-    if figures.total_cost is not None and not (nothing and figures.other_costs):
+    # At least nothing is no bound.
+    empty = figures.unpriced_requests and not Decimal(figures.total_cost or 0)
+    if figures.total_cost is not None and not empty and not (nothing and figures.other_costs):
         parts.append(money(figures.total_cost, figures.currency, mark=mark))
     parts += [money(amount, currency) for currency, amount in figures.other_costs.items()]
     return " + ".join(parts) or DASH
