@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import sys
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..forks import at_fork, check_fork
 
@@ -57,9 +57,16 @@ def hook_exit() -> None:
 
 
 def threads_run() -> bool:
-    """Say whether threads go on while the program waits; uWSGI's workers keep the interpreter's lock unless told otherwise."""
-    options = getattr(sys.modules.get("uwsgi"), "opt", None)
-    return options is None or any(name in options for name in _THREAD_OPTIONS)
+    """Say whether this process may have a thread.
+
+    uWSGI's workers keep the interpreter's lock while they wait, unless told otherwise, so no other thread runs. Its master forks
+    them: a thread that asks for the lock in that moment leaves the worker waiting for ever for it to take it.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if options is None:
+        return True
+    return uwsgi.worker_id() > 0 and any(name in options for name in _THREAD_OPTIONS)
 
 
 def _at_exit() -> None:

@@ -45,9 +45,9 @@ _WRITE_SECONDS = 0.05
 _PACE, _LONGEST_PACE = 10.0, 3.0
 _INSIST_SECONDS = 0.5  # how often somebody who waits for all files has those tried that were refused
 _CONTENT_SHARE = 0.75
-_TRY_SECONDS = 1.0  # how often a thread that could not be started is tried again
+_TRY_SECONDS = 0.1  # how often a thread that could not be started is tried again
 # How long somebody waits for files that are refused for reasons that last (no permission), and, at exit, for any.
-_HOPELESS_SECONDS, _REFUSED_SECONDS = 0.25, 1.0
+_HOPELESS_SECONDS, _REFUSED_SECONDS = 0.1, 1.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
@@ -108,7 +108,6 @@ class Writer:
         # Set while a spool is being closed, so that a close which an exception ends is taken up again.
         self._ending: Spool | None = None
         self._thread: OsThread | None = None
-        self._threads_run = threads_run()
         self._tried_thread = -_TRY_SECONDS
         self._dropping_since: float | None = None
         self._dropped_unsaid = [0, 0]
@@ -354,7 +353,7 @@ class Writer:
         self.stats.spool = "ring" if isinstance(spool.ring, Ring) else "memory"
         # In its place before the thread runs: what the thread has to say goes through it.
         self._spool = spool
-        if self._threads_run and not exiting():
+        if threads_run() and not exiting():
             self._start_thread(spool)
         return spool
 
@@ -377,11 +376,11 @@ class Writer:
         """Start the thread again where it could not be started, or an exception kept it from it; say whether it runs."""
         spool = self._spool
         if (
-            not self._threads_run
-            or exiting()
+            exiting()
             or spool is None
             or self._closes.running
             or time.monotonic() - self._tried_thread < (_TRY_SECONDS if self._thread is None else 0)
+            or not threads_run()
         ):
             return False
         self._starts.run(self._start_thread, spool)
