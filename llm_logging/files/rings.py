@@ -2,9 +2,7 @@
 
 The layout is in `ringview`. Consecutive lines of one file lie side by side, so that they are taken in one piece.
 
-The file has its full length from the beginning, but blocks are reserved for the first part of each region only. An empty
-ring begins at the start of its regions again, by moving `base`. So a ring grows only while more lines wait than it has
-room for. Growing reserves more blocks and changes nothing else: a process may be killed at any step of it.
+How it begins small and grows is in `growth`.
 
 The owner holds a POSIX lock on the file, which dies with it and is not inherited by a fork. Whoever gets that lock has
 found a dead ring: what lies between `tail` and `head`, is not marked done and is not in the file already, is to be
@@ -21,12 +19,12 @@ import contextlib
 import errno
 import mmap
 import os
-import time
 import zlib
 from collections.abc import Container, Sequence
 from pathlib import Path
 
 from .claims import claim, disclaim, lock
+from .growth import FIRST_BYTES, FIRST_PATHS, LINE_BYTES, GrowingView
 from .ringview import (
     BASE_AT,
     BIG,
@@ -44,24 +42,17 @@ from .ringview import (
     TAIL_AT,
     U64,
     Batch,
-    RingView,
     new_header,
 )
 
 __all__ = ["Ring"]
 
-_LINE_BYTES = 128  # of lines an entry is reckoned for: shorter ones fill the index first
 _PATHS_SHARE = 32
 # Of what is taken at once, when lines of many files are mixed: lines of the files met first.
 _FIRST_SHARE = 0.25
-# Blocks that are reserved at first for lines; and an empty ring begins anew once it has come so far.
-_FIRST_BYTES = 1 << 18
-_FIRST_PATHS = 1 << 14
-_REWIND_BYTES = 1 << 16
-_REFUSED_SECONDS = 1.0
 
 
-class Ring(RingView):
+class Ring(GrowingView):
     """A ring of lines in a mapped file.
 
     Args:
@@ -76,10 +67,8 @@ class Ring(RingView):
         OSError: It cannot be made, opened, reserved or locked (BlockingIOError where its owner lives).
     """
 
-    # More attributes than an instance's dict shares with others: slots are read quicker.
     __slots__ = (  # noqa: SIM905  one name a line says no more
-        "_copies_from _entry_shift _far _fd _fence _keep _last _last_done _line_shift _moved _next _oldest _paths_end _places _ready "
-        "_ready_entries _ready_paths _refused_at _run_first _run_place _skipped _skipped_to limit moved_to"
+        "_copies_from _last_done _moved _oldest _paths_end _places _run_first moved_to"
     ).split()
 
     def __init__(
@@ -126,25 +115,14 @@ class Ring(RingView):
 
     def _make(self, capacity: int, writer: str, root: str, first: int) -> None:
         capacity = (max(MIN_CAPACITY, capacity) + 4095) // 4096 * 4096
-        entries, paths = capacity // _LINE_BYTES, max(_FIRST_PATHS, capacity // _PATHS_SHARE)
+        entries, paths = capacity // LINE_BYTES, max(FIRST_PATHS, capacity // _PATHS_SHARE)
         os.ftruncate(self._fd, HEADER_BYTES + paths + entries * ENTRY.size + capacity)
-        data = min(capacity, _FIRST_BYTES)
-        self._reserve(0, HEADER_BYTES + _FIRST_PATHS)
-        self._reserve(HEADER_BYTES + paths, data // _LINE_BYTES * ENTRY.size)
+        data = min(capacity, FIRST_BYTES)
+        self._reserve(0, HEADER_BYTES + FIRST_PATHS)
+        self._reserve(HEADER_BYTES + paths, data // LINE_BYTES * ENTRY.size)
         self._reserve(HEADER_BYTES + paths + entries * ENTRY.size, data)
         sizes = (capacity, entries, paths)
         os.pwrite(self._fd, new_header(os.fstat(self._fd), sizes, writer=writer, root=root, first=first), 0)
-
-    def _reserve(self, at: int, size: int) -> None:
-        """Reserve blocks: a store into a mapping that the disk has no room for would be a SIGBUS."""
-        if self._keep:
-            free = os.fstatvfs(self._fd)
-            if free.f_bavail * free.f_frsize - size < self._keep:
-                raise OSError(
-                    errno.ENOSPC, f"expected {self._keep >> 20} MiB to stay free, no room", str(self.path)
-                )
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._fd, at, size)
 
     def _open(self) -> None:
         size = os.fstat(self._fd).st_size
@@ -153,7 +131,6 @@ class Ring(RingView):
                 f"{self.path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
             )
         super().__init__(self.path, mmap.mmap(self._fd, size))
-        capacity = self.capacity
         # The owner's own view: where the next line goes, where the oldest one begins, which paths have a place, and the
         # first entry of the last run of lines that are of one file and lie side by side.
         self._next = 0
@@ -165,18 +142,10 @@ class Ring(RingView):
         self._last_done = -1
         # Lines stored before this number may have been moved up to it: who waits for one waits for all up to here.
         self.moved_to = 0
-        # Up to where blocks are reserved: entries, bytes for lines, end of the table of paths.
-        self._ready_entries = min(capacity, _FIRST_BYTES) // _LINE_BYTES
-        self._ready = min(capacity, _FIRST_BYTES)
-        self._ready_paths = HEADER_BYTES + _FIRST_PATHS
-        # Bytes for lines that it may have now: less than the capacity where the file system has no more.
-        self.limit: int = capacity
-        self._refused_at = -_REFUSED_SECONDS
-        self._skipped_to = self._skipped = self._fence = self._far = self._last = 0
         # While `repack` is at work: the first copy, then, when all are made, the new numbers of lines by their old ones.
         self._copies_from = -1
         self._moved: dict[int, int] = {}
-        self._set_lap(0, self._base)
+        self._begin_growth()
 
     @property
     def linked(self) -> bool:
@@ -245,64 +214,6 @@ class Ring(RingView):
             U64.pack_into(buffer, HEAD_AT, head)
             self.head = head
         return head
-
-    def _make_room(self, head: int, start: int, room: int) -> int:
-        """Find a place for a line that does not fit behind the last one.
-
-        Returns:
-            The place; -1 where there is none now.
-        """
-        capacity = self.capacity
-        if head == self.tail:
-            # Empty: begin at the start of both regions. No entry is alive, so a kill between these steps costs nothing.
-            start += -start % capacity
-            U64.pack_into(self.map, BASE_AT, head)
-            self._base = head
-            self._next = start
-            self._run_place = -1
-        if room > capacity - start % capacity:
-            start += -start % capacity
-        slot = (head - self._base) % self._entries
-        if slot >= self._ready_entries:
-            more = min(self._entries, max(2 * self._ready_entries, slot + 1))
-            if not self._grow(self._index_at, self._ready_entries * ENTRY.size, more * ENTRY.size):
-                return -1
-            self._ready_entries = more
-        need = start % capacity + room
-        if need > self._ready:
-            more = min(capacity, max(2 * self._ready, (need + 4095) // 4096 * 4096))
-            if self._grow(self._data_at, self._ready, more):
-                self._ready = more
-                self.limit = capacity
-            elif room <= self._ready:
-                # No more room on the file system: wrap at the end of what is reserved.
-                self._skipped = -start % capacity
-                start += self._skipped
-                self._skipped_to = start
-            else:
-                return -1
-        self._set_lap(start - start % capacity, head - slot)
-        return start
-
-    def _set_lap(self, start: int, number: int) -> None:
-        """Note which line and which entry stand at the start of their regions, so that storing need not divide."""
-        self._line_shift = self._data_at - start
-        self._entry_shift = self._index_at - number * ENTRY.size
-        self._fence = start + self._ready
-        self._far = start + _REWIND_BYTES
-        self._last = number + self._ready_entries
-
-    def _grow(self, region: int, ready: int, more: int) -> bool:
-        """Reserve more of a region; say whether the file system had room."""
-        if time.monotonic() - self._refused_at < _REFUSED_SECONDS:
-            return False
-        try:
-            self._reserve(region + ready, more - ready)
-        except OSError:
-            self._refused_at = time.monotonic()
-            self.limit = self._ready
-            return False
-        return True
 
     def publish(self, head: int) -> None:
         """Move the head over a line that was stored without."""

@@ -90,8 +90,8 @@ class LLMFileHandler(logging.Handler):
         buffer_bytes: Bytes of lines that wait to be written at most.
         flush_bytes: Writing starts when that many wait,
         flush_interval: or after so many seconds; on a busy machine up to three times as many.
-        spool: Where they wait: `auto` (shared memory, else under the root), `shm`, `root`; `off` is plain memory, which
-            a killed process loses.
+        spool: Where they wait: `auto` (in the root's folder on a local disk, else in shared memory), `shm`, `root`; `off` is plain
+            memory, which a killed process loses.
         overflow: When the buffer is full and waiting did not help: `drop_new` or `drop_old` records.
         overflow_wait: Seconds a caller waits for room at most; a running event loop never waits.
         flush_timeout: Seconds that `flush`, `close` and `sync=True` wait for the disk at most.

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.files import rings
+from llm_logging.files import growth
 from llm_logging.files.rings import Ring
 from llm_logging.files.ringview import HEADER_BYTES, MAGIC
 
@@ -92,7 +92,7 @@ def test_a_disk_that_has_room_again_lets_it_grow(tmp_path, monkeypatch):
     while ring.store(b"/a", LINE):
         pass
     monkeypatch.setattr(os, "posix_fallocate", real)
-    monkeypatch.setattr(rings, "_REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(growth, "_REFUSED_SECONDS", 0.0)
     drain(ring)
     count = 0
     while ring.store(b"/a", LINE):
@@ -163,7 +163,7 @@ def killed_at(step: int, path: Path) -> tuple[bool, int, int]:
 
             def trace(frame: FrameType, event: str, _arg: Any) -> Any:
                 nonlocal left
-                if not frame.f_code.co_filename.endswith(("rings.py", "ringview.py")):
+                if not frame.f_code.co_filename.endswith(("rings.py", "ringview.py", "growth.py")):
                     return None
                 if event == "line":
                     left -= 1
