@@ -102,7 +102,6 @@ class _CallFields(TypedDict, total=False):
     tags: Sequence[str] | None
     trace_id: str | None
     span_id: str | None
-    instrumentation: str | None
     prompt_name: str | None
     prompt_version: str | int | None
     attributes: Mapping[str, Any] | None
