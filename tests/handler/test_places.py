@@ -156,7 +156,7 @@ deadline = time.monotonic() + 10
 while not os.path.isdir(root + '/.spool') and time.monotonic() < deadline:
     log.info("n"); time.sleep(0.02)
 handler.flush(); time.sleep(0.1)
-handler._writer._drain.alone(-1).__enter__()
+handler._writer._drain.write_all = lambda *_, **__: None
 write(9, 400)
 os._exit(5)
 """
