@@ -30,7 +30,7 @@ FLOORS = (
     {"threads"},
 )
 # These must be split by topic; each may shrink, and leaves this list when it is small enough.
-TOO_LONG: dict[str, int] = {}
+TOO_LONG: dict[str, int] = {"files/rings.py": 560, "handler/rotation.py": 520, "handler/writer.py": 590}
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "core", "misc", "base", "types"}
 
 
