@@ -189,7 +189,7 @@ def test_draining_in_the_callers_thread_is_whole_wherever_it_is_interrupted(
         if tracer.place is None:
             break
         begun.add(f"n{turn}")
-        log.info(f"n{turn}")
+        log.info("n%d", turn)
         returned.append(f"n{turn}")
     handler.flush()
     check(root, returned, begun, "drained")
