@@ -445,6 +445,12 @@ class Ring(GrowingView):
             os.close(self._fd)
         disclaim(self.path)
 
+    def __del__(self) -> None:
+        # An exception came before it was in its place. Not in a forked child, whose parent may use it still.
+        with contextlib.suppress(Exception):
+            if not self.map.closed and self.empty and self.pid == os.getpid():
+                self.close(remove=True)
+
     def abandon(self) -> None:
         """Let go in a forked child: the parent's mapping, file and lock are none of ours."""
         self.close(remove=False)

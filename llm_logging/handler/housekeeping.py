@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
-import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 from ..files.compression import compress_segment, finish_interrupted
 from ..files.retention import Retention, apply_retention
 from ..files.seal import record_sealed
+from ..threads import Bell, OsThread, pause
+from .exits import threads_run
 
 __all__ = ["Housekeeper"]
 
@@ -56,67 +58,70 @@ class Housekeeper:
 
     def after_fork(self) -> None:
         """Start with nothing to do: a forked child's parent cares for what it rotated."""
-        self._queue: queue.SimpleQueue[tuple[Path, Path] | None] = queue.SimpleQueue()
-        self._lock = threading.RLock()
-        self._thread: threading.Thread | None = None
+        self._queue: deque[tuple[Path, Path] | None] = deque()
+        self._thread: OsThread | None = None
         self._seen: set[Path] = set()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._wake = Bell()
+        self._working = False
 
     def sealed(self, active: Path, segment: Path) -> None:
         """Take note of a new segment; returns at once."""
-        with self._lock:
-            self._queue.put((active, segment))
-            self._idle.clear()
-            if self._thread is not None and self._thread.is_alive():
-                return
-            thread = threading.Thread(target=self._run, name="llm_logging-housekeeper", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                # The interpreter is going down: no new threads. `finish` does the work in its caller's.
-                return
-            self._thread = thread
+        self._queue.append((active, segment))
+        self._wake.set()
+        if self._thread is not None and self._thread.running:
+            return
+        if not threads_run():
+            self._drain()
+            return
+        thread = OsThread(self._run, "llm_logging-housekeeper")
+        self._thread = thread
+        with contextlib.suppress(RuntimeError):
+            # Refused while the interpreter goes down: `finish` does the work in its caller's thread.
+            thread.start()
 
     def finish(self, seconds: float) -> bool:
         """Wait until nothing is left to do; say whether that came to be within the bound."""
         thread = self._thread
-        if thread is None or not thread.is_alive():
+        if thread is None or not thread.running:
             self._drain()
             return True
+        deadline = time.monotonic() + seconds
         # From `on_rotate`, which runs in that thread, there is no waiting for it.
-        return thread is not threading.current_thread() and self._idle.wait(seconds)
+        while (self._queue or self._working) and not thread.here and time.monotonic() < deadline:
+            pause(0.005)
+        return not thread.here and not self._queue and not self._working
 
     def stop(self, seconds: float) -> bool:
         """Finish, then end the thread."""
         done = self.finish(seconds)
-        with self._lock:
-            thread, self._thread = self._thread, None
+        thread, self._thread = self._thread, None
         if thread is not None:
-            self._queue.put(None)
-            if thread is not threading.current_thread():
+            self._queue.append(None)
+            self._wake.set()
+            if not thread.here:
                 thread.join(0.5)
         return done
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
-            if item is None:
-                return
-            self._care(*item)
-            with self._lock:
-                if self._queue.empty():
-                    self._idle.set()
+            self._wake.wait(60.0)
+            # Before anything is taken, so that nobody finds the queue empty while the last item is in work.
+            self._working = True
+            try:
+                while self._queue:
+                    item = self._queue.popleft()
+                    if item is None:
+                        return
+                    self._care(*item)
+            finally:
+                self._working = False
 
     def _drain(self) -> None:
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                self._idle.set()
-                return
-            if item is not None:
-                self._care(*item)
+        while self._queue:
+            with contextlib.suppress(IndexError):
+                item = self._queue.popleft()
+                if item is not None:
+                    self._care(*item)
 
     def _care(self, active: Path, segment: Path) -> None:
         final = segment

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -21,6 +20,7 @@ from ..errors import ConfigurationError, ErrorCode, FileSystemError
 from ..failing import say_once
 from ..reach import handlers_of, sinks_behind, sinks_within_reach
 from ..schema import RECORD_ATTRIBUTE, RecordPayload
+from ..threads import Bell
 
 __all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "caller", "dispatch", "has_sinks", "require_sinks"]
 
@@ -32,17 +32,15 @@ _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + 
 class Ack:
     """Wait, in a thread, until every handler that took a record has written it.
 
-    Implements `schema.Acknowledgement`.
+    Implements `schema.Acknowledgement`. Whoever answers never waits: answers are appended, which is one step.
     """
 
-    __slots__ = ("_condition", "_error", "_expected", "_open", "_promised", "_queues", "_written")
+    __slots__ = ("_answers", "_bell", "_expected", "_promised", "_queues")
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        self._bell = Bell()
         self._expected = 0
-        self._open = 0
-        self._written = 0
-        self._error: OSError | None = None
+        self._answers: list[OSError | None] = []
         self._promised = 0
         self._queues: list[Callable[[], bool]] = []
 
@@ -61,28 +59,30 @@ class Ack:
         self._promised = sinks
         self._queues.append(drained)
 
+    @property
+    def _open(self) -> int:
+        return self._expected - len(self._answers)
+
+    @property
+    def _error(self) -> OSError | None:
+        return next((error for error in self._answers if error is not None), None)
+
     def _on_its_way(self) -> bool:
         return self._expected < self._promised and not all(drained() for drained in self._queues)
 
     def expect(self) -> None:
         """Note that one more handler has taken the record."""
-        with self._condition:
-            self._expected += 1
-            self._open += 1
+        self._expected += 1
 
     def written(self) -> None:
         """Note that the line is in its file."""
-        with self._condition:
-            self._open -= 1
-            self._written += 1
-            self._condition.notify_all()
+        self._answers.append(None)
+        self._bell.set()
 
     def failed(self, error: OSError) -> None:
         """Note that the line could not be written and will not be."""
-        with self._condition:
-            self._open -= 1
-            self._error = error
-            self._condition.notify_all()
+        self._answers.append(error)
+        self._bell.set()
 
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until no handler still owes an answer.
@@ -93,9 +93,9 @@ class Ack:
         deadline = time.monotonic() + seconds
         while self._on_its_way() and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
-        with self._condition:
-            answered = self._condition.wait_for(lambda: self._open == 0, deadline - time.monotonic())
-        self._judge(answered, seconds)
+        while self._open and (left := deadline - time.monotonic()) > 0:
+            self._bell.wait(left)
+        self._judge(self._open == 0, seconds)
 
     def _judge(self, answered: bool, seconds: float) -> None:
         if self._error is not None:
