@@ -219,20 +219,23 @@ class Drain:
         Returns:
             The paths to leave alone for now.
         """
-        held = isinstance(error, LockHeldError)
-        patient = held and self._files.refuse(name, error) < _LOCK_PATIENCE
-        for number in batch.numbers[count:] if spool.acks and not patient else ():
+        paths = {os.fsencode(name), BIG + os.fsencode(name)}
+        if isinstance(error, LockHeldError) and self._files.refuse(name, error) < _LOCK_PATIENCE:
+            # Another process writes, or stands still for a moment: nothing to say, and who waits may wait on.
+            return paths
+        for number in batch.numbers[count:] if spool.acks else ():
             waiting = spool.acks.pop(number, None)
             if waiting is not None:
                 spool.ring.mark_done(number)
                 self._stats.withdrawn += 1
                 waiting.failed(error)
-        if not held:
+        if not isinstance(error, LockHeldError):
             self._files.refuse(name, error)
+        self._files.note_told(name)
         self._tell(
             "disk", f"{name} cannot be written ({error.strerror or error}); lines are kept and tried again"
         )
-        return {os.fsencode(name), BIG + os.fsencode(name)}
+        return paths
 
 
 def _lines_in(spool: Spool, batch: Batch, sizes: list[int] | None, size: int) -> int:

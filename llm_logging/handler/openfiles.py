@@ -48,6 +48,7 @@ class _Pause:
     since: float
     tried: float
     error: OSError
+    told: bool
 
 
 class OpenFiles:
@@ -109,7 +110,9 @@ class OpenFiles:
         longest = _LONGEST_LOCK_PAUSE if isinstance(error, LockHeldError) else _MAX_PAUSE
         seconds = min(known.seconds * 2, longest) if known is not None else _FIRST_PAUSE
         since = known.since if known is not None else now
-        self._pauses[name] = _Pause(seconds, now + seconds, since, now, error)
+        self._pauses[name] = _Pause(
+            seconds, now + seconds, since, now, error, told=known is not None and known.told
+        )
         with contextlib.suppress(KeyError):
             self._files.pop(name).let_go()
             self._open.pop(name, None)
@@ -126,9 +129,17 @@ class OpenFiles:
             known.tried >= since and (not lasting or known.error.errno in _LASTING) for known in pauses
         )
 
+    def note_told(self, name: str) -> None:
+        """Note that it was said that a file is refused."""
+        if name in self._pauses:
+            self._pauses[name].told = True
+
     def accept(self, name: str) -> bool:
-        """Note that a file was written; say whether it had been refused before."""
-        return bool(self._pauses) and self._pauses.pop(name, None) is not None
+        """Note that a file was written; say whether it was said before that it is refused."""
+        if not self._pauses:
+            return False
+        known = self._pauses.pop(name, None)
+        return known is not None and known.told
 
     def refused(self) -> set[str]:
         """Return the files that are to be left alone now."""
