@@ -163,9 +163,6 @@ class LLMFileHandler(logging.Handler):
         if max_open_files < 1:
             raise ConfigurationError(f"max_open_files: expected 1 or more, got {max_open_files!r}")
         _check_place(root, filename)
-        unsupported = refuse_free_threading()
-        if unsupported is not None:
-            raise ConfigurationError(unsupported)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = sync
         self.redactor = redactor_from(redact)
@@ -228,13 +225,17 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        self._say_unwritable(files)
+        if spool != "off" and dead_rings_exist(self.root):
+            self._writer.recover_soon()
+
+    def _say_unwritable(self, files: FileOptions) -> None:
+        """Say at once, where it is known, that nothing can be written; an application is not stopped for that."""
         refused = why_unwritable(self.root, files)
         if refused is not None:
             self._writer.tell(
                 "disk", f"{self.root} cannot be written ({refused}); lines are kept and tried again"
             )
-        if spool != "off" and dead_rings_exist(self.root):
-            self._writer.recover_soon()
 
     # -- what logging calls ---------------------------------------------------------------------------------------------
 
@@ -451,6 +452,9 @@ def _static_folder(template: str) -> str:
 
 
 def _check_place(root: str | os.PathLike[str] | None, filename: str | os.PathLike[str] | None) -> None:
+    unsupported = refuse_free_threading()
+    if unsupported is not None:
+        raise ConfigurationError(unsupported)
     if root is not None and filename is not None:
         raise ConfigurationError("expected root= or filename=, got both")
     if filename is not None:
