@@ -51,11 +51,33 @@ def _run_hooks() -> None:
         _mark[0] = 1
 
 
+def _tell_python() -> None:
+    """Have Python itself put right what a fork in C left as it was: its lock, its list of threads, the locks of `logging`.
+
+    A thread of the parent may have been waiting for the interpreter's lock at the moment of the fork. The copy of that lock
+    in the child may then never wake a second thread. `PyOS_AfterFork_Child` makes a new one, and runs the hooks of
+    `os.register_at_fork`. It forgets all other threads, so it is called only where there are none.
+    """
+    try:
+        import ctypes
+
+        alone = len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208  a child does as little as it can
+        python = ctypes.pythonapi
+        python.PyInterpreterState_Get.restype = python.PyInterpreterState_Main.restype = ctypes.c_void_p
+        if alone and python.PyInterpreterState_Get() == python.PyInterpreterState_Main():
+            python.PyOS_AfterFork_Child()
+    except (AttributeError, ImportError, OSError):
+        # Another system or interpreter: our own hooks have to do.
+        return
+
+
 def _meet_fork() -> None:
     """Run the hooks, once, though several threads of a child may notice the fork at the same time."""
     lock = _locks.setdefault(os.getpid(), Lock())
     held = lock.acquire(timeout=_SECONDS)
     try:
+        if _pid != os.getpid() or (_mark is not None and not _mark[0]):
+            _tell_python()
         if _pid != os.getpid() or (_mark is not None and not _mark[0]):
             _run_hooks()
     finally:

@@ -158,9 +158,6 @@ class LLMFileHandler(logging.Handler):
         if on_rotate is not None and not callable(on_rotate):
             raise ConfigurationError(f"on_rotate: expected a function, got {type(on_rotate).__name__}")
         _check_place(root, filename)
-        unsupported = refuse_free_threading()
-        if unsupported is not None:
-            raise ConfigurationError(unsupported)
         self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = truth("sync", sync)
         self._own_redactor = self.redactor = redactor_from(redact)
@@ -226,13 +223,17 @@ class LLMFileHandler(logging.Handler):
         )
         if filename is None:
             note_root(self)
+        self._say_unwritable(files)
+        if spool != "off" and dead_rings_exist(self.root):
+            self._writer.recover_soon()
+
+    def _say_unwritable(self, files: FileOptions) -> None:
+        """Say at once, where it is known, that nothing can be written; an application is not stopped for that."""
         refused = why_unwritable(self.root, files)
         if refused is not None:
             self._writer.tell(
                 "disk", f"{self.root} cannot be written ({refused}); lines are kept and tried again"
             )
-        if spool != "off" and dead_rings_exist(self.root):
-            self._writer.recover_soon()
 
     # -- what logging calls ---------------------------------------------------------------------------------------------
 
@@ -471,6 +472,9 @@ def _check_place(root: str | os.PathLike[str] | None, filename: str | os.PathLik
     for name, place in (("root", root), ("filename", filename)):
         if place is not None and not isinstance(place, (str, os.PathLike)):
             raise ConfigurationError(f"{name}: expected a path, got {type(place).__name__}")
+    unsupported = refuse_free_threading()
+    if unsupported is not None:
+        raise ConfigurationError(unsupported)
     if root is not None and filename is not None:
         raise ConfigurationError("expected root= or filename=, got both")
     if filename is not None:

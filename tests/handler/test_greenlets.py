@@ -20,7 +20,8 @@ PARTS = {
     "configure": "handler = llm_logging.LLMFileHandler(sys.argv[1]); log = logging.getLogger('app'); "
     "log.addHandler(handler); log.setLevel('INFO')",
     "log": "log.info('first0')",
-    "fork": "import os\npid = os.fork()\nif pid: os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))",
+    # gevent's own waitpid does not return here, with the standard library's handlers either.
+    "fork": "import os, posix\npid = os.fork()\nif pid: os._exit(0 if posix.waitpid(pid, 0)[1] in (0, 9) else 1)",
 }
 ORDERS = [
     "patch import configure",
