@@ -42,6 +42,7 @@ from llm_logging.files.verify import verify
 from .processes import rings
 
 MAX_BYTES = 200_000
+_HUNG_SECONDS = 2.0
 NOTE = struct.Struct("<Q")
 
 
@@ -120,7 +121,14 @@ def work(
                 log.info("%s:%d", child, n, extra={"project_id": "p0"})
                 (notes / child).write_bytes(NOTE.pack(n + 1))
             os._exit(0)
-        os.waitpid(pid, 0)
+        # A child of a fork in C may hang before it runs any Python: another thread waited for the interpreter's lock.
+        patience = time.monotonic() + _HUNG_SECONDS
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if options.c_forks and time.monotonic() > patience:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                break
+            time.sleep(0.001)
 
     workers = [threading.Thread(target=run, args=(index,)) for index in range(threads)]
     for worker in workers:

@@ -499,6 +499,10 @@ class Writer:
 
     def _run(self, spool: Spool) -> None:
         longest = interval = self._options.flush_interval
+        if not self._urgent:
+            # A server that loads the application forks soon after it. A thread that waits for the interpreter's lock at the moment
+            # of a fork in C may leave the child with a lock that nobody gives back, so this one keeps still at first.
+            self._wake.wait(interval)
         while self._spool is spool and not self._closing and self._thread is not None and self._thread.here:
             self._recoverer.look(spool)
             ring = spool.ring

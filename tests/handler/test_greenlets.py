@@ -21,7 +21,8 @@ PARTS = {
     "log.addHandler(handler); log.setLevel('INFO')",
     "log": "log.info('first0')",
     # gevent's own waitpid does not return here, with the standard library's handlers either.
-    "fork": "import os, posix\npid = os.fork()\nif pid: os._exit(0 if posix.waitpid(pid, 0)[1] in (0, 9) else 1)",
+    # The thread of `faulthandler` does not exist in the child, which would wait for it at its end.
+    "fork": "import os, posix\nfaulthandler.cancel_dump_traceback_later()\npid = os.fork()\nif pid: os._exit(0 if posix.waitpid(pid, 0)[1] in (0, 9) else 1)",
 }
 ORDERS = [
     "patch import configure",
