@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .billed import with_terms
 from .clock import clock, format_time
 from .otel_names import otel_attributes
 from .statuses import Status, derive_status, settle_status
@@ -337,6 +338,10 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
         if own is not None and not isinstance(own, Mapping):
             own = {"attributes": own}
         entry["attributes"] = {**attributes, **(own or {})}
+    usage = entry.get("usage")
+    given = usage if isinstance(usage, Mapping) else None if usage is None else as_usage(usage)
+    if given and not given.keys() <= Usage.model_fields.keys():
+        entry = with_terms(entry, given)
     settle_status(entry)
     return entry
 
