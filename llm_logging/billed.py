@@ -28,6 +28,8 @@ Units = dict[str, int | float]
 
 # xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
 _TICKS_PER_DOLLAR: Final = Decimal(10) ** 10
+# Where any amount is to be found in a usage object; most have none.
+_MONEY: Final = frozenset({"cost", "cost_in_usd_ticks", "estimated_cost", "pydantic_ai_gateway"})
 
 # Counts in a usage object, or one level below it, by the unit that they are.
 _IN_USAGE: Final = {
@@ -240,6 +242,8 @@ def costs_in_usage(usage: Mapping[str, Any]) -> Iterator[tuple[Decimal, str]]:
     Yields:
         The amount and who states it, the most telling first.
     """
+    if _MONEY.isdisjoint(usage):
+        return
     cost = usage.get("cost")
     if isinstance(cost, Mapping):
         # Perplexity itemises.

@@ -23,7 +23,7 @@ class Number(enum.Enum):
 
 WORDS = [
     ("failed", "error", None), ("FAILED", "error", None), (" Error ", "error", None), ("failure", "error", None),
-    ("cancelled", "error", "cancelled"), ("Canceled", "error", "cancelled"), ("ok", "success", None), ("Done", "success", None), ("Completed", "success", None),
+    ("cancelled", "error", "cancelled"), ("Canceled", "error", "cancelled"), ("ok", "success", None), ("Completed", "success", None),
     ("timed-out", "timeout", None), ("Timed Out", "timeout", None), ("DEADLINE_EXCEEDED", "timeout", None),
     ("in_progress", "pending", None), ("incomplete", "success", None), (503, "error", None), ("504", "timeout", None), (200, "success", None),
     (http.HTTPStatus.TOO_MANY_REQUESTS, "error", None), (Text.FAILED, "error", None), (Text.SUCCESS, "success", None),

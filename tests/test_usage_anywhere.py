@@ -149,6 +149,9 @@ TERMS = {
     "perplexity's cost": ({"prompt_tokens": 10, "completion_tokens": 5, "cost": {"total_cost": 0.006}}, None, "0.006"),
     "xai's ticks": ({"prompt_tokens": 10, "completion_tokens": 5, "cost_in_usd_ticks": 37756000}, None, "0.0037756"),
     "an object": (SimpleNamespace(input_tokens=10, output_tokens=5, service_tier="batch", cost=0.5), "batch", "0.5"),
+    "a whole response": (
+        {"usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "trafficType": "ON_DEMAND_FLEX"},
+         "candidates": []}, "ON_DEMAND_FLEX", None),
 }  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def test_tier_and_cost_are_read_from_a_usage(log, tmp_path, usage, tier, cost):
     with log.request(model="gpt-4o") as call:
         call.finish(usage=usage)
     with log.request(model="gpt-4o") as call:
-        call.finish({"usage": usage})
+        call.finish(usage if isinstance(usage, dict) and "candidates" in usage else {"usage": usage})
     log.log_llm_request({"model": "gpt-4o", "usage": usage})
     started = log.log_llm_request_start({"model": "gpt-4o"})
     log.log_llm_request_complete(started.id, usage=usage)

@@ -32,17 +32,6 @@ __all__ = [
 UNFINISHED = frozenset({"queued", "in_progress"})
 """What the Responses API says of an answer that is still being made."""
 
-# Where any of the amounts below is to be found; most responses have none.
-_MONEY = frozenset(
-    {
-        "cost",
-        "cost_in_usd_ticks",
-        "estimated_cost",
-        "pydantic_ai_gateway",
-        "provider_metadata",
-        "providerMetadata",
-    }
-)
 _MAX_MESSAGE = 2_000
 _REASON_NAMES = (
     "finish_reason",
@@ -107,8 +96,6 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
 
 def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:
     """Return what the provider or gateway itself says it charges for this response."""
-    if _MONEY.isdisjoint(values) and (usage is None or _MONEY.isdisjoint(usage)):
-        return None
     for amount, source in costs_in_usage(usage or {}):
         return Cost(amount=amount, currency="USD", source=source)
     gateway = mapping(mapping(first(values, "provider_metadata", "providerMetadata")).get("gateway"))
