@@ -38,6 +38,8 @@ READ = {
                           "prompt_tokens_details": {"cached_tokens": 100}}}, (110, 5, 100)),
     "an object": (SimpleNamespace(prompt_tokens=110, completion_tokens=5,
                                   prompt_tokens_details=SimpleNamespace(cached_tokens=100)), (110, 5, 100)),
+    "an object of cohere's": (SimpleNamespace(billed_units=SimpleNamespace(input_tokens=9, output_tokens=5), cached_tokens=100,
+                                              tokens=SimpleNamespace(input_tokens=110, output_tokens=5)), (110, 5, 100)),
     "a named tuple": (Spent(10, 5, 100),
                       (110, 5, 100)),
 }  # fmt: skip
@@ -135,6 +137,15 @@ def test_the_fields_of_usage_win_over_a_providers_names(log, tmp_path):
         "total_tokens": 3,
         "raw": {"mood": 7},
     }
+
+
+@pytest.mark.parametrize(("usage", "expected"), READ.values(), ids=READ)
+def test_a_usage_given_to_finish_in_place_of_its_response(log, tmp_path, usage, expected):
+    with log.request(model="gpt-4o") as call:
+        call.finish(usage)
+    (line,) = lines(tmp_path)
+    names = ("prompt_tokens", "completion_tokens", "cache_read_tokens")
+    assert (line["status"], tuple(line["usage"][name] for name in names)) == ("success", expected)
 
 
 TERMS = {
