@@ -7,14 +7,29 @@ not charge for (web fetches, opened pages) is no unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from .plain import first, mapping, text, whole_number
 
-__all__ = ["billed_beside", "billed_in_response", "billed_in_usage"]
+__all__ = [
+    "amount_of",
+    "billed_beside",
+    "billed_in_response",
+    "billed_in_usage",
+    "costs_in_usage",
+    "tier_in_usage",
+    "with_terms",
+]
 
 Units = dict[str, int | float]
+
+# xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
+_TICKS_PER_DOLLAR: Final = Decimal(10) ** 10
+# Where any amount is to be found in a usage object; most have none.
+_MONEY: Final = frozenset({"cost", "cost_in_usd_ticks", "estimated_cost", "pydantic_ai_gateway"})
 
 # Counts in a usage object, or one level below it, by the unit that they are.
 _IN_USAGE: Final = {
@@ -201,3 +216,63 @@ def _add(units: Units, name: str, *values: Any) -> None:
 def _not_standard(value: Any) -> str | None:
     found = text(value)
     return None if found is None or found.lower() in {"standard", "default", "normal"} else found
+
+
+def tier_in_usage(usage: Mapping[str, Any]) -> str | None:
+    """Return the service tier that a provider's usage object names (Anthropic, Gemini)."""
+    return text(first(usage, "service_tier", "serviceTier", "service_tiers", "trafficType", "traffic_type"))
+
+
+def amount_of(value: Any) -> Decimal | None:
+    """Return an amount of money as an exact decimal; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    try:
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number >= 0 else None
+
+
+def costs_in_usage(usage: Mapping[str, Any]) -> Iterator[tuple[Decimal, str]]:
+    """Find what a provider's usage object says the response costs in US dollars.
+
+    Yields:
+        The amount and who states it, the most telling first.
+    """
+    if _MONEY.isdisjoint(usage):
+        return
+    cost = usage.get("cost")
+    if isinstance(cost, Mapping):
+        # Perplexity itemises.
+        found = [(amount_of(cost.get("total_cost")), "provider")]
+    else:
+        amount = amount_of(cost)
+        found = [(amount, "provider")]
+        if amount is not None and usage.get("is_byok"):
+            # With a key of one's own OpenRouter charges a fee only; the rest is on the upstream provider's bill.
+            upstream = amount_of(mapping(usage.get("cost_details")).get("upstream_inference_cost"))
+            if upstream is not None:
+                found = [(amount + upstream, "provider+upstream")]
+    ticks = amount_of(usage.get("cost_in_usd_ticks"))
+    found.append((None if ticks is None else ticks / _TICKS_PER_DOLLAR, "provider"))
+    found.append((amount_of(usage.get("estimated_cost")), "provider"))
+    found.append((amount_of(mapping(usage.get("pydantic_ai_gateway")).get("cost_estimate")), "gateway"))
+    yield from ((amount, source) for amount, source in found if amount is not None)
+
+
+def with_terms(entry: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with the tier and the cost that its provider's usage object states; what the entry says itself wins.
+
+    Args:
+        entry: Field names to values; not changed.
+        usage: The provider's object.
+    """
+    found: dict[str, Any] = {}
+    if entry.get("service_tier") is None and (tier := tier_in_usage(usage)) is not None:
+        found["service_tier"] = tier
+    if entry.get("cost") is None and (cost := next(costs_in_usage(usage), None)) is not None:
+        found["cost"] = {"amount": format(cost[0], "f"), "currency": "USD", "source": cost[1]}
+    return {**entry, **found}

@@ -16,8 +16,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .billed import with_terms
 from .clock import clock, format_time
 from .otel_names import otel_attributes
+from .plain import mapping
 from .statuses import Status, derive_status, settle_status
 from .usage_objects import as_usage, usage_fields
 from .values import (
@@ -337,6 +339,10 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
         if own is not None and not isinstance(own, Mapping):
             own = {"attributes": own}
         entry["attributes"] = {**attributes, **(own or {})}
+    usage = entry.get("usage")
+    if usage is not None and not (isinstance(usage, Mapping) and usage.keys() <= Usage.model_fields.keys()):
+        # It may stand in a whole response.
+        entry = with_terms(entry, as_usage(usage) or mapping(usage))
     settle_status(entry)
     return entry
 

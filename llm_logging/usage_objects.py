@@ -176,6 +176,9 @@ def is_usage(values: Mapping[str, Any]) -> bool:
         return False
     if "input_tokens" in values and (len(values) == 1 or values.get("object") == "response.input_tokens"):
         return True
+    if mapping(values.get("billed_units")):
+        # Cohere's counts are one level below.
+        return True
     names = {snake_case(name) for name in values if isinstance(name, str)}
     if names.isdisjoint(PROMPT):
         return False

@@ -38,6 +38,8 @@ READ = {
                           "prompt_tokens_details": {"cached_tokens": 100}}}, (110, 5, 100)),
     "an object": (SimpleNamespace(prompt_tokens=110, completion_tokens=5,
                                   prompt_tokens_details=SimpleNamespace(cached_tokens=100)), (110, 5, 100)),
+    "an object of cohere's": (SimpleNamespace(billed_units=SimpleNamespace(input_tokens=9, output_tokens=5), cached_tokens=100,
+                                              tokens=SimpleNamespace(input_tokens=110, output_tokens=5)), (110, 5, 100)),
     "a named tuple": (Spent(10, 5, 100),
                       (110, 5, 100)),
 }  # fmt: skip
@@ -122,7 +124,7 @@ def test_a_response_whose_usage_is_not_understood_keeps_it(log, tmp_path):
             call.finish({"id": "r", "model": "gpt-4o", "usage": usage})
     unknown, seconds, total = lines(tmp_path)
     assert unknown["attributes"]["invalid"] == {"usage": {"in_tok": 5}}
-    assert seconds["usage"] == {"raw": {"type": "duration", "seconds": 9}}
+    assert seconds["usage"] == {"units": {"audio_seconds": 9}, "source": "provider"}
     assert total["usage"] == {"raw": {"total_tokens": 9}}
 
 
@@ -135,3 +137,55 @@ def test_the_fields_of_usage_win_over_a_providers_names(log, tmp_path):
         "total_tokens": 3,
         "raw": {"mood": 7},
     }
+
+
+@pytest.mark.parametrize(("usage", "expected"), READ.values(), ids=READ)
+def test_a_usage_given_to_finish_in_place_of_its_response(log, tmp_path, usage, expected):
+    with log.request(model="gpt-4o") as call:
+        call.finish(usage)
+    (line,) = lines(tmp_path)
+    names = ("prompt_tokens", "completion_tokens", "cache_read_tokens")
+    assert (line["status"], tuple(line["usage"][name] for name in names)) == ("success", expected)
+
+
+TERMS = {
+    "anthropic's tier": ({"input_tokens": 10, "output_tokens": 5, "service_tier": "batch"}, "batch", None),
+    "gemini's traffic": (
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15, "trafficType": "PROVISIONED_THROUGHPUT"},
+        "PROVISIONED_THROUGHPUT", None),
+    "openrouter's cost": ({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5}, None, "0.5"),
+    "openrouter with a key of one's own": (
+        {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.01, "is_byok": True,
+         "cost_details": {"upstream_inference_cost": 0.2}}, None, "0.21"),
+    "perplexity's cost": ({"prompt_tokens": 10, "completion_tokens": 5, "cost": {"total_cost": 0.006}}, None, "0.006"),
+    "xai's ticks": ({"prompt_tokens": 10, "completion_tokens": 5, "cost_in_usd_ticks": 37756000}, None, "0.0037756"),
+    "an object": (SimpleNamespace(input_tokens=10, output_tokens=5, service_tier="batch", cost=0.5), "batch", "0.5"),
+    "a whole response": (
+        {"usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "trafficType": "ON_DEMAND_FLEX"},
+         "candidates": []}, "ON_DEMAND_FLEX", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("usage", "tier", "cost"), TERMS.values(), ids=TERMS)
+def test_tier_and_cost_are_read_from_a_usage(log, tmp_path, usage, tier, cost):
+    plain = logging.getLogger("plain")
+    plain.info("nested", extra={"llm_request": {**IDENTITY, "usage": usage}})
+    plain.info("flat", extra={"event_type": "llm_request", **IDENTITY, "usage": usage})
+    plain.info("slow", extra={"llm_request": {**IDENTITY, "usage": usage, "messages": [], "extra": object()}})
+    with log.request(model="gpt-4o") as call:
+        call.finish(usage=usage)
+    with log.request(model="gpt-4o") as call:
+        call.finish(usage if isinstance(usage, dict) and "candidates" in usage else {"usage": usage})
+    log.log_llm_request({"model": "gpt-4o", "usage": usage})
+    started = log.log_llm_request_start({"model": "gpt-4o"})
+    log.log_llm_request_complete(started.id, usage=usage)
+    found = [(line.get("service_tier"), line.get("cost", {}).get("amount")) for line in lines(tmp_path)]
+    assert found == [(tier, cost)] * 7
+
+
+def test_what_an_entry_says_of_tier_and_cost_wins_over_its_usage(log, tmp_path):
+    usage = {"input_tokens": 10, "output_tokens": 5, "service_tier": "batch", "cost": 0.5}
+    said = {"service_tier": "flex", "cost": {"amount": "0.1", "currency": "EUR"}}
+    logging.getLogger("plain").info("x", extra={"llm_request": {**IDENTITY, **said, "usage": usage}})
+    log.log_llm_request({"model": "gpt-4o", **said, "usage": usage})
+    assert [{name: line[name] for name in said} for line in lines(tmp_path)] == [said] * 2

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
+from ..billed import with_terms
 from ..checks import fast_entry, forgive
 from ..clock import clock
 from ..context import current_scope
@@ -167,7 +168,7 @@ def _checked(fields: Mapping[str, Any], micros: int) -> dict[str, Any] | None:
     body = fast_entry(fields, micros)
     if body is None and (usage := from_provider(fields.get("usage"), Usage.model_fields.keys())) is not None:
         # A provider's usage object is the usual reason; the rest of such an entry is well-formed.
-        body = fast_entry({**fields, "usage": usage}, micros)
+        body = fast_entry({**with_terms(fields, usage.get("raw") or {}), "usage": usage}, micros)
     return None if body is None else _written_plainly(body)
 
 

@@ -438,7 +438,8 @@ class LLMCall:
     def _note_failure(self, error: BaseException | Mapping[str, Any] | str) -> None:
         if not isinstance(error, BaseException) or not is_cancellation(error):
             if self._doubt is not None:
-                self._doubt = self._doubt.call = None
+                self._doubt.call = None
+                self._doubt = None
             self._left = None
             self._learned.update(failure_of(error))
         elif self._arrived:

@@ -3,7 +3,8 @@
 `asyncio.timeout()`, and `asyncio.wait_for` from Python 3.12 on, cancel their task as anybody would, and take that back
 (`Task.uncancel`) once the exception has reached them. So the answer is known a moment later: when the request is taken
 back, or when the task is over. `wait_for` of Python 3.11 runs the code in a task of its own and cancels that, with nobody
-having asked its own task to stop; it is found by what the code's task will wake. The deadlines of anyio (4.11 and later)
+having asked its own task to stop; it is found by what the code's task will wake. So is the task further out that awaits
+this one, itself or through `gather` or a task group, and was asked to stop. The deadlines of anyio (4.11 and later)
 and trio say in the exception what they are; those of older versions count as cancelled. A task group that gives up its
 own body takes the request back, too, and counts as a timeout.
 """
@@ -11,8 +12,8 @@ own body takes the request back, too, and counts as a timeout.
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from .stream import when_abandoned
@@ -55,14 +56,20 @@ def ask_whether_timed_out(error: BaseException, tell: Callable[[bool], None]) ->
         return False
     if task is None or not task.cancelling():
         return False
-    if sys.version_info < (3, 12):
-        waiting = _waiting_for(task)
-        if waiting is not None:
-            if not waiting.cancelling():
-                tell(True)
-                return True
-            # Somebody asked the one who waits to stop: a timeout around it, maybe.
-            task = waiting
+    seen = {task}
+    while True:
+        above = next((found for found in _waiting_for(task) if found[0] not in seen), None)
+        if above is None:
+            break
+        waiting, stopped_it = above
+        if not waiting.cancelling():
+            if not stopped_it:
+                break
+            tell(True)
+            return True
+        # Somebody asked the one who waits to stop: a timeout around it, maybe.
+        task = waiting
+        seen.add(task)
     _Question(task, tell).look()
     return True
 
@@ -75,28 +82,45 @@ def _says_deadline(error: BaseException) -> bool:
     return isinstance(said, str) and said.startswith(_BY_SCOPE) and said.endswith(_BY_DEADLINE)
 
 
-def _waiting_for(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
-    """Return the task that waits in Python 3.11's `wait_for` until this one has stopped, as it asked it to.
+def _waiting_for(future: asyncio.Future[Any]) -> Iterator[tuple[asyncio.Task[Any], bool]]:
+    """Find the tasks whose own cancellation would cancel a future.
 
-    All of it are asyncio's own parts, as that version has them; where anything is otherwise, nobody waits.
+    All of it are asyncio's own parts, as CPython 3.11 to 3.13 have them; where anything is otherwise, nobody waits.
+
+    Yields:
+        The task that awaits the future, directly or through `gather`, or whose task group the future belongs to; and whether
+        it is inside Python 3.11's `wait_for`, which asked the future to stop and waits until it has.
     """
     import asyncio
 
-    release: Any = getattr(asyncio.tasks, "_release_waiter", None)
+    for callback, _ in getattr(future, "_callbacks", None) or ():
+        owner = getattr(callback, "__self__", None)
+        if isinstance(owner, asyncio.Task):
+            yield owner, False
+        elif isinstance(owner, asyncio.TaskGroup):
+            parent = getattr(owner, "_parent_task", None)
+            # A group that one of its own tasks made give up cancels its parent by itself.
+            if isinstance(parent, asyncio.Task) and not getattr(owner, "_parent_cancel_requested", True):
+                yield parent, False
+        elif isinstance(callback, functools.partial):
+            if callback.func is getattr(asyncio.tasks, "_release_waiter", None):
+                for waiting, _ in _waiting_for(callback.args[0]):
+                    if _is_stopping(waiting):
+                        yield waiting, True
+        elif getattr(callback, "__qualname__", None) == "gather.<locals>._done_callback":
+            outer = inspect.getclosurevars(callback).nonlocals.get("outer")
+            if isinstance(outer, asyncio.Future):
+                yield from _waiting_for(outer)
+
+
+def _is_stopping(task: asyncio.Task[Any]) -> bool:
+    import asyncio
+
     stopping: Any = getattr(asyncio.tasks, "_cancel_and_wait", None)
-    for callback, _ in getattr(task, "_callbacks", None) or ():
-        if not isinstance(callback, functools.partial) or callback.func is not release:
-            continue
-        for wakeup, _ in getattr(callback.args[0], "_callbacks", None) or ():
-            waiting = getattr(wakeup, "__self__", None)
-            if not isinstance(waiting, asyncio.Task):
-                continue
-            inner: Any = waiting.get_coro()
-            while hasattr(inner, "cr_await") and hasattr(inner.cr_await, "cr_code"):
-                inner = inner.cr_await
-            if getattr(inner, "cr_code", None) is getattr(stopping, "__code__", inner):
-                return waiting
-    return None
+    inner: Any = task.get_coro()
+    while hasattr(inner, "cr_await") and hasattr(inner.cr_await, "cr_code"):
+        inner = inner.cr_await
+    return getattr(inner, "cr_code", None) is getattr(stopping, "__code__", inner)
 
 
 class _Question:

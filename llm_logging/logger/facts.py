@@ -6,10 +6,10 @@ Each function reads one mapping (a whole response or one event of a stream) and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from typing import Any
 
+from ..billed import amount_of, costs_in_usage, tier_in_usage
 from ..cutting import cut_short
 from ..plain import first, mapping, plain, text
 from ..schema import Cost, ErrorInfo
@@ -29,22 +29,9 @@ __all__ = [
     "service_tier_of",
 ]
 
-# xAI counts money in ticks; ten thousand million of them are one US dollar (docs.x.ai, "cost_in_usd_ticks").
-_TICKS_PER_DOLLAR = Decimal(10) ** 10
 UNFINISHED = frozenset({"queued", "in_progress"})
 """What the Responses API says of an answer that is still being made."""
 
-# Where any of the amounts below is to be found; most responses have none.
-_MONEY = frozenset(
-    {
-        "cost",
-        "cost_in_usd_ticks",
-        "estimated_cost",
-        "pydantic_ai_gateway",
-        "provider_metadata",
-        "providerMetadata",
-    }
-)
 _MAX_MESSAGE = 2_000
 _REASON_NAMES = (
     "finish_reason",
@@ -76,7 +63,7 @@ def service_tier_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) 
     if isinstance(found, Mapping):
         found = found.get("type")
     if found is None and usage is not None:
-        found = first(usage, "service_tier", "serviceTier", "service_tiers", "trafficType", "traffic_type")
+        return tier_in_usage(usage)
     return text(found)
 
 
@@ -107,47 +94,13 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
     return {} if reason is None else {0: reason}
 
 
-def _decimal(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    try:
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and number >= 0 else None
-
-
 def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:
     """Return what the provider or gateway itself says it charges for this response."""
-    if _MONEY.isdisjoint(values) and (usage is None or _MONEY.isdisjoint(usage)):
-        return None
-    for amount, source in _costs(values, usage or {}):
-        if amount is not None:
-            return Cost(amount=amount, currency="USD", source=source)
-    return None
-
-
-def _costs(values: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[tuple[Decimal | None, str]]:
-    cost = usage.get("cost")
-    if isinstance(cost, Mapping):
-        # Perplexity itemises.
-        yield _decimal(cost.get("total_cost")), "provider"
-    else:
-        amount = _decimal(cost)
-        if amount is not None and usage.get("is_byok"):
-            # With a key of one's own OpenRouter charges a fee only; the rest is on the upstream provider's bill.
-            upstream = _decimal(mapping(usage.get("cost_details")).get("upstream_inference_cost"))
-            if upstream is not None:
-                yield amount + upstream, "provider+upstream"
-        yield amount, "provider"
-    ticks = _decimal(usage.get("cost_in_usd_ticks"))
-    yield (None if ticks is None else ticks / _TICKS_PER_DOLLAR), "provider"
-    yield _decimal(usage.get("estimated_cost")), "provider"
-    yield _decimal(mapping(usage.get("pydantic_ai_gateway")).get("cost_estimate")), "gateway"
+    for amount, source in costs_in_usage(usage or {}):
+        return Cost(amount=amount, currency="USD", source=source)
     gateway = mapping(mapping(first(values, "provider_metadata", "providerMetadata")).get("gateway"))
-    yield _decimal(gateway.get("cost")), "gateway"
+    charged = amount_of(gateway.get("cost"))
+    return None if charged is None else Cost(amount=charged, currency="USD", source="gateway")
 
 
 def header_usage_of(headers: Mapping[str, str]) -> dict[str, Any] | None:
@@ -175,14 +128,14 @@ _HEADER_COUNTS = (
 
 def header_cost_of(headers: Mapping[str, str]) -> Cost | None:
     """Return what a LiteLLM proxy says the response costs."""
-    amount = _decimal(headers.get("x-litellm-response-cost"))
+    amount = amount_of(headers.get("x-litellm-response-cost"))
     return None if amount is None else Cost(amount=amount, currency="USD", source="gateway")
 
 
 def header_latency_of(headers: Mapping[str, str]) -> float | None:
     """Return how long the provider says that it took, in milliseconds."""
     for name in ("x-amzn-bedrock-invocation-latency", "openai-processing-ms"):
-        amount = _decimal(headers.get(name))
+        amount = amount_of(headers.get(name))
         if amount is not None:
             return float(amount)
     return None

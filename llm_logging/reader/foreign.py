@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ..billed import with_terms
 from ..logger.usage import extract
-from ..schema import Usage
+from ..schema import FLAT_FIELDS, Usage
 from .exports import helicone, langfuse, langsmith, litellm, otlp
 from .provider_lines import batch_result, provider_response, response_fields, response_shape
 from .usual_names import (
@@ -32,6 +33,8 @@ from .usual_names import (
 
 __all__ = ["ForeignError", "entries_of", "time_text"]
 
+# Names that say that a usage is written in the entry's own fields; `speed` and `units` are also names of providers.
+_OWN_COUNTS: Final = frozenset(name for name, (group, _) in FLAT_FIELDS.items() if group == "usage")
 _RESPONSE_KEYS: Final = ("response", "body", "result", "completion", "response_body")
 
 
@@ -87,8 +90,8 @@ def _usual(value: Mapping[str, Any], time: str | float | None) -> list[Fields] |
         fields["cost"] = known.get("cost")
     if "status" in value and "status" in known:
         fields |= status_fields(str(value["status"]))
-    if isinstance(usage, Mapping) and usage and not usage.keys() & Usage.model_fields.keys():
-        fields["usage"] = extract({"usage": usage}).counted
+    if isinstance(usage, Mapping) and usage and usage.keys().isdisjoint(_OWN_COUNTS):
+        fields = {**with_terms(fields, usage), "usage": extract({"usage": usage}).counted}
         counted = fields["usage"] or {}
         has_counts = any(type(counted.get(name)) is int for name in Usage.model_fields)
         if not has_counts and any(type(count) in (int, float) for count in usage.values()):

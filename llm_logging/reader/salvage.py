@@ -18,8 +18,9 @@ from types import NoneType
 from typing import IO, Any, Final
 
 from ..files.wrappers import Inner, Unwrapper
-from ..schema import LLMRequestLogEntry, normalise_entry
+from ..schema import LLMRequestLogEntry, Usage, normalise_entry
 from ..statuses import derive_status, outcome_of
+from ..usage_objects import from_provider
 from .foreign import ForeignError, entries_of, time_text
 
 __all__ = ["Salvage", "salvage_lines", "salvage_rest"]
@@ -242,6 +243,9 @@ def _request(value: dict[str, Any], identity: str, report: Salvage) -> dict[str,
         moved = {**(moved if isinstance(moved, dict) else {}), "status": fields.pop("status")}
         fields["attributes"] = {**attributes, "invalid": moved}
     entry = normalise_entry(fields)
+    shaped = from_provider(entry.get("usage"), Usage.model_fields.keys())
+    if shaped is not None:
+        entry["usage"] = shaped
     if "response" not in entry and "status" not in fields:
         entry["status"] = derive_status(entry)
     # Text of any length may stand here; figures need none of it.

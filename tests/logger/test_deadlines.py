@@ -250,3 +250,98 @@ def test_outside_of_any_task():
 
     asyncio.run(main())
     assert told == []
+
+
+async def words():
+    yield {"model": "m", "choices": [{"index": 0, "delta": {"content": "word"}}]}
+    await asyncio.sleep(30)
+
+
+async def listen(log):
+    async with log.request(model="m", pending=False) as call:
+        async for _ in call.stream(words()):
+            pass
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_timeout_inside_of_the_request_after_the_first_chunk(log, sink, caught):
+    async def main():
+        async with log.request(model="m") as call:
+            try:
+                async with asyncio.timeout(0.02):
+                    async for _ in call.stream(words()):
+                        pass
+            except TimeoutError:
+                if not caught:
+                    raise
+                await asyncio.sleep(0)
+
+    if caught:
+        asyncio.run(main())
+    else:
+        with pytest.raises(TimeoutError):
+            asyncio.run(main())
+    assert outcome(sink.only()) == ("timeout", "timeout")
+
+
+async def in_a_group(coroutine):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(coroutine)
+
+
+async def in_a_task(coroutine):
+    await asyncio.create_task(coroutine)
+
+
+async def gathered(coroutine):
+    await asyncio.gather(coroutine, asyncio.sleep(30))
+
+
+async def in_a_group_of_gathered(coroutine):
+    await in_a_group(gathered(coroutine))
+
+
+SPREAD = [in_a_group, in_a_task, gathered, in_a_group_of_gathered]
+
+
+@pytest.mark.parametrize("spread", SPREAD)
+@pytest.mark.parametrize("work", [ask, listen])
+def test_a_timeout_around_tasks(log, sink, spread, work):
+    async def by_timeout():
+        async with asyncio.timeout(0.02):
+            await spread(work(log))
+
+    async def by_wait_for():
+        await asyncio.wait_for(spread(work(log)), 0.02)
+
+    for main in (by_timeout, by_wait_for):
+        with pytest.raises(TimeoutError):
+            asyncio.run(main())
+    assert [outcome(entry) for entry in sink.final] == [("timeout", "timeout")] * 2
+
+
+@pytest.mark.parametrize("spread", SPREAD)
+def test_a_cancellation_around_tasks(log, sink, spread):
+    async def main():
+        task = asyncio.create_task(spread(ask(log)))
+        asyncio.get_running_loop().call_later(0.02, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert outcome(sink.only()) == ("error", "cancelled")
+
+
+def test_a_sibling_that_fails_is_no_deadline(log, sink):
+    async def fail():
+        await asyncio.sleep(0.01)
+        raise LookupError
+
+    async def main():
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(ask(log))
+            group.create_task(fail())
+
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(main())
+    assert outcome(sink.only()) == ("error", "cancelled")

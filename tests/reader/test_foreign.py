@@ -124,6 +124,32 @@ READ = {
         {"model": "gpt-4o", "startTime": f"{SECONDS}000000000", "usage": {"inputTokens": 1000, "outputTokens": 50}, "cost": 0.25},
         {"total_cost": "0.25"},
     ),
+    "usage of OpenAI's chat": (
+        {"model": "gpt-4o", "timestamp": AT, "usage": CHAT["usage"]},
+        {"cache_read_tokens": 300, "total_cost": "0.002625"},
+    ),
+    "usage of OpenAI's chat in a nested entry": (
+        {"timestamp": AT, "llm_request": {"model": "gpt-4o", "usage": CHAT["usage"]}},
+        {"cache_read_tokens": 300, "total_cost": "0.002625"},
+    ),
+    "usage with DeepSeek's cache": (
+        {"model": "gpt-4o", "timestamp": AT,
+         "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_cache_hit_tokens": 300}},
+        {"cache_read_tokens": 300, "total_cost": "0.002625"},
+    ),
+    "usage with a tier without a rate": (
+        {"model": "claude-sonnet-4-5", "timestamp": AT, "usage": {**MESSAGE["usage"], "service_tier": "priority"}},
+        {"cache_read_tokens": 500, "total_cost": None, "unpriced_requests": 1},
+    ),
+    "usage of fast mode": (
+        {"model": "claude-opus-4-6", "timestamp": AT, "usage": {**MESSAGE["usage"], "speed": "fast"}},
+        {"cache_read_tokens": 500, "total_cost": None, "unpriced_requests": 1},
+    ),
+    "usage with a cost in ticks": (
+        {"model": "grok-4", "timestamp": AT,
+         "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "cost_in_usd_ticks": 2_500_000_000}},
+        {"total_cost": "0.25"},
+    ),
 }  # fmt: skip
 
 
