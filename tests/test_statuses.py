@@ -146,7 +146,16 @@ def test_pending_requests_are_told_apart_as_the_figures_do(tmp_path):
 
 @pytest.mark.parametrize(
     "where",
-    ["status==error", "status=weird", "status~fail*", "status>error", "request_type<=chat", "request_type=chats", "usage.source=guess", "model==m"],
+    [
+        "status==error",
+        "status=weird",
+        "status~fail*",
+        "status>error",
+        "request_type<=chat",
+        "request_type=chats",
+        "usage.source=guess",
+        "model==m",
+    ],
 )
 def test_a_filter_that_nothing_can_fit_is_refused(tmp_path, where):
     path = tmp_path / "none.jsonl"

@@ -239,7 +239,9 @@ def _expanded(name: str) -> Iterator[Path]:
 def _copied(stream: IO[Any], stack: ExitStack) -> Path:
     first = stream.read(1 << 20)
     # A stream has no name to tell its compression.
-    suffix = next((name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), "")
+    suffix = next(
+        (name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), ""
+    )
     copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=f".jsonl{suffix}"))  # noqa: SIM115  the stack closes it
     while first:
         copy.write(first.encode("utf-8", "surrogatepass") if isinstance(first, str) else first)

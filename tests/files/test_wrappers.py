@@ -96,7 +96,11 @@ SEVERAL = {
     },
     "OpenTelemetry": {
         "resourceLogs": [
-            {"scopeLogs": [{"logRecords": [{"timeUnixNano": "1789436130250000000", "body": {"stringValue": LINE}}]}]},
+            {
+                "scopeLogs": [
+                    {"logRecords": [{"timeUnixNano": "1789436130250000000", "body": {"stringValue": LINE}}]}
+                ]
+            },
             {"scopeLogs": [{"logRecords": [{"body": {"stringValue": LINE}}, 7]}, None], "resource": 5},
         ]
     },
@@ -117,12 +121,19 @@ def test_a_log_record_without_a_line_of_json_is_a_line_of_its_own() -> None:
         "resourceLogs": [
             {
                 "resource": {"attributes": [service]},
-                "scopeLogs": [{"scope": {"name": "web"}, "logRecords": [{**record, "body": {"stringValue": "late"}}]}],
+                "scopeLogs": [
+                    {"scope": {"name": "web"}, "logRecords": [{**record, "body": {"stringValue": "late"}}]}
+                ],
             }
         ]
     }
     (found,), _ = unwrap(line)
-    assert json.loads(found.data) == {**record, "attributes": {"k": [5, True]}, "body": "late", "logger": "web"}
+    assert json.loads(found.data) == {
+        **record,
+        "attributes": {"k": [5, True]},
+        "body": "late",
+        "logger": "web",
+    }
     assert (found.time, found.source, found.level) == (1789436130250000000, "shop", "ERROR")
 
 
