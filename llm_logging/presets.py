@@ -28,7 +28,11 @@ def _level(level: Level) -> str:
 
 
 def _root(root: str | os.PathLike[str] | None) -> dict[str, Any]:
-    return {} if root is None else {"root": os.fspath(root)}
+    if root is None:
+        return {}
+    if not isinstance(root, (str, os.PathLike)):
+        raise ConfigurationError(f"root: expected a path, got {type(root).__name__}")
+    return {"root": os.fspath(root)}
 
 
 def _config(

@@ -219,8 +219,9 @@ def _texts(value: Any, *, separator: str | None) -> Any:
         parts = value.split(separator) if separator else [value]
         return tuple(part.strip() for part in parts if part.strip())
     if isinstance(value, (list, tuple, set, frozenset)):
+        several = [_texts(item, separator=separator) if separator else item for item in value]
         return tuple(
-            part for item in value for part in (_texts(item, separator=separator) if separator else (item,))
+            part for item in several for part in (item if separator and isinstance(item, tuple) else (item,))
         )
     return value
 

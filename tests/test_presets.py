@@ -59,6 +59,13 @@ class TestEvery:
         assert "no_such_option" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("name", ["development", "production"])
+@pytest.mark.parametrize("root", [5, b"var/llm", True, ["var"], {"root": "var"}, object()])
+def test_a_root_that_is_no_path_is_refused(name: str, root: Any) -> None:
+    with pytest.raises(ConfigurationError, match="root: expected a path"):
+        make(name, root=root)
+
+
 def test_production_has_files_only_rotated_and_without_content(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import enum
 import http
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -105,12 +106,56 @@ def test_foreign_lines_and_filters(tmp_path):
     assert models("model=m1,m4") == ["m1", "m4"]
     assert models("model!=m1,m4") == ["m0", "m2", "m3", "m5", "m6"]
     assert models("http_status=500,503") == ["m3"]
+    assert models("model~m1*,?4") == ["m1", "m4"]
+    assert models("model!~m1*,?4") == ["m0", "m2", "m3", "m5", "m6"]
+    assert models("status~err*,time*") == ["m0", "m1", "m2", "m3", "m5"]
     assert models(("model", "m1,m4")) == []
+
+
+def test_pending_requests_are_told_apart_as_the_figures_do(tmp_path):
+    now = datetime(2026, 1, 15, 12, tzinfo=UTC)
+    path = tmp_path / "pending.jsonl"
+    ages = {"fresh": 10, "old": 90, "ended": 10}
+    path.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "model": model,
+                    "prompt_tokens": 1,
+                    "status": "success" if model == "ended" else "pending",
+                    "timestamp_start": (now - timedelta(minutes=age)).isoformat(),
+                }
+            )
+            + "\n"
+            for model, age in ages.items()
+        )
+    )
+
+    def asked(where, after=timedelta(hours=1)):
+        options = llm_logging.StatsOptions(where=where, orphaned_after=after)
+        found = llm_logging.get_stats(options=options, files=[path], cache=False, now=now)
+        figures = found.summary
+        return sorted(found.models), figures.running_requests, figures.orphaned_requests
+
+    assert asked("status=running") == (["fresh"], 1, 0)
+    assert asked("status=orphaned") == (["old"], 0, 1)
+    assert asked("status=orphaned,running") == (["fresh", "old"], 1, 1)
+    assert asked("status!=orphaned") == (["ended", "fresh"], 1, 0)
+    assert asked("status=running", timedelta(hours=2)) == (["fresh", "old"], 2, 0)
 
 
 @pytest.mark.parametrize(
     "where",
-    ["status==error", "status=weird", "status~fail*", "request_type=chats", "usage.source=guess", "model==m"],
+    [
+        "status==error",
+        "status=weird",
+        "status~fail*",
+        "status>error",
+        "request_type<=chat",
+        "request_type=chats",
+        "usage.source=guess",
+        "model==m",
+    ],
 )
 def test_a_filter_that_nothing_can_fit_is_refused(tmp_path, where):
     path = tmp_path / "none.jsonl"

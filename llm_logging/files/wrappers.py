@@ -7,6 +7,8 @@ A wrapper is text around the line that a program wrote, or a JSON object that ho
 - CRI (files of Kubernetes and Podman): `<time> stdout F <line>`; parts are marked `P`.
 - journald's JSON export: `MESSAGE`, as text or as an array of bytes.
 - Loki, Promtail, Vector, Filebeat, Logstash, CloudWatch, Google Cloud, Splunk: a key for the line, some with several lines.
+- OpenTelemetry's `resourceLogs`, as a collector's file exporter writes them: the line is the `body` of each log record; a record
+  whose body is no line of JSON becomes one of its own.
 - Prefixes in text: `docker compose logs`, `kubectl logs --prefix`, stern, syslog, Heroku, a time stamp.
 
 Invariants: a line without a wrapper is returned as it is, the same bytes; parts are joined by stream and container, so
@@ -51,12 +53,12 @@ _PREFIX: Final = re.compile(
     rb"|<\d{1,3}>1(?:\s\S+){5}\s(?:-|(?:\[[^\]]*\])+)"  # RFC 5424
     rb"|(?:<\d{1,3}>)?" + _SYSLOG_TIME + rb"\s\S+\s[^\s:{]{1,100}:"  # RFC 3164, journalctl
     rb"|[\w.-]+\s[\w./@-]{1,100}\[\d+\]:"  # journalctl -o short-iso
-    rb")" + _ANSI + rb"\s*)?(?:(?P<after>" + _STAMP + rb")\s+)?(?=\{)"
+    rb") ?" + _ANSI + rb"\s*)?(?:(?P<after>" + _STAMP + rb")\s+)?(?=\{)"
 )  # fmt: skip
 # What may wrap: a key whose text may be a part of a line, or whole lines under a key that others use as well.
 _MAY_WRAP: Final = re.compile(
     rb'"(?:log|MESSAGE|LogEntry|_entry)"\s*:|"(?:message|msg|line|event|textPayload|content)"\s*:\s*"\s*\{'
-    rb'|"(?:jsonPayload|event|message)"\s*:\s*\{|"(?:streams|logEvents)"\s*:\s*\[|"(?:logtag|_p|partial_message)"\s*:'
+    rb'|"(?:jsonPayload|event|message)"\s*:\s*\{|"(?:streams|logEvents|resourceLogs)"\s*:\s*\[|"(?:logtag|_p|partial_message)"\s*:'
 )
 _TEXT_KEYS: Final = ("log", "MESSAGE", "_entry", "LogEntry")
 _SHARED_KEYS: Final = ("message", "msg", "line", "textPayload", "event", "content")
@@ -298,7 +300,8 @@ def _line_of(value: Mapping[str, Any]) -> tuple[bytes, str] | None:
 
 
 def _several(value: Mapping[str, Any]) -> Iterator[Inner]:
-    """Yield the lines of an object that holds many: Loki's streams, CloudWatch's events."""
+    """Yield the lines of an object that holds many: Loki's streams, CloudWatch's events, OpenTelemetry's log records."""
+    yield from _log_records(value)
     streams = value.get("streams")
     for stream in streams if isinstance(streams, list) else ():
         values = stream.get("values") if isinstance(stream, dict) else None
@@ -312,6 +315,46 @@ def _several(value: Mapping[str, Any]) -> Iterator[Inner]:
             yield Inner(
                 text, "object", _number(event.get("timestamp")), None, _as_text(value.get("logStream"))
             )
+
+
+def _log_records(value: Mapping[str, Any]) -> Iterator[Inner]:
+    """Yield the log records of a line of OTLP/JSON: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding."""
+    for resource in _objects(value.get("resourceLogs")):
+        about = _plain({"kvlistValue": {"values": _mapping(resource.get("resource")).get("attributes")}})
+        source = _as_text(about.get("service.name"))
+        for scope in _objects(resource.get("scopeLogs")):
+            name = _mapping(scope.get("scope")).get("name")
+            for record in _objects(scope.get("logRecords")):
+                body = _plain(record.get("body"))
+                time = _number(record.get("timeUnixNano") or record.get("observedTimeUnixNano"))
+                level = _as_text(record.get("severityText"))
+                text = _bytes(body) if isinstance(body, str) else b""
+                if not _is_whole(text):
+                    attributes = _plain({"kvlistValue": {"values": record.get("attributes")}})
+                    flat = {**record, "body": body, "attributes": attributes, "logger": name or source}
+                    kept = {key: one for key, one in flat.items() if one not in (None, "", {}, [])}
+                    text = _bytes(json.dumps(kept, ensure_ascii=False))
+                yield Inner(text, "object", time, None, source, level)
+
+
+def _plain(value: Any) -> Any:
+    """Return what an OTLP `AnyValue` holds."""
+    for kind, held in value.items() if isinstance(value, dict) else ():
+        if kind == "kvlistValue":
+            pairs = _objects(_mapping(held).get("values"))
+            return {str(pair.get("key")): _plain(pair.get("value")) for pair in pairs}
+        if kind == "arrayValue":
+            return [_plain(one) for one in _objects(_mapping(held).get("values"))]
+        return _number(held) if kind == "intValue" else held
+    return None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _time_of(value: Mapping[str, Any]) -> str | int | float | None:

@@ -2,7 +2,7 @@
 
 Both sides are compared as what the field is: counts and durations as numbers, times as moments (a bare day, week,
 month or year as its first moment, with `=` as all of it), lists by whether they hold the value, text as text.
-A list of values, `model=a,b`, fits any of them; a field with a fixed set of values takes no others.
+A list of values or patterns, `model=a,b`, fits any of them; a field with a fixed set of values takes no others.
 An absent field is equal to nothing but the empty value, and different from everything else. An attribute may be
 anything: what is written as JSON writes numbers is equal to the same number written otherwise, whole ones to the last
 digit, and only numbers are less or more than a number; all else is text. `7` is the number and the text, for whoever types
@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from functools import partial
 from typing import Any, Final
@@ -34,6 +34,12 @@ _STARS: Final = re.compile(r"\*{2,}")
 # What the figures `failed_requests` and `cancelled_requests` count; see `fold`.
 _FAILED: Final = frozenset({"failed", "failure", "failures", "fail"})
 _IS_CANCELLED: Final = "error_code = 'cancelled'"
+# Figures of pending requests, by when they started: `running_requests` and `orphaned_requests`; see `aggregate`.
+_PENDING_SINCE: Final = {
+    "running": "status = 'pending' AND coalesce(timestamp_start >= ?, false)",
+    "orphaned": "status = 'pending' AND NOT coalesce(timestamp_start >= ?, false)",
+}
+_LISTED: Final = {"=", "!=", "~", "!~"}
 _TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -98,7 +104,7 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
 
 def _alternatives(column: Column, op: str, value: str) -> list[str]:
     """Return the values of a list, `a,b`; text with a comma may also be one value."""
-    if op not in {"=", "!="} or "," not in value:
+    if op not in _LISTED or "," not in value:
         return [value]
     parts = [part.strip() for part in value.split(",") if part.strip()]
     any_text = column.kind in {"text", "code", "list", "attribute"} and not column.choices
@@ -109,7 +115,7 @@ def _any_of(conditions: Sequence[Condition], op: str) -> Condition:
     """Join the conditions of a list: equal to one of them, or different from all."""
     if len(conditions) == 1:
         return conditions[0]
-    word = " OR " if op == "=" else " AND "
+    word = " AND " if op.startswith("!") else " OR "
     sql = word.join(f"({one.sql})" for one in conditions)
     bound = tuple(value for one in conditions for value in one.parameters)
     return Condition(conditions[0].column, f"({sql})", bound)
@@ -131,7 +137,9 @@ def _condition(
     if value == "" and op in {"=", "!="}:
         return Condition(column, f"{'NOT ' if op == '!=' else ''}({absent(column)})", ())
     if column.choices and op in {"=", "!="}:
-        return _choice(column, name, op, value, text)
+        return _choice(column, name, op, value, text, options, now)
+    if column.choices and op not in _LISTED:
+        raise _refuse(text, f"one of = != ~ !~ for {column.path}")
     if op in {"~", "!~"}:
         return _pattern(column, name, op, value, text)
     if column.kind == "list":
@@ -149,7 +157,9 @@ def _condition(
     return Condition(column, f"{name} {op} ?", (wanted,))
 
 
-def _choice(column: Column, name: str, op: str, value: str, text: str) -> Condition:
+def _choice(
+    column: Column, name: str, op: str, value: str, text: str, options: StatsOptions, now: datetime
+) -> Condition:
     """Return the condition of a field with a fixed set of values; of a status also in the words of the figures."""
     word = value.strip().lower()
     if column.path == "status":
@@ -157,12 +167,15 @@ def _choice(column: Column, name: str, op: str, value: str, text: str) -> Condit
             return _whether(
                 column, f"{name} IN ('error', 'timeout') AND NOT coalesce({_IS_CANCELLED}, false)", op
             )
+        if word in _PENDING_SINCE:
+            limit = (now - options.orphaned_after).astimezone(UTC).replace(tzinfo=None)
+            return _whether(column, _PENDING_SINCE[word], op, limit)
         meant = outcome_of(value)
         if meant is not None and meant.code == CANCELLED:
             return _whether(column, f"{name} IN ('error', 'timeout') AND {_IS_CANCELLED}", op)
         word = word if meant is None else meant.status
     if word not in column.choices:
-        more = " (also failed, cancelled)" if column.path == "status" else ""
+        more = " (also failed, cancelled, running, orphaned)" if column.path == "status" else ""
         raise _refuse(text, f"one of {', '.join(column.choices)}{more} for {column.path}")
     return Condition(column, f"{name} {'IS DISTINCT FROM' if op == '!=' else '='} ?", (word,))
 
@@ -182,6 +195,8 @@ def words_explained(where: Sequence[str]) -> list[str]:
         for value in _alternatives(column, parts[1], parts[2]):
             word = value.strip().lower()
             meant = outcome_of(value)
+            if word in _PENDING_SINCE:
+                continue
             if word in _FAILED:
                 said.append(f"status {value!r} is read as error or timeout, cancelled requests left out")
             elif meant is not None and word not in column.choices:
@@ -190,8 +205,8 @@ def words_explained(where: Sequence[str]) -> list[str]:
     return said
 
 
-def _whether(column: Column, sql: str, op: str) -> Condition:
-    return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({sql}, false)", ())
+def _whether(column: Column, sql: str, op: str, *bound: Any) -> Condition:
+    return Condition(column, f"{'NOT ' if op == '!=' else ''}coalesce({sql}, false)", bound)
 
 
 def _pattern(column: Column, name: str, op: str, value: str, text: str) -> Condition:

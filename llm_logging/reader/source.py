@@ -45,6 +45,7 @@ _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
 _WRITTEN_MEANWHILE: Final = 1 << 20
+_MAGIC: Final = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
 
@@ -236,8 +237,12 @@ def _expanded(name: str) -> Iterator[Path]:
 
 
 def _copied(stream: IO[Any], stack: ExitStack) -> Path:
-    copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
     first = stream.read(1 << 20)
+    # A stream has no name to tell its compression.
+    suffix = next(
+        (name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), ""
+    )
+    copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=f".jsonl{suffix}"))  # noqa: SIM115  the stack closes it
     while first:
         copy.write(first.encode("utf-8", "surrogatepass") if isinstance(first, str) else first)
         first = stream.read(1 << 20)

@@ -31,6 +31,7 @@ def docker(number: int, stream: str = "stdout", **more: object) -> dict:
 PREFIXES = {
     "compose": "web-1  | ",
     "compose with colours": "\x1b[36mweb-1  |\x1b[0m ",
+    "compose with colours, the space inside": "\x1b[36mweb-1  | \x1b[0m",
     "compose -t": f"web-1  | {STAMP} ",
     "swarm": "web.1.abc@node1    | ",
     "docker logs -t": f"{STAMP} ",
@@ -93,6 +94,16 @@ SEVERAL = {
         "messageType": "DATA_MESSAGE",
         "logEvents": [{"id": "1", "timestamp": 1, "message": LINE}] * 2,
     },
+    "OpenTelemetry": {
+        "resourceLogs": [
+            {
+                "scopeLogs": [
+                    {"logRecords": [{"timeUnixNano": "1789436130250000000", "body": {"stringValue": LINE}}]}
+                ]
+            },
+            {"scopeLogs": [{"logRecords": [{"body": {"stringValue": LINE}}, 7]}, None], "resource": 5},
+        ]
+    },
 }
 
 
@@ -100,6 +111,30 @@ SEVERAL = {
 def test_an_object_around_many_lines_gives_each(value: dict) -> None:
     found, _ = unwrap(value)
     assert [inner.data.decode() for inner in found] == [LINE, LINE]
+
+
+def test_a_log_record_without_a_line_of_json_is_a_line_of_its_own() -> None:
+    attribute = {"key": "k", "value": {"arrayValue": {"values": [{"intValue": "5"}, {"boolValue": True}]}}}
+    service = {"key": "service.name", "value": {"stringValue": "shop"}}
+    record = {"timeUnixNano": "1789436130250000000", "severityText": "ERROR", "attributes": [attribute]}
+    line = {
+        "resourceLogs": [
+            {
+                "resource": {"attributes": [service]},
+                "scopeLogs": [
+                    {"scope": {"name": "web"}, "logRecords": [{**record, "body": {"stringValue": "late"}}]}
+                ],
+            }
+        ]
+    }
+    (found,), _ = unwrap(line)
+    assert json.loads(found.data) == {
+        **record,
+        "attributes": {"k": [5, True]},
+        "body": "late",
+        "logger": "web",
+    }
+    assert (found.time, found.source, found.level) == (1789436130250000000, "shop", "ERROR")
 
 
 IN_PARTS = {

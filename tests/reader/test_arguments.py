@@ -51,6 +51,12 @@ WRONG: list[Any] = [
 EXPORTED = {"get_request_log": get_request_log, "export_requests": export_requests}
 
 
+@pytest.mark.parametrize("groups", [[1], ["day", 2.5], {True}, [["day"], 3], [object()]])
+def test_a_group_that_is_no_text_is_refused(groups: Any) -> None:
+    with pytest.raises(LLMLoggingError, match="group_by"):
+        llm_logging.StatsOptions(group_by=groups)
+
+
 @pytest.fixture
 def logs(root: Path) -> Path:
     logging.config.dictConfig(presets.production(root=root))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -391,6 +392,17 @@ def test_the_same_line_met_twice_counts_once(tmp_path):
         0,
     )
     assert stats.quality.complete
+
+
+def test_a_compressed_stream_is_read_as_a_compressed_file_is(tmp_path):
+    line = b'{"model": "m", "prompt_tokens": 3, "completion_tokens": 1}\n'
+    whole = gzip.compress(line * 40)
+    members = gzip.compress(line) + gzip.compress(line)
+    asked = [(whole, 120), (members, 6), (line, 3)]
+    for data, tokens in asked:
+        stats = get_stats(files=[io.BytesIO(data)], cache=False)
+        assert (stats.summary.prompt_tokens, stats.quality.complete) == (tokens, True)
+    assert not get_stats(files=[io.BytesIO(whole[:-9])], cache=False).quality.complete
 
 
 def test_streams_are_told_apart_by_names_of_their_own(tmp_path):
