@@ -7,6 +7,8 @@ descriptor of the file drops it. So every opening of a ring is preceded by a cla
 from __future__ import annotations
 
 import os
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from ..forks import at_fork
@@ -19,7 +21,8 @@ except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool
 __all__ = ["claim", "disclaim", "held_here", "holder_of", "lock"]
 
 # A forked child holds none: its parent's rings are locked against it too.
-_ours: dict[str, object] = {}
+# Held weakly: a ring that an exception kept from being used is let go, and removes its file.
+_ours: dict[str, Callable[[], object | None]] = {}
 
 at_fork(_ours.clear)
 
@@ -42,12 +45,28 @@ def held_here(path: Path) -> bool:
 
 def holder_of(path: Path) -> object | None:
     """Return what holds a ring in this process."""
-    return _ours.get(_real(path))
+    known = _ours.get(_real(path))
+    return known() if known is not None else None
 
 
 def claim(path: Path, holder: object) -> bool:
     """Take a ring for a holder, against other threads; say whether it was free."""
-    return _ours.setdefault(_real(path), holder) is holder
+    reference: Callable[[], object | None]
+    try:
+        reference = weakref.ref(holder)
+    except TypeError:
+        reference = _Strong(holder)
+    return _ours.setdefault(_real(path), reference) is reference
+
+
+class _Strong:
+    """Refer to what has no weak references."""
+
+    def __init__(self, holder: object) -> None:
+        self._holder = holder
+
+    def __call__(self) -> object:
+        return self._holder
 
 
 def disclaim(path: Path) -> None:

@@ -68,7 +68,7 @@ class Ring(GrowingView):
     """
 
     __slots__ = (  # noqa: SIM905  one name a line says no more
-        "_copies_from _last_done _moved _oldest _paths_end _places _run_first moved_to"
+        "__weakref__ _copies_from _last_done _moved _oldest _paths_end _places _run_first moved_to"
     ).split()
 
     def __init__(
