@@ -17,6 +17,7 @@ from .draining import Drain
 from .openfiles import OpenFiles
 from .options import WriterStats
 from .recovery import RecoveryReport, adopt, recover
+from .rotation import LockHeldError
 from .spool import Spool
 
 __all__ = ["Recoverer"]
@@ -100,8 +101,10 @@ class Recoverer:
             self._say(report)
 
     def _say(self, report: RecoveryReport) -> None:
-        if report.failed:
-            self._tell("recovery", f"lines of a killed process cannot be written yet: {report.failed[0]}")
+        # A lock that another process holds is free again at the next look.
+        failed = [error for error in report.failed if not isinstance(error, LockHeldError)]
+        if failed:
+            self._tell("recovery", f"lines of a killed process cannot be written yet: {failed[0]}")
         if report.lines:
             self._stats.recovered += report.lines
             self._notice(
