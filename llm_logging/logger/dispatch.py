@@ -223,7 +223,8 @@ def dispatch(
     kept = outcome if isinstance(outcome, logging.LogRecord) else record
     handlers = list(handlers_of(logger))
     # Others get what `logging` would give them; that a request was sent is of no use to people, who see its end.
-    others = not only_sinks and logger.isEnabledFor(level)
+    # Asked as `isEnabledFor` asks, but without the lock of `logging`, which `dictConfig` may hold while it waits for us.
+    others = not only_sinks and logger.manager.disable < level and level >= logger.getEffectiveLevel()
     for handler in handlers:
         behind = sinks_behind(handler)
         if behind or (others and level >= handler.level):

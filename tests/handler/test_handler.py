@@ -432,7 +432,7 @@ class TestLogging:
         handler = LLMFileHandler(root)
         logger = isolated(handler)
         logger.info("x", extra={"llm_request": {"model": "m"}})
-        logger.info("x", extra={"llm_request": {**ENTRY, "status": "ok", "attempt": 0}})
+        logger.info("x", extra={"llm_request": {**ENTRY, "status": "meh", "attempt": 0}})
         handler.flush()
         stats = handler.stats()
         assert (stats["invalid_entries"], stats["invalid_fields"], stats["accepted"]) == (1, 2, 2)
