@@ -238,7 +238,9 @@ BAD_FIELDS = {
 def test_one_bad_field_costs_a_line_nothing_else(name, tmp_path):
     fields, path, prompt, completion = BAD_FIELDS[name]
     stats = read(tmp_path, raw(1, **fields) + b"\n")
-    assert stats.summary.successful_requests == 1
+    # A status that is not understood is no success.
+    assert stats.summary.successful_requests == (name != "status")
+    assert stats.summary.total_requests == 1
     assert (stats.summary.prompt_tokens, stats.summary.completion_tokens) == (prompt, completion)
     assert stats.quality.invalid_fields == {path: 1}
     assert stats.quality.skipped == {}
