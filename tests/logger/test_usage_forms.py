@@ -274,6 +274,8 @@ def test_every_usage_class_of_the_installed_sdks_is_read():
             assert usage is not None, name
             assert (usage.prompt_tokens, usage.completion_tokens) == (11, 5), name
         read += 1
+    if read == 0:
+        pytest.skip("no SDK is installed; the extra [sdks] brings them")
     assert read >= 15, read
 
 
