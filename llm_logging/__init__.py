@@ -21,22 +21,23 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .fields import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
-    from .figures import Figures, Stats
-    from .handler.formatter import LLMConsoleFormatter, LLMJsonFormatter
-    from .handler.handler import LLMFileHandler
-    from .handler.live import get_cached_stats, reset_cached_stats
-    from .handler.stream import LLMStreamHandler
+    from .handler.console_formatter import LLMConsoleFormatter
+    from .handler.file_handler import LLMFileHandler
+    from .handler.formatter import LLMJsonFormatter
+    from .handler.running_totals import get_cached_stats, reset_cached_stats
+    from .handler.stream_handler import LLMStreamHandler
     from .logger.adapter import LLMLoggerAdapter, alog_llm_request, get_logger, log_llm_request
-    from .logger.usage import usage_from_response
-    from .question import StatsOptions, StatsScope
+    from .models.entry import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
+    from .models.query import StatsOptions, StatsScope
+    from .models.stats import Figures, Stats
+    from .models.typed_dicts import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
     from .reader.compare import compare_stats
     from .reader.entries import get_llm_request_logs
     from .reader.events import get_system_logs
-    from .reader.prices import get_prices
+    from .reader.price_report import get_prices
     from .reader.search import search_logs
     from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
-    from .schema import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
+    from .usage.extract import usage_from_response
 
 __all__ = [
     "ChatMessage",
@@ -86,41 +87,41 @@ __all__ = [
 
 # Each wing is loaded when it is first asked for: who only writes does not pay for reading, nor who reads for writing.
 _LATER = {
-    "ChatMessage": "schema",
-    "ChatMessageFields": "fields",
-    "Cost": "schema",
-    "ErrorInfo": "schema",
-    "Figures": "figures",
-    "LLMConsoleFormatter": "handler.formatter",
-    "LLMFileHandler": "handler.handler",
+    "ChatMessage": "models.entry",
+    "ChatMessageFields": "models.typed_dicts",
+    "Cost": "models.entry",
+    "ErrorInfo": "models.entry",
+    "Figures": "models.stats",
+    "LLMConsoleFormatter": "handler.console_formatter",
+    "LLMFileHandler": "handler.file_handler",
     "LLMJsonFormatter": "handler.formatter",
     "LLMLoggerAdapter": "logger.adapter",
-    "LLMRequestFields": "fields",
-    "LLMRequestLogEntry": "schema",
-    "LLMStreamHandler": "handler.stream",
-    "LogResult": "schema",
-    "Stats": "figures",
-    "StatsOptions": "question",
-    "StatsScope": "question",
-    "Timings": "schema",
-    "TimingsFields": "fields",
-    "Usage": "schema",
-    "UsageFields": "fields",
+    "LLMRequestFields": "models.typed_dicts",
+    "LLMRequestLogEntry": "models.entry",
+    "LLMStreamHandler": "handler.stream_handler",
+    "LogResult": "models.entry",
+    "Stats": "models.stats",
+    "StatsOptions": "models.query",
+    "StatsScope": "models.query",
+    "Timings": "models.entry",
+    "TimingsFields": "models.typed_dicts",
+    "Usage": "models.entry",
+    "UsageFields": "models.typed_dicts",
     "alog_llm_request": "logger.adapter",
     "compare_stats": "reader.compare",
-    "get_cached_stats": "handler.live",
+    "get_cached_stats": "handler.running_totals",
     "get_chat_metrics": "reader.stats",
     "get_global_metrics": "reader.stats",
     "get_llm_request_logs": "reader.entries",
     "get_logger": "logger.adapter",
-    "get_prices": "reader.prices",
+    "get_prices": "reader.price_report",
     "get_project_metrics": "reader.stats",
     "get_stats": "reader.stats",
     "get_system_logs": "reader.events",
     "log_llm_request": "logger.adapter",
-    "reset_cached_stats": "handler.live",
+    "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",
-    "usage_from_response": "logger.usage",
+    "usage_from_response": "usage.extract",
 }
 
 

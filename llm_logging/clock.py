@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 
-from .forks import at_fork, check_fork
+from .runtime.forks import at_fork, check_fork
 
 __all__ = ["Clock", "clock", "format_micros", "format_time", "using_clock"]
 

@@ -23,10 +23,11 @@ from typing import Any
 
 from .clock import Clock, using_clock
 from .handler.content import ContentPolicy
+from .handler.entry_builder import build
 from .handler.formatter import LLMJsonFormatter, RedactOption, form
-from .handler.records import build
-from .handler.redaction import redactor_from
-from .schema import RECORD_ATTRIBUTE, RecordPayload
+from .models.entry import RECORD_ATTRIBUTE
+from .models.record import RecordPayload
+from .redaction.redactor import redactor_from
 
 __all__ = ["CaptureHandler", "CapturedLogs", "FixedClock", "capture", "fixed"]
 

@@ -186,7 +186,7 @@ class Watch:
 
 def _swallow_filters() -> None:
     """A filter's value that becomes SQL."""
-    from llm_logging.reader import filters
+    from llm_logging.reader.sql import filters
 
     right = filters._condition
 
@@ -201,7 +201,7 @@ def _swallow_filters() -> None:
 
 def _let_errors_out() -> None:
     """A line that is no JSON ends the reading."""
-    from llm_logging.reader import salvage
+    from llm_logging.reader.lines import salvage
 
     def wrong(text: str, *_rest: Any, **_options: Any) -> Any:
         raise KeyError(text[:20])
@@ -226,7 +226,7 @@ def _hang() -> None:
 
 def _show_raw() -> None:
     """Control characters reach the terminal."""
-    from llm_logging.cli import pretty
+    from llm_logging.cli.viewer import pretty
 
     pretty.safe = lambda text, newlines=False: str(text)  # type: ignore[assignment]  # noqa: ARG005
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llm_logging.schema import FLAT_FIELDS, LLMRequestLogEntry, Timings, Usage
+from llm_logging.models.entry import FLAT_FIELDS, LLMRequestLogEntry, Timings, Usage
 
 
 class Text(str):  # noqa: SLOT000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.spools import ring_files
+from llm_logging.files.spool.discovery import ring_files
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .processes import REPOSITORY
+import pytest
+
+from tests.processes import REPOSITORY
 
 APP = """
 import logging, logging.config, os
@@ -34,6 +36,11 @@ def app(environ, start_response):
     return [body]
 application = app
 """
+
+
+needs_uwsgi = pytest.mark.skipif(
+    not Path(sys.executable).with_name("uwsgi").exists(), reason="needs uWSGI: pip install pyuwsgi"
+)
 
 
 class Server:
@@ -98,3 +105,9 @@ def uwsgi(*options: str) -> list[str]:
         "served.py",
         *options,
     ]
+
+
+def has_control_socket() -> bool:
+    """Say whether this gunicorn opens a control socket, which tests leave out."""
+    shown = subprocess.run([sys.executable, "-m", "gunicorn", "--help"], capture_output=True, text=True)
+    return "--no-control-socket" in shown.stdout

@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Any
 
-from llm_logging.schema import RECORD_ATTRIBUTE, LLMRequestLogEntry
+from llm_logging.models.entry import RECORD_ATTRIBUTE, LLMRequestLogEntry
 
 
 class MemorySink(logging.Handler):

@@ -35,11 +35,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.doctor import check_lines
 from llm_logging.files.segments import list_segments, segment_name
-from llm_logging.files.verify import verify
-
-from .processes import rings
+from llm_logging.maintenance.doctor import check_lines
+from llm_logging.maintenance.verify import verify
+from tests.processes import rings
 
 MAX_BYTES = 200_000
 _HUNG_SECONDS = 2.0

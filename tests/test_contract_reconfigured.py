@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 import llm_logging
-
-from . import disk
+from tests import disk
 
 ENTRY = {"project_id": "shop", "chat_id": "c", "model": "m", "status": "success"}
 

@@ -25,12 +25,11 @@ from llm_logging import (
     reset_cached_stats,
     scope,
 )
-from llm_logging.checks import complete_times
-from llm_logging.handler.jsonable import jsonable, to_bytes
-from llm_logging.schema import normalise_entry
+from llm_logging.handler.serialise import jsonable, to_bytes
+from llm_logging.models.entry import normalise_entry
+from llm_logging.models.validation import complete_times
 from llm_logging.testing import fixed
-
-from . import disk, nasty
+from tests import disk, nasty
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .programs import PROJECT
+from tests.programs import PROJECT
 
 CALLERS = {
     "LLM_LOGGING_ROOT": "/nowhere/logs",
@@ -26,7 +26,12 @@ CALLERS = {
 
 def test_settings_of_the_shell_do_not_reach_the_tests(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
-    test = ["tests/cli/test_help.py", "tests/handler/test_intervals.py", "-k", "duckdb or intervals"]
+    test = [
+        "tests/cli/test_help.py",
+        "tests/handler/writing/test_rotation_interval.py",
+        "-k",
+        "duckdb or intervals",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *test],
         cwd=PROJECT,

@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from llm_logging import StatsOptions, get_stats
-
-from . import disk
-from .programs import EXAMPLES, free_port, python, server
+from tests import disk
+from tests.programs import EXAMPLES, free_port, python, server
 
 TRACES = (
     Path(os.environ.get("LLM_LOGGING_TEST_DATA") or EXAMPLES.parent.parent / "shared" / "data") / "traces"

@@ -13,9 +13,8 @@ import httpx
 import pytest
 
 from llm_logging import presets
-
-from . import disk
-from .programs import free_port, server
+from tests import disk
+from tests.programs import free_port, server
 
 APP = """
 import logging, os

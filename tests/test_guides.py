@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from llm_logging import get_stats
-
-from . import disk
-from .programs import EXAMPLES, PROJECT, python
+from tests import disk
+from tests.programs import EXAMPLES, PROJECT, python
 
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

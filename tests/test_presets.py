@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from llm_logging import ConfigurationError, LLMFileHandler, get_logger, presets
-
-from . import disk
-from .programs import environment
+from tests import disk
+from tests.programs import environment
 
 ENTRY = {"project_id": "shop", "chat_id": "c-17", "model": "gpt-4o"}
 

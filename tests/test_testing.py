@@ -13,8 +13,7 @@ from pathlib import Path
 from llm_logging import get_logger
 from llm_logging.clock import clock
 from llm_logging.testing import CapturedLogs, FixedClock, capture, fixed, llm_logs
-
-from .programs import environment
+from tests.programs import environment
 
 __all__ = ["llm_logs"]
 ENTRY = {"project_id": "shop", "chat_id": "c", "model": "m"}

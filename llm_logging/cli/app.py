@@ -72,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command in this process; see `main`."""
-    from .terminal import safe
+    from .render.terminal import safe
 
     try:
-        from .commands import program
+        from .registry import program
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _PACKAGES:
             raise
@@ -105,7 +105,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _with_safe_name(argument: str) -> str:
-    from .terminal import safe
+    from .render.terminal import safe
 
     name, sign, value = argument.partition("=")
     return f"{safe(name)}{sign}{value}" if name.startswith("-") else argument

@@ -1,1 +1,1 @@
-"""What lies on disk, shared by the writing and the reading side."""
+"""Names and places of files: layout, segments, lines, safe opening, compression. Knows nothing of LLMs."""

@@ -12,17 +12,18 @@ import contextlib
 import errno
 import gzip
 import importlib
+import io
 import os
 import shutil
 import stat
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode
-from .regular import open_regular
 from .renaming import rename_new
+from .safe_open import open_regular
 from .segments import as_found, folder_names, forms, list_segments, parse_segment_name, segment_name
-from .unpacking import open_gzip, open_zstd
 
 try:
     import fcntl
@@ -240,3 +241,57 @@ def finish_interrupted(active: Path, compression: str) -> list[Path]:
                 with contextlib.suppress(OSError):
                     (active.parent / name).unlink()
     return finished
+
+
+__all__ = ["open_gzip", "open_zstd"]
+
+_BUFFER: Final = 1 << 16
+
+
+class _Unpacked(io.RawIOBase):
+    def __init__(self, stream: Any, damage: type[Exception]) -> None:
+        self._stream = stream
+        self._damage = damage
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            # `read` goes on until it has as much as was asked for, and loses what it has where the stream breaks off.
+            data = self._stream.read1(len(buffer))
+        except self._damage as error:
+            raise OSError(f"damaged: {error}") from None
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return int(self._stream.seek(offset, whence))
+        except self._damage as error:
+            raise OSError(f"damaged: {error}") from None
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def open_gzip(path: Path) -> io.BufferedReader:
+    """Open a gzip file for reading what it holds; damage in it is an OSError, an early end an EOFError."""
+    return io.BufferedReader(_Unpacked(gzip.open(path, "rb"), zlib.error), _BUFFER)
+
+
+def open_zstd(path: Path, module: Any) -> io.BufferedReader:
+    """Open a zstd file for reading what it holds; see `open_gzip`.
+
+    Args:
+        path: The file.
+        module: `compression.zstd`, or what stands in for it.
+    """
+    return io.BufferedReader(_Unpacked(module.open(path, "rb"), module.ZstdError), _BUFFER)

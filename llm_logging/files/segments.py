@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
-from .regular import is_special, open_regular
+from .safe_open import is_special, open_regular
 
 __all__ = [
     "STAMP",

@@ -1,1 +1,1 @@
-"""What logging holds: record -> entry -> line -> file."""
+"""`logging.LogRecord` -> line of JSON: handlers, formatters, entry builder, content policy."""

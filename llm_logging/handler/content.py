@@ -17,7 +17,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ..errors import ConfigurationError
-from .options import choice, number
+from ..option_values import number
+from .options import choice
 
 __all__ = ["ContentPolicy", "without_blobs"]
 

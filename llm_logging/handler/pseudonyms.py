@@ -1,6 +1,6 @@
 """Names that cannot be read back in place of those that can, the same name for the same person as long as the key lasts.
 
-What a pseudonym is made of: see `keys.pseudonym`.
+What a pseudonym is made of: see `hmac_keys.pseudonym`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..files.persons import PLACES
-from ..keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
-from .options import switched
+from ..hmac_keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
+from ..maintenance.data_subjects import PLACES
+from ..option_values import switched
 
 __all__ = ["Pseudonymiser", "pseudonymiser_from"]
 

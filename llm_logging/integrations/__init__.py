@@ -1,1 +1,1 @@
-"""One file an ecosystem."""
+"""One module per ecosystem; each logs the calls of an SDK or framework without changes to user code."""

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.failures import is_cancellation
 from ..logger.stream import Ending, when_abandoned
-from .background import Poll
-from .exchange import Exchange
-from .observation import report
-from .required import required
-from .watching import Begun, HTTPRequest, Watch, telling_headers
+from ..usage.sdk_errors import is_cancellation
+from .capture.background import Poll
+from .capture.exchange import Exchange
+from .capture.http_calls import Begun, HTTPRequest, Watch, telling_headers
+from .capture.observation import report
+from .capture.optional import required
 
 __all__ = ["instrument", "uninstrument"]
 

@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 from ..clock import clock
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.failures import is_cancellation
-from ..logger.providers import Route
 from ..logger.stream import when_abandoned
-from ..logger.usage import extract
-from .attempts import Attempt
-from .exchange import Exchange
-from .observation import Observation, guarded, report, wants_content
-from .outer import covered
-from .prompts import asked, messages_of
-from .required import required
+from ..usage.extract import extract
+from ..usage.routes import Route
+from ..usage.sdk_errors import is_cancellation
+from .capture.exchange import Exchange
+from .capture.nesting import covered
+from .capture.observation import Observation, guarded, report, wants_content
+from .capture.optional import required
+from .capture.request_body import asked, messages_of
+from .capture.retries import Attempt
 
 __all__ = ["instrument", "instrument_client", "uninstrument"]
 

@@ -18,12 +18,12 @@ from typing import Any, Self
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.estimate import Counter
-from ..logger.failures import is_cancellation
+from ..usage.estimate import Counter
+from ..usage.sdk_errors import is_cancellation
 from . import aiohttp
-from .observation import report
-from .response_streams import response_streams
-from .watching import Begun, HTTPRequest, Watch, telling_headers
+from .capture.http_calls import Begun, HTTPRequest, Watch, telling_headers
+from .capture.httpx_streams import response_streams
+from .capture.observation import report
 
 __all__ = ["LoggedTransport", "instrument", "uninstrument"]
 
@@ -45,7 +45,7 @@ class LoggedTransport:
             the environment variable `LLM_LOGGING_HOSTS` (`gpu-7:8000=vllm,...`) names more.
         pending: Whether a line is logged when a request is sent, too; calls that die with their process then show.
         content: Whether prompts and answers are kept; None leaves it to the handlers.
-        estimate: Counts the tokens of streams that end without usage, `llm_logging.logger.estimate.tiktoken_counter()`
+        estimate: Counts the tokens of streams that end without usage, `llm_logging.usage.estimate.tiktoken_counter()`
             for one; such usage is marked `estimated`. None leaves it unknown.
     """
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.fold import Extraction
 from ..logger.stream import when_abandoned
-from ..logger.usage import extract
-from ..otel_names import provider_from_otel
-from ..plain import first, mapping, plain, text
-from .observation import Observation, guarded, wants_content
-from .outer import close_run, covered, open_run
-from .required import required
+from ..models.counting.sdk_objects import first, mapping, plain, text
+from ..models.otel import provider_from_otel
+from ..usage.accumulator import Extraction
+from ..usage.extract import extract
+from .capture.nesting import close_run, covered, open_run
+from .capture.observation import Observation, guarded, wants_content
+from .capture.optional import required
 
 __all__ = ["LangChainLogger"]
 

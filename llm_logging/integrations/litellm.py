@@ -17,14 +17,14 @@ from types import FrameType
 from typing import Any
 
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.failures import failure_of
-from ..logger.fold import Extraction
 from ..logger.stream import when_abandoned
-from ..logger.usage import extract
-from ..plain import mapping, plain
-from .observation import Observation, guarded, wants_content
-from .outer import close_run, covered, open_run
-from .required import required
+from ..models.counting.sdk_objects import mapping, plain
+from ..usage.accumulator import Extraction
+from ..usage.extract import extract
+from ..usage.sdk_errors import failure_of
+from .capture.nesting import close_run, covered, open_run
+from .capture.observation import Observation, guarded, wants_content
+from .capture.optional import required
 
 __all__ = ["LiteLLMLogger"]
 

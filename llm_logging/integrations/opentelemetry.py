@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..checks import validate
+from ..context import active_trace_ids
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.fold import Extraction
-from ..otel_names import entry_fields, is_inference, otel_attributes
-from ..schema import LLMRequestLogEntry
-from ..tracing import active_trace_ids
-from .observation import Observation, guarded
-from .outer import cover_by, covered, uncover_by
+from ..models.entry import LLMRequestLogEntry
+from ..models.otel import entry_fields, is_inference, otel_attributes
+from ..models.validation import validate
+from ..usage.accumulator import Extraction
+from .capture.nesting import cover_by, covered, uncover_by
+from .capture.observation import Observation, guarded
 
 __all__ = ["LLMSpanProcessor", "to_otel"]
 

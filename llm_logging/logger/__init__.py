@@ -1,1 +1,1 @@
-"""What the application holds: loggers, calls being timed, usage."""
+"""What an application holds: the adapter, `log.request` and its streams, and the way to a handler."""

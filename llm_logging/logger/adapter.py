@@ -14,16 +14,17 @@ from typing import Any, Unpack
 
 from pydantic import BaseModel
 
-from ..checks import validate
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
-from ..fields import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
+from ..models.entry import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, Timings
+from ..models.record import RecordPayload
+from ..models.typed_dicts import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
+from ..models.validation import validate
 from ..reach import sink_defaults, sinks_within_reach
-from ..schema import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, RecordPayload, Timings
 from .call import LLMCall
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, has_sinks, require_sinks
-from .pending import pending_requests
+from .started_requests import pending_requests
 
 __all__ = ["LLMLoggerAdapter", "alog_llm_request", "get_logger", "log_llm_request"]
 

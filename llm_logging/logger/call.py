@@ -19,19 +19,19 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
-from ..failing import report_misuse, show_failure
-from ..fields import FailFields, FinishFields, LLMRequestFields
-from ..schema import RecordPayload
-from ..statuses import final_status
-from .answer import INVALID_RESPONSE, Answer, read_answer
-from .deadlines import ask_whether_timed_out
-from .decorated import decorated
+from ..failure_report import report_misuse, show_failure
+from ..models.record import RecordPayload
+from ..models.statuses import final_status
+from ..models.typed_dicts import FailFields, FinishFields, LLMRequestFields
+from ..usage.accumulator import Extraction
+from ..usage.sdk_errors import failure_of, is_cancellation
+from .call_context import current_call_id, running
+from .decorator import decorated
 from .dispatch import caller, dispatch, has_sinks
-from .failures import failure_of, is_cancellation
-from .fold import Extraction
+from .observer import Doubt, Watcher
+from .response_check import INVALID_RESPONSE, Answer, read_answer
 from .stream import AsyncWatchedStream, Ending, WatchedStream
-from .surroundings import current_call_id, running
-from .watching import Doubt, Watcher
+from .timeouts import ask_whether_timed_out
 
 __all__ = ["LLMCall", "current_call_id"]
 

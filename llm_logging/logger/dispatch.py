@@ -17,10 +17,11 @@ from types import FrameType
 from typing import Any, Final
 
 from ..errors import ConfigurationError, ErrorCode, FileSystemError
-from ..failing import say_once
+from ..failure_report import say_once
+from ..models.entry import RECORD_ATTRIBUTE
+from ..models.record import RecordPayload
 from ..reach import handlers_of, sinks_behind, sinks_within_reach
-from ..schema import RECORD_ATTRIBUTE, RecordPayload
-from ..threads import Bell
+from ..runtime.threads import Bell
 
 __all__ = ["WAIT_SECONDS", "Ack", "AsyncAck", "caller", "dispatch", "has_sinks", "require_sinks"]
 

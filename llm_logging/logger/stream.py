@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar
 
-from .failures import is_cancellation
+from ..usage.sdk_errors import is_cancellation
 
 __all__ = ["AsyncWatchedStream", "Ending", "StreamObserver", "WatchedStream", "when_abandoned"]
 

@@ -1,1 +1,1 @@
-"""What reads the files back: statistics and entries."""
+"""Files -> statistics: the public functions. Read on in `answer/run.py` (one question) and `retrieval/` (lines)."""

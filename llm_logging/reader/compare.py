@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from ..errors import ErrorCode, ValidationError
-from ..figures import Change, Comparison, ComparisonRow, Figures, Stats, StatsRow
-from ..question import TIME_UNITS, StatsOptions, StatsScope
-from .aggregate import money_text, sum_of
-from .arguments import ReadingOptions, check_keywords
-from .order import bucket_name, bucket_number, bucket_numbers, name_order
+from ..models.query import TIME_UNITS, StatsOptions, StatsScope
+from ..models.stats import Change, Comparison, ComparisonRow, Figures, Stats, StatsRow
+from .lines.arguments import ReadingOptions, check_keywords
+from .sql.aggregate import money_text, sum_of
+from .sql.group_order import bucket_name, bucket_number, bucket_numbers, name_order
 from .stats import get_stats
 
 __all__ = ["compare_stats", "figure_changes"]

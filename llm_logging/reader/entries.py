@@ -21,16 +21,16 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import Layout, LogKind
-from ..files.waiting import Waiting, find_waiting
+from ..files.spool.waiting import Waiting, find_waiting
 from ..files.wrappers import Unwrapper
-from ..question import StatsOptions, StatsScope
-from .answering import Answer, Reading
-from .arguments import Files, check_request, expect, reading_layout
-from .asking import ask_requests
-from .events import page_size
-from .lookup import ids_with_part, lines_with_ids, needles_of
-from .newest import decode_cursor, encode_cursor, may_hold, micros_of
-from .request_log import (
+from ..models.query import StatsOptions, StatsScope
+from .answer.run import Answer, Reading, ask_requests
+from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.log_files import Log, LogFile, named_logs, open_logs, rotations, scope_logs
+from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
+from .retrieval.pages import page_size
+from .retrieval.paging import decode_cursor, encode_cursor, may_hold, micros_of
+from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
@@ -40,7 +40,6 @@ from .request_log import (
     read_whole_file,
     to_entry,
 )
-from .source import Log, LogFile, named_logs, open_logs, rotations, scope_logs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

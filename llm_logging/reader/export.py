@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ..clock import format_time
-from ..question import StatsOptions, StatsScope
-from .aggregate import money_text
-from .answering import Reading
-from .arguments import ReadingOptions, check_keywords
-from .asking import ask_requests
-from .columns import Column, columns
-from .engine import quoted
+from ..models.query import StatsOptions, StatsScope
+from .answer.run import Reading, ask_requests
+from .lines.arguments import ReadingOptions, check_keywords
+from .lines.columns import Column, columns
+from .lines.duckdb_engine import quoted
+from .sql.aggregate import money_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

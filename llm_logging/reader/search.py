@@ -19,23 +19,16 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
 from ..files.layout import LogKind
-from ..files.waiting import find_waiting
-from ..question import StatsScope
-from ..schema import ChatMessage
-from .arguments import Files, check_request, expect, reading_layout
-from .events import (
-    LoggedEvent,
-    all_logs,
-    object_of,
-    page_size,
-    period_of,
-    place_of,
-    read_chat_message,
-    read_event,
-)
-from .lookup import lines_with_ids
-from .newest import Place, encode_cursor, may_hold, newest_lines
-from .request_log import (
+from ..files.spool.waiting import find_waiting
+from ..models.entry import ChatMessage
+from ..models.query import StatsScope
+from .events import LoggedEvent, read_chat_message, read_event
+from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.log_files import LogFile, named_logs, open_logs
+from .retrieval.id_scan import lines_with_ids
+from .retrieval.pages import all_logs, object_of, page_size, period_of, place_of
+from .retrieval.paging import Place, encode_cursor, may_hold, newest_lines
+from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
@@ -45,7 +38,6 @@ from .request_log import (
     read_request_lines,
     to_entry,
 )
-from .source import LogFile, named_logs, open_logs
 
 __all__ = ["SearchHit", "SearchPage", "search_logs"]
 

@@ -16,25 +16,34 @@ from typing import Any, Final, Unpack
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
-from ..figures import ChatMetrics, Figures, GlobalMetrics, Period, ProjectMetrics, Quality, Stats, StatsRow
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
-from ..files.waiting import Waiting, find_waiting
-from ..question import StatsOptions, StatsScope
-from .answering import Answer, Reading, begin, compute, connect, duckdb_error
-from .answers import Answers
-from .arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
-from .cache import cache_folder
-from .columns import readable
-from .engine import duckdb_module
-from .events import object_of
-from .grouping import grouped
-from .newest import suffix_of
-from .order import group_order
-from .period import bucket_label, buckets_between
-from .quality import judge
-from .query import Question, spread_lists
-from .source import Log, LogFile, open_logs
+from ..files.spool.waiting import Waiting, find_waiting
+from ..models.query import StatsOptions, StatsScope
+from ..models.stats import (
+    ChatMetrics,
+    Figures,
+    GlobalMetrics,
+    Period,
+    ProjectMetrics,
+    Quality,
+    Stats,
+    StatsRow,
+)
+from .answer.groups import grouped
+from .answer.results_cache import Answers
+from .answer.run import Answer, Reading, begin, compute, connect, duckdb_error
+from .cache.store import cache_folder
+from .lines.arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
+from .lines.columns import readable
+from .lines.duckdb_engine import duckdb_module
+from .lines.log_files import Log, LogFile, open_logs
+from .retrieval.pages import object_of
+from .retrieval.paging import suffix_of
+from .sql.group_order import group_order
+from .sql.period import bucket_label, buckets_between
+from .sql.quality import judge
+from .sql.selection import Question, spread_lists
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 

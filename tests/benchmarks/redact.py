@@ -16,10 +16,9 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from llm_logging.handler.examining import PATTERN_SETS
-from llm_logging.handler.redaction import Redactor
-
-from .write import PROMPT, fields
+from llm_logging.redaction.redactor import Redactor
+from llm_logging.redaction.scanner import PATTERN_SETS
+from tests.benchmarks.write import PROMPT, fields
 
 SECRET = "sk" + "-" + "a1B2c3D4" * 6
 PROSE = "The quick brown fox jumps over the lazy dog; see https://example.com/a?b=c for max_tokens. def f(x): return x + 1\n"

@@ -79,7 +79,7 @@ def program():
 @pytest.fixture(scope="session")
 def logged(tmp_path_factory) -> Path:
     """A root with 30 requests; tests only read it."""
-    from .logged import make_root
+    from tests.cli.logged import make_root
 
     return make_root(tmp_path_factory.mktemp("logged") / "root")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_logging.cli.app import EXIT_STATUSES
-from llm_logging.cli.commands import COMMANDS
+from llm_logging.cli.registry import COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -77,7 +77,7 @@ def test_completion_knows_the_commands():
     import subprocess
     import sys
 
-    from .conftest import environment
+    from tests.cli.conftest import environment
 
     done = subprocess.run(
         [sys.executable, "-m", "llm_logging"],
@@ -95,7 +95,7 @@ def test_without_the_extra_it_says_what_to_install(package, logged):
     import subprocess
     import sys
 
-    from .conftest import environment
+    from tests.cli.conftest import environment
 
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv = ['llm-logging', 'stats', '--root', {str(logged)!r}]; "

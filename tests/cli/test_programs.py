@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from llm_logging.cli.commands import COMMANDS
-
-from .logged import uid
+from llm_logging.cli.registry import COMMANDS
+from tests.cli.logged import uid
 
 CASES = {
     "stats": (["stats", "--by", "model"], "gpt-4o"),

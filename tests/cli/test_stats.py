@@ -5,13 +5,12 @@ import os
 
 import pytest
 
-from llm_logging.cli.answer import Shown
-from llm_logging.cli.render import Look, as_markdown, as_table, draw_groups, notes
-from llm_logging.figures import Figures, Percentiles, Quality, Stats, StatsRow
-from llm_logging.question import StatsOptions, StatsScope
+from llm_logging.cli.output import Shown
+from llm_logging.cli.render.stats import Look, as_markdown, as_table, draw_groups, notes
+from llm_logging.models.query import StatsOptions, StatsScope
+from llm_logging.models.stats import Figures, Percentiles, Quality, Stats, StatsRow
 from llm_logging.reader.stats import get_stats
-
-from .logged import HOSTILE, make_root, request, write
+from tests.cli.logged import HOSTILE, make_root, request, write
 
 
 def rows(text):
@@ -82,7 +81,7 @@ def test_hostile_group_names_are_harmless_everywhere(cli, logged):
 
 
 def test_formulas_are_neutralised_in_csv(cli, tmp_path):
-    from .logged import request, write
+    from tests.cli.logged import request, write
 
     path = tmp_path / "x.jsonl"
     write(path, [request(n, n + 1, model=text) for n, text in enumerate(["=1+1", "+a", "-b", "@c", "fine"])])
@@ -375,7 +374,7 @@ def test_a_terminal_that_watches_gets_answer_after_answer(logged):
     import subprocess
     import sys
 
-    from .conftest import INTERRUPTIBLE, environment
+    from tests.cli.conftest import INTERRUPTIBLE, environment
 
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, "stats", "--root", str(logged), "--watch", "--interval", "0.2", "--format", "json"],

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from llm_logging.files.doctor import check_leftovers, check_lines
-from llm_logging.files.retention import Retention
-from llm_logging.files.verify import verify
-from llm_logging.handler.housekeeping import Housekeeper
-from llm_logging.handler.rotation import AppendFile, FileOptions
-from llm_logging.reader.source import Log, open_logs
+from llm_logging.handler.writing.housekeeping import Housekeeper
+from llm_logging.handler.writing.rotating_file import AppendFile, FileOptions
+from llm_logging.maintenance.doctor import check_leftovers, check_lines
+from llm_logging.maintenance.retention import Retention
+from llm_logging.maintenance.verify import verify
+from llm_logging.reader.lines.log_files import Log, open_logs
 from tests.stress import SlowListing
 
 

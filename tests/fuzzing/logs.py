@@ -20,19 +20,18 @@ from typing import Any
 
 from llm_logging import StatsOptions, StatsScope
 from llm_logging.cli import app
-from llm_logging.cli.follow import LogFollower
-from llm_logging.cli.pretty import PrettyOptions, Printer
+from llm_logging.cli.viewer.follow import LogFollower
+from llm_logging.cli.viewer.pretty import PrettyOptions, Printer
 from llm_logging.errors import ErrorCode, FileSystemError, LLMLoggingError
-from llm_logging.files import doctor
-from llm_logging.files.seal import verify
+from llm_logging.maintenance import doctor
+from llm_logging.maintenance.sealing import verify
 from llm_logging.reader.entries import get_llm_request_logs, get_request_log
 from llm_logging.reader.events import get_system_logs
 from llm_logging.reader.export import export_requests
 from llm_logging.reader.search import search_logs
 from llm_logging.reader.stats import get_chat_metrics, get_stats
-
-from .damage import spoil_file, spoilt
-from .roots import NOW, build
+from tests.fuzzing.damage import spoil_file, spoilt
+from tests.fuzzing.roots import NOW, build
 
 CALM = "calm"
 _BIDI = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})

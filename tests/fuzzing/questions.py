@@ -19,14 +19,13 @@ from typing import Any
 
 from llm_logging import StatsOptions, StatsScope
 from llm_logging.errors import ValidationError
-from llm_logging.reader.answering import Reading, answer
+from llm_logging.reader.answer.run import Reading, answer
 from llm_logging.reader.entries import get_llm_request_logs
-from llm_logging.reader.period import resolve_period
-from llm_logging.reader.query import ask, make_question
+from llm_logging.reader.sql.period import resolve_period
+from llm_logging.reader.sql.selection import ask, make_question
 from llm_logging.reader.stats import get_stats
-
-from .logs import asked, hold
-from .roots import NOW
+from tests.fuzzing.logs import asked, hold
+from tests.fuzzing.roots import NOW
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 

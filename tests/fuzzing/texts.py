@@ -10,20 +10,19 @@ from typing import Any
 
 from llm_logging import StatsOptions, StatsScope
 from llm_logging.cli import times
-from llm_logging.cli.pretty import PrettyOptions, Printer
+from llm_logging.cli.viewer.pretty import PrettyOptions, Printer
 from llm_logging.errors import LLMLoggingError
 from llm_logging.files.layout import Layout, LogKind
-from llm_logging.handler.paths import compile_paths
-from llm_logging.handler.redaction import Redactor
-from llm_logging.reader.newest import decode_cursor, encode_cursor
-from llm_logging.reader.overrides import read_overrides
-from llm_logging.reader.period import buckets_between, resolve_period
+from llm_logging.reader.pricing.overrides import read_overrides
+from llm_logging.reader.retrieval.paging import decode_cursor, encode_cursor
+from llm_logging.reader.sql.period import buckets_between, resolve_period
 from llm_logging.reader.stats import get_stats
-
-from .damage import spoilt
-from .logs import acts, asked, hold
-from .questions import INJECTED, Known
-from .roots import NOW
+from llm_logging.redaction.paths import compile_paths
+from llm_logging.redaction.redactor import Redactor
+from tests.fuzzing.damage import spoilt
+from tests.fuzzing.logs import acts, asked, hold
+from tests.fuzzing.questions import INJECTED, Known
+from tests.fuzzing.roots import NOW
 
 _MOMENTS = (
     "2026-01-15", "2026-01", "2026", "2026-W03", "2026-W07", "2020-W53", "2026-W53", "7d", "30s", "999999999w", "2026-01-15T10:30:00Z",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_logging.errors import ConfigurationError
 from llm_logging.handler.content import ContentPolicy, without_blobs
-from llm_logging.handler.redaction import Redactor
+from llm_logging.redaction.redactor import Redactor
 
 PNG = b"\x89PNG\r\n" + bytes(range(256)) * 3
 B64 = base64.b64encode(PNG).decode()

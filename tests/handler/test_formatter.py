@@ -23,8 +23,7 @@ from llm_logging import (
 )
 from llm_logging.handler import formatter as module
 from llm_logging.testing import fixed
-
-from .. import disk, nasty
+from tests import disk, nasty
 
 IDENTITY = {"project_id": "shop", "chat_id": "c-17"}
 ENTRY = {**IDENTITY, "model": "gpt-4o", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}

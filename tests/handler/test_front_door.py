@@ -30,8 +30,7 @@ from llm_logging import (
     reset_cached_stats,
 )
 from llm_logging.testing import CaptureHandler
-
-from .. import disk
+from tests import disk
 
 IDENTITY = {"project_id": "shop", "chat_id": "c-17"}
 ENTRY = {**IDENTITY, "model": "gpt-4o", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}

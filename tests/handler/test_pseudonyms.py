@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llm_logging import LLMFileHandler
 from llm_logging.errors import ConfigurationError
 from llm_logging.handler.pseudonyms import Pseudonymiser, pseudonymiser_from
-from llm_logging.keys import PSEUDONYM_KEY, pseudonym
+from llm_logging.hmac_keys import PSEUDONYM_KEY, pseudonym
 
 KEY = b"0123456789abcdef"
 ENTRY = {"project_id": "p", "chat_id": "c", "model": "m"}

@@ -12,8 +12,8 @@ from llm_logging.context import suppressing
 from llm_logging.errors import ConfigurationError
 from llm_logging.integrations import aiohttp as integration
 from llm_logging.integrations import httpx as for_httpx
-from llm_logging.integrations import watching
-from tests.integrations.test_httpx import ASKED, PATH, PIECES, STREAM, WHOLE, tokens
+from llm_logging.integrations.capture import http_calls as watching
+from tests.integrations.exchanges import ASKED, PATH, PIECES, STREAM, WHOLE, tokens
 from tests.loopback import CUT, Answer
 
 aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
@@ -266,7 +266,7 @@ def test_an_error_of_ours_never_reaches_the_call(server, log, sink, monkeypatch,
             assert run(server, whole) == (200, WHOLE)
     for target in ("feed", "close"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"llm_logging.logger.body.BodyReader.{target}", broken)
+            patch.setattr(f"llm_logging.usage.body.BodyReader.{target}", broken)
             assert run(server, whole) == (200, WHOLE)
     assert "\nRuntimeError (its text" in capsys.readouterr().err
 

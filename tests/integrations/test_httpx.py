@@ -13,39 +13,12 @@ import pytest
 from llm_logging.context import scope, suppressing
 from llm_logging.errors import ConfigurationError
 from llm_logging.integrations import httpx as integration
-from llm_logging.integrations import watching
+from llm_logging.integrations.capture import http_calls as watching
 from llm_logging.integrations.httpx import LoggedTransport, instrument, uninstrument
 from llm_logging.logger.adapter import get_logger
-from tests.loopback import CUT, Answer, sse
+from tests.integrations.exchanges import ASKED, PATH, PIECES, STREAM, WHOLE, tokens
+from tests.loopback import CUT, Answer
 
-PATH = "/v1/chat/completions"
-WHOLE = {
-    "id": "c1",
-    "object": "chat.completion",
-    "model": "gpt-4o-2024",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-}
-
-
-def piece(content=None, finish=None, usage=None):
-    choices = (
-        []
-        if usage
-        else [{"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}]
-    )
-    return {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "model": "gpt-4o-2024",
-        "choices": choices,
-        "usage": usage,
-    }
-
-
-PIECES = sse(piece(), piece("Hi"), piece(finish="stop"), piece(usage=WHOLE["usage"]))
-STREAM = Answer(PIECES, content_type="text/event-stream")
-ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
 libraries = pytest.mark.parametrize("library", ["httpx", "httpx2"])
 
 
@@ -67,10 +40,6 @@ def aclient(library, log, server, **options):
     return inner.AsyncClient(
         transport=LoggedTransport(inner.AsyncHTTPTransport(), log=log, **options), base_url=server.url
     )
-
-
-def tokens(entry):
-    return None if entry.usage is None else (entry.usage.prompt_tokens, entry.usage.completion_tokens)
 
 
 @libraries
@@ -342,7 +311,7 @@ def test_an_error_of_ours_never_reaches_the_call(library, log, sink, server, mon
             assert http.post(PATH, json=ASKED).json() == WHOLE
     for target in ("feed", "close"):
         with monkeypatch.context() as patch, client(library, log, server) as http:
-            patch.setattr(f"llm_logging.logger.body.BodyReader.{target}", broken)
+            patch.setattr(f"llm_logging.usage.body.BodyReader.{target}", broken)
             assert http.post(PATH, json=ASKED).json() == WHOLE
     log.logger.addFilter(broken)
     with client(library, log, server) as http:

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from llm_logging.context import active_trace_ids
 from llm_logging.integrations.httpx import LoggedTransport
 from llm_logging.integrations.opentelemetry import LLMSpanProcessor, to_otel
-from llm_logging.otel_names import entry_fields, is_inference, provider_from_otel
-from llm_logging.schema import LLMRequestLogEntry
-from llm_logging.tracing import active_trace_ids
+from llm_logging.models.entry import LLMRequestLogEntry
+from llm_logging.models.otel import entry_fields, is_inference, provider_from_otel
 from tests.loopback import Answer
 
 ENTRY = {

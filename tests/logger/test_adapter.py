@@ -25,8 +25,7 @@ from llm_logging import (
     scope,
 )
 from llm_logging.testing import capture, fixed
-
-from .. import disk, nasty
+from tests import disk, nasty
 
 ENTRY = {"model": "gpt-4o", "usage": {"prompt_tokens": 100, "completion_tokens": 50}}
 IDENTITY = {"project_id": "shop", "chat_id": "c-17"}

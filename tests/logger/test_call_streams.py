@@ -10,8 +10,8 @@ import pytest
 
 from llm_logging.context import scope, suppressed
 from llm_logging.logger.call import LLMCall
-from llm_logging.logger.fold import ResponseFold
 from llm_logging.logger.stream import WatchedStream
+from llm_logging.usage.accumulator import ResponseFold
 
 
 def chunk(content="", *, finish=None, usage=None):

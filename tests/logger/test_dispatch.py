@@ -24,8 +24,7 @@ from llm_logging import (
     LLMStreamHandler,
 )
 from llm_logging.logger.dispatch import Ack, AsyncAck, require_sinks
-
-from .. import disk
+from tests import disk
 
 IDENTITY = {"project_id": "shop", "chat_id": "c-17"}
 ENTRY = {**IDENTITY, "model": "gpt-4o", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}

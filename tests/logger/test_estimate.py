@@ -6,7 +6,7 @@ import pytest
 
 from llm_logging.errors import ConfigurationError
 from llm_logging.integrations.httpx import LoggedTransport
-from llm_logging.logger.estimate import estimated_usage, tiktoken_counter
+from llm_logging.usage.estimate import estimated_usage, tiktoken_counter
 from tests.integrations.sdks import SDKS
 from tests.loopback import serving
 

@@ -11,8 +11,7 @@ import pytest
 
 from llm_logging import LLMLoggerAdapter, get_logger, scope
 from llm_logging.testing import capture, fixed
-
-from .. import disk
+from tests import disk
 
 IDENTITY = {"project_id": "shop", "chat_id": "c-17"}
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from llm_logging.question import StatsOptions
+from llm_logging.models.query import StatsOptions
 from llm_logging.reader.compare import compare_stats
-
-from .test_stats import entry, put
+from tests.reader.builders import entry, put
 
 
 def compared(root, before, after, **options):

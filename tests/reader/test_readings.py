@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ..processes import REPOSITORY
+from tests.processes import REPOSITORY
 
 
 def readings(*options: str) -> subprocess.CompletedProcess[str]:

@@ -15,14 +15,14 @@ import pytest
 import llm_logging
 from llm_logging import LLMFileHandler, StatsScope, get_chat_metrics, get_stats
 from llm_logging.errors import NotFoundError
-from llm_logging.files import waiting
-from llm_logging.handler.recovery import recover_root
+from llm_logging.files.spool import waiting
+from llm_logging.handler.writing.recovery import recover_root
 from llm_logging.reader.entries import get_request_log
 from llm_logging.reader.export import export_requests
 
 KILLED = """
 import logging.config, os, signal, sys
-from llm_logging import get_logger, presets
+from llm_logging import presets; from llm_logging import get_logger
 
 logging.config.dictConfig(presets.production(sys.argv[1], flush_interval=60.0))
 log = get_logger("app", project_id="shop", chat_id="c-17")
@@ -77,7 +77,7 @@ def test_the_doctor_writes_them(tmp_path):
 
 LIVING = """
 import logging.config, os, sys
-from llm_logging import get_logger, presets
+from llm_logging import presets; from llm_logging import get_logger
 
 logging.config.dictConfig(presets.production(sys.argv[1], flush_interval=60.0, spool=sys.argv[2], content="full"))
 log = get_logger("app", project_id="shop", chat_id="c-17")

@@ -1,0 +1,1 @@
+"""One module per group of commands. `cli/registry.py` lists them; each is imported when it is run."""

@@ -1,0 +1,183 @@
+"""`diff` and `prices`: two periods side by side, and what costs were computed from."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from ...clock import clock
+from ...errors import ErrorCode, ValidationError
+from .. import options as opt
+from ..render.terminal import use_colour, width
+from ..times import is_duration, parse_duration, parse_time, period_before, zone
+
+__all__ = ["app", "periods"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+Span = tuple[date | datetime | None, date | datetime | None]
+
+
+def periods(before: str | None, after: str | None, *, now: datetime, tz: str) -> tuple[Span, Span]:
+    """Read which two periods are to be compared.
+
+    Args:
+        before: A period (`2026-01`, `2026-W03`, `2026-01-15`), two times joined by `..`, or, alone, a duration: the
+            last `7d` against those before; a period alone is compared with the one before it. None: `7d`.
+        after: The second period; None: see `before`.
+        now: The present moment.
+        tz: The zone of days.
+
+    Returns:
+        First and last moment or day of each.
+
+    Raises:
+        ValidationError: One is no period.
+    """
+    if after is not None and before is not None:
+        return _span(before, now, tz), _span(after, now, tz)
+    named = before if before is not None else "7d"
+    if is_duration(named):
+        length = parse_duration(named, option="PERIOD")
+        return (now - 2 * length, now - length), (now - length, now)
+    previous = period_before(named)
+    if previous is None:
+        raise ValidationError(
+            f"diff: expected two periods, one period like 2026-01 or 2026-W07, or a duration like 7d, got {named!r}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
+    return previous, _span(named, now, tz)
+
+
+def _span(text: str, now: datetime, tz: str) -> Span:
+    start, dots, end = text.partition("..")
+
+    def moment(part: str, edge: Any) -> date | datetime | None:
+        return parse_time(part, edge=edge, now=now, tz=zone(tz), option="PERIOD") if part else None
+
+    if dots:
+        return moment(start, "start"), moment(end, "end")
+    if is_duration(text):
+        return moment(text, "start"), now
+    return moment(text, "start"), moment(text, "end")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging diff                       # the last 7 days against the 7 before\n"
+    "  llm-logging diff 24h --by model\n"
+    "  llm-logging diff 2026-02               # against 2026-01\n"
+    "  llm-logging diff 2026-W03 2026-W07 --project shop --format markdown\n"
+    "  llm-logging diff 2026-01-01..2026-01-07 2026-02-01..2026-02-07"
+)
+def diff(
+    before: Annotated[
+        str | None, typer.Argument(metavar="BEFORE", help="A period, or a duration.", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None, typer.Argument(metavar="AFTER", help="The period to compare with.", show_default=False)
+    ] = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    tz: opt.Tz = "UTC",
+    where: opt.Where = None,
+    files: opt.Files = None,
+    orphaned_after: opt.OrphanedAfter = None,
+    strict: opt.Strict = False,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
+    prices_file: opt.Prices = None,
+    by: opt.By = None,
+    form: opt.Format = opt.TableFormat.TABLE,
+    camel: opt.Camel = False,
+) -> None:
+    """Compare two periods: every figure, absolute and relative, in all and by group."""
+    from ...reader.compare import compare_stats
+    from ..query import Question
+    from ..render import diff as render
+    from ..render.stats import as_json
+
+    question = Question(
+        root=root, files=files, project=project, chat=chat, tz=tz, where=where or (), by=by, orphaned_after=orphaned_after,
+        strict=strict, cache_dir=cache_dir, use_cache=not no_cache, prices=prices_file,
+    )  # fmt: skip
+    first, second = periods(before, after, now=clock().now(), tz=tz)
+    with question.reading(once=False) as source:
+        answer = compare_stats(
+            question.scope(),
+            question.options(from_date=first[0], to_date=first[1]),
+            question.options(from_date=second[0], to_date=second[1]),
+            **source,
+        )
+    match form:
+        case opt.TableFormat.JSON:
+            opt.write(as_json(answer, camel=camel))
+        case opt.TableFormat.CSV:
+            opt.write(render.comparison_csv(answer))
+        case opt.TableFormat.MARKDOWN:
+            opt.write(render.comparison_markdown(answer))
+        case _:
+            opt.write(render.comparison_table(answer, width=width(), colour=use_colour()))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging prices --since 30d\n"
+    "  llm-logging prices --prices rates.toml\n"
+    "  llm-logging prices --update"
+)
+def prices(
+    paths: opt.Paths = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    tz: opt.Tz = "UTC",
+    where: opt.Where = None,
+    files: opt.Files = None,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
+    prices_file: opt.Prices = None,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update",
+            help="Fetch the newest price list and use it here; nothing else uses the network.",
+            show_default=False,
+        ),
+    ] = False,
+    form: opt.Format = opt.TableFormat.TABLE,
+    camel: opt.Camel = False,
+) -> None:
+    """Show which rates costs were computed from, for which requests, their source and version."""
+    from ...reader.price_report import get_prices
+    from ..query import Question
+    from ..render import diff as render
+    from ..render.stats import as_json
+    from ..render.table import markdown
+
+    question = Question(
+        root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
+        where=where or (), cache_dir=cache_dir, use_cache=not no_cache, prices=prices_file,
+    )  # fmt: skip
+    if update:
+        from ...reader.pricing.rates import update_prices
+
+        update_prices()
+    with question.reading() as source:
+        report = get_prices(question.scope(), question.options(), **source)
+    match form:
+        case opt.TableFormat.JSON:
+            opt.write(as_json(report, camel=camel))
+        case opt.TableFormat.CSV:
+            opt.write(render.prices_csv(report))
+        case opt.TableFormat.MARKDOWN:
+            opt.write(markdown(render.prices_columns(report.uses)))
+        case _:
+            opt.write(render.prices_table(report, width=width(), colour=use_colour()))

@@ -1,0 +1,241 @@
+"""`requests`, `show` and `search`: what was logged, entry by entry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ...errors import ErrorCode, ValidationError
+from .. import options as opt
+from ..render.terminal import dumps, json_safe, use_colour, width
+from ..times import zone
+
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+_PAGE = 1000
+
+Cursor = Annotated[
+    str | None,
+    typer.Option("--cursor", metavar="TEXT", help="Go on after an earlier page.", rich_help_panel=opt.PANEL),
+]
+Rows = Annotated[
+    int,
+    typer.Option(
+        "--limit", "-n", min=0, metavar="N", help="At most so many; 0: all.", rich_help_panel=opt.LOOK
+    ),
+]
+
+
+def _size(limit: int, printed: int) -> int:
+    """Return how many entries to ask for next; a limit of 0 is none."""
+    return min(limit - printed, _PAGE) if limit else _PAGE
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging requests --since 1h --where status=error\n"
+    "  llm-logging requests --project shop --where 'latency_ms>5000' -n 50\n"
+    "  llm-logging requests --where model~gpt-4* --format json | jq .usage.total_tokens\n"
+    "  llm-logging requests --since 2026-01 --until 2026-01 -n 0 --format csv > january.csv"
+)
+def requests(
+    paths: opt.Paths = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    tz: opt.Tz = "UTC",
+    where: opt.Where = None,
+    files: opt.Files = None,
+    cursor: Cursor = None,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
+    limit: Rows = 20,
+    content: Annotated[
+        bool,
+        typer.Option(
+            "--content",
+            help="Join messages and responses (JSON and CSV).",
+            rich_help_panel=opt.LOOK,
+            show_default=False,
+        ),
+    ] = False,
+    form: opt.Format = opt.TableFormat.TABLE,
+) -> None:
+    """List requests, the newest first, each once, with all its lines folded.
+
+    Where none fits the status is 0; where nothing is logged yet it is 1, as that of `stats`.
+    """
+    from ...reader.entries import get_llm_request_logs
+    from ...reader.lines.log_files import anything_logged
+    from ..query import Question
+
+    question = Question(
+        root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
+        where=where or (), cache_dir=cache_dir, use_cache=not no_cache,
+    )  # fmt: skip
+    filters = question.options()
+    source = question.source(once=cursor is None and limit != 0)
+    printed = 0
+    while True:
+        page = get_llm_request_logs(
+            question.scope(), filters, _size(limit, printed), cursor, content=content, **source
+        )
+        _print_requests(page.entries, form, tz, first=not printed)
+        printed += len(page.entries)
+        cursor = page.cursor
+        if cursor is None or (limit and printed >= limit):
+            break
+    if not printed and question.files is None and not anything_logged(question.scope(), source["root"]):
+        raise opt.nothing_logged(source["root"])
+    if form is not opt.TableFormat.TABLE:
+        return
+    if not printed:
+        opt.note("no request fits")
+    elif cursor is not None:
+        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")
+
+
+def _print_requests(entries: Any, form: opt.TableFormat, tz: str, *, first: bool) -> None:
+    from ..render import entries as render
+
+    if not entries:
+        return
+    match form:
+        case opt.TableFormat.JSON:
+            opt.write(render.lines_json(entries))
+        case opt.TableFormat.CSV:
+            opt.write(render.requests_csv(entries, render.csv_names(), head=first))
+        case opt.TableFormat.MARKDOWN:
+            opt.write(render.requests_markdown(entries, zone(tz), head=first))
+        case _:
+            opt.write(render.requests_table(entries, zone(tz), width=width(), colour=use_colour()))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging show 8c0acce7-1d17-4427-82ce-da258d681c0e\n"
+    "  llm-logging show da258d681c0e --lines\n"
+    "  llm-logging show da258d681c0e --json | jq .messages"
+)
+def show(
+    request_id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The request's id, or how it begins or ends.", show_default=False),
+    ],
+    paths: opt.Paths = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    tz: Annotated[str, typer.Option("--tz", metavar="ZONE", help="Zone of the times shown.")] = "UTC",
+    files: opt.Files = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Print its lines as they are in the files.", show_default=False)
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Show one request: all its lines folded, with messages and response where they are kept."""
+    from ...reader.entries import get_request_log
+    from ..query import Question
+    from ..render import entries as render
+
+    question = Question(root=root, files=opt.all_files(files, paths), project=project, chat=chat)
+    source = question.source()
+    entry, raw = get_request_log(
+        request_id, question.scope(), root=source.get("root"), files=source.get("files")
+    )
+    if lines:
+        opt.write("".join(json_safe(line.decode("utf-8", "replace")) + "\n" for line in raw))
+    elif as_json:
+        opt.write(dumps(entry.model_dump(mode="json", exclude_none=True), indent=2))
+    else:
+        opt.write(render.request_text(entry, zone(tz), colour=use_colour()))
+
+
+class SearchKind(StrEnum):
+    """Name what `search` looks at."""
+
+    REQUESTS = "requests"
+    CHATS = "chats"
+    EVENTS = "events"
+    ALL = "all"
+
+
+_KINDS: dict[SearchKind, tuple[Any, ...]] = {
+    SearchKind.REQUESTS: ("llm_request",),
+    SearchKind.CHATS: ("chat_message",),
+    SearchKind.EVENTS: ("event",),
+    SearchKind.ALL: ("llm_request", "chat_message", "event"),
+}
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging search 'rate limit'\n"
+    "  llm-logging search invoice-4711 --project shop --since 7d\n"
+    "  llm-logging search refund --kind chats --json"
+)
+def search(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="Found in any value, in any case.", show_default=False)
+    ],
+    paths: opt.Paths = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    tz: opt.Tz = "UTC",
+    kind: Annotated[
+        SearchKind, typer.Option("--kind", "-k", help="What to look at.", rich_help_panel=opt.PANEL)
+    ] = SearchKind.ALL,
+    files: opt.Files = None,
+    cursor: Cursor = None,
+    limit: Rows = 20,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Search requests, their messages and responses, events and chats for a text, the newest first."""
+    from ...reader.search import search_logs
+    from ..query import Question
+    from ..render import entries as render
+
+    if not text:
+        raise ValidationError("TEXT: expected at least one character", code=ErrorCode.INVALID_OPTIONS)
+    question = Question(
+        root=root,
+        files=opt.all_files(files, paths),
+        project=project,
+        chat=chat,
+        since=since,
+        until=until,
+        tz=tz,
+    )
+    options = question.options()
+    source = question.source(once=cursor is None and limit != 0)
+    printed = 0
+    while True:
+        page = search_logs(
+            text, question.scope(), _size(limit, printed), cursor, kinds=_KINDS[kind], from_date=options.from_date,
+            to_date=options.to_date, time_zone=options.time_zone, root=source.get("root"), files=source.get("files"),
+        )  # fmt: skip
+        if as_json:
+            opt.write(render.lines_json(page.hits))
+        else:
+            opt.write(render.hits_text(page.hits, text, zone(tz), colour=use_colour()))
+        printed += len(page.hits)
+        cursor = page.cursor
+        if cursor is None or (limit and printed >= limit):
+            break
+    if not printed:
+        opt.note("nothing holds this text")
+        raise typer.Exit(1)
+    if cursor is not None and not as_json:
+        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")

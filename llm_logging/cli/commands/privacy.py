@@ -1,0 +1,182 @@
+"""`verify` and `forget`: holding sealed files to their manifests, and taking one person out of them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...errors import ErrorCode, FileSystemError, ValidationError
+from ...hmac_keys import MANIFEST_KEY, PSEUDONYM_KEY, key_from_environment
+from .. import options as opt
+from ..render.numbers import several
+from ..render.table import paint
+from ..render.terminal import dumps, safe, use_colour
+
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging verify\n"
+    "  llm-logging verify --print-heads > heads.json      # keep it where nobody who writes the logs can write\n"
+    "  llm-logging verify --heads heads.json"
+)
+def verify(
+    root: opt.Root = None,
+    *,
+    heads: Annotated[
+        Path | None,
+        typer.Option("--heads", metavar="FILE", help="Heads of an earlier run, as --print-heads wrote them."),
+    ] = None,
+    print_heads: Annotated[
+        bool,
+        typer.Option("--print-heads", help="Print the head of each manifest as JSON.", show_default=False),
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Say which sealed segment was changed, removed, inserted or moved, and what is not sealed yet.
+
+    A key in LLM_LOGGING_MANIFEST_KEY (or _FILE) also checks who signed. Ends with status 1 where something is wrong.
+    """
+    from ...maintenance.verify import verify as verify_root
+
+    report = verify_root(opt.existing_root(root), key=key_from_environment(MANIFEST_KEY), heads=_heads(heads))
+    colour = use_colour()
+    if print_heads:
+        opt.write(dumps(report.heads, indent=2))
+    elif as_json:
+        opt.write(dumps(report.model_dump(mode="json"), indent=2))
+    else:
+        for log in report.logs:
+            state = "problem" if log.findings else "ok"
+            style = "red" if log.findings else "green"
+            waiting = f", {len(log.not_sealed)} not sealed yet" if log.not_sealed else ""
+            pruned = f", {log.pruned} pruned" if log.pruned else ""
+            head = paint(f"{state:<8}", style, colour=colour)
+            opt.write(f"{head} {safe(log.log)}: {log.sealed} sealed{pruned}{waiting}")
+            for finding in log.findings:
+                opt.write(
+                    f"         {paint(finding.problem, 'red', colour=colour)} {safe(finding.where)}: {safe(finding.detail)}"
+                )
+        if not report.logs:
+            opt.note("no log is here yet")
+        elif not report.signed:
+            opt.note(f"signatures were not checked: no {MANIFEST_KEY} is set")
+    for finding in report.findings if print_heads else ():
+        opt.note(f"{finding.problem} {safe(finding.where)}: {safe(finding.detail)}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _heads(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise FileSystemError(
+            f"reading {path}: {error.strerror}", code=ErrorCode.LOG_READ_ERROR, filename=str(path)
+        ) from error
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(head, str) for head in value.values()):
+        raise ValidationError(
+            f"--heads: expected what --print-heads wrote, got something else in {path}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
+    return value
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "\b\n  llm-logging forget --user u-4711 --dry-run\n"
+    "  llm-logging forget --user u-4711\n"
+    "  llm-logging forget --user u-4711 --mode pseudonymise --yes"
+)
+def forget(
+    root: opt.Root = None,
+    *,
+    user: Annotated[
+        str, typer.Option("--user", metavar="ID", help="The person, as user_id has it.", show_default=False)
+    ],
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="MODE", help="remove their lines, or pseudonymise their id.")
+    ] = "remove",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.", show_default=False)
+    ] = False,
+    yes: opt.Yes = False,
+    cache_dir: opt.CacheDir = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Remove or pseudonymise one person's lines in all logs of a root, atomically, noted in the manifests.
+
+    Refuses while a process logs to the root. Asks before it changes a file; where there is no terminal to ask on, --yes
+    is needed. Keys are read from LLM_LOGGING_PSEUDONYM_KEY and
+    LLM_LOGGING_MANIFEST_KEY, or the files that these names with _FILE say.
+    """
+    from ...maintenance.forget import forget as forget_person
+
+    if mode not in {"remove", "pseudonymise"}:
+        raise ValidationError(
+            f"--mode: expected remove or pseudonymise, got {mode!r}", code=ErrorCode.INVALID_OPTIONS
+        )
+    chosen: Any = mode
+    run = partial(
+        forget_person, opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
+        manifest_key=key_from_environment(MANIFEST_KEY), rewritten=lambda old, _new: _drop_cached(old, cache_dir),
+    )  # fmt: skip
+    if not dry_run and not yes:
+        found = run(dry_run=True)
+        if found.lines:
+            lines = f"{several(found.lines, 'line', 'lines')} in {several(len(found.files), 'file', 'files')}"
+            verb = {"remove": "removed", "pseudonymise": "rewritten"}[mode]
+            opt.confirm("forget", f"{lines} will be {verb}")
+    report = run(dry_run=dry_run)
+    if as_json:
+        opt.write(dumps(report.model_dump(mode="json"), indent=2))
+        return
+    done = {"remove": "removed", "pseudonymise": "renamed"}[mode]
+    verb = f"would be {done}" if dry_run else done
+    for file in report.files:
+        opt.write(f"{safe(file.file)}: {several(file.lines, 'line', 'lines')} {verb}")
+    opt.write(
+        f"{several(report.lines, 'line', 'lines')} of {several(report.requests, 'request', 'requests')} {verb}, "
+        f"in {several(len(report.files), 'file', 'files')}"
+    )
+    if report.shared_chats:
+        shown = ", ".join(map(safe, report.shared_chats[:5])) + (
+            " ..." if len(report.shared_chats) > 5 else ""
+        )
+        opt.note(f"messages that name nobody stayed in chats shared with others: {shown}")
+    if report.unreadable:
+        opt.note(
+            f"{several(report.unreadable, 'line', 'lines')} with the id's text cannot be read, and stayed"
+        )
+
+
+def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
+    """Drop what the reader kept of a log of which a segment was rewritten: it holds the person's lines too."""
+    import contextlib
+    import shutil
+
+    from ...files.segments import parse_segment_name
+    from ...reader.cache.store import cache_folder
+    from ...reader.segments.index import SegmentCache
+
+    named = parse_segment_name(segment)
+    active = segment if named is None else segment.with_name(f"{named.stem}.jsonl")
+    folder = cache_folder(cache_dir)
+    kept = SegmentCache(folder, str(active.resolve())).folder
+    # Folders beside it are of other versions of this package; answers and sums name people too, whose root they do not say.
+    for stale in (*folder.glob(f"*/{kept.name}"), *folder.glob("*/answers")):
+        shutil.rmtree(stale, ignore_errors=True)
+    for file in folder.glob("*/sums-*"):
+        with contextlib.suppress(OSError):
+            file.unlink()

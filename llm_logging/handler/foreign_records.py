@@ -1,0 +1,202 @@
+"""Records of other loggers in the form that our own have, and records whose standard attributes were damaged.
+
+structlog hands its event dict over as the message (`wrap_for_formatter`), as keywords (`render_to_log_kwargs`) or as JSON text
+(`JSONRenderer`); loguru puts bound fields into the attribute `extra`. `unwrapped` moves such fields to where an
+`extra=` of `logging` has them, on a copy: the caller's record is never changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+from ..clock import clock
+from ..context import current_scope
+from ..models.entry import RECORD_ATTRIBUTE
+from ..models.record import RecordPayload
+
+__all__ = ["STANDARD", "extras_of", "mended", "unwrapped"]
+
+STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+RESERVED: Final = STANDARD | {"message", "asctime", "taskName", RECORD_ATTRIBUTE}
+# What structlog puts on a record or into an event dict for its own use, and what the envelope says already.
+_MARKS: Final = ("_logger", "_name", "_record", "_from_structlog")
+_ENVELOPE: Final = ("level", "logger", "timestamp")
+_TEXTS: Final = ("event", "message", "msg")
+_NEAREST: Final = 40
+_LONGEST_JSON: Final = 1 << 24
+
+
+def extras_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the attributes of a record that are not `logging`'s own."""
+    return {key: value for key, value in record.__dict__.items() if key not in RESERVED}
+
+
+def unwrapped(record: logging.LogRecord) -> logging.LogRecord:
+    """Return the record, or a copy that carries the fields of another logger's record as our adapter's records do."""
+    attributes = record.__dict__
+    message = attributes.get("msg")
+    if type(message) is str:
+        if message[:2] != '{"' and "extra" not in attributes:
+            return record
+    elif not isinstance(message, (Mapping, bytes)) and "extra" not in attributes:
+        return record
+    if RECORD_ATTRIBUTE in attributes or attributes.get("args"):
+        return record
+    fields = extras_of(record)
+    bound = fields.get("extra")
+    if isinstance(bound, Mapping):
+        del fields["extra"]
+        fields = {**bound, **fields}
+    else:
+        bound = None
+    event = _event_dict(record)
+    if event is None and bound is None:
+        return record
+    found = copy.copy(record)
+    if event is not None:
+        event = {key: value for key, value in event.items() if key not in _MARKS}
+        if _is_structlog(record):
+            for name in _ENVELOPE:
+                event.pop(name, None)
+        _take_message(found, event)
+        _take_exception(found, event)
+        fields = {**event, **{key: value for key, value in fields.items() if key not in _MARKS}}
+    found.__dict__[RECORD_ATTRIBUTE] = RecordPayload(None, fields, context=current_scope())
+    return found
+
+
+def _event_dict(record: logging.LogRecord) -> Mapping[Any, Any] | None:
+    message: Any = record.msg
+    if isinstance(message, Mapping):
+        return message
+    if not isinstance(message, (str, bytes)) or not _is_structlog(record) or len(message) > _LONGEST_JSON:
+        return None
+    try:
+        found = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and any(isinstance(found.get(n), str) for n in _TEXTS) else None
+
+
+def _is_structlog(record: logging.LogRecord) -> bool:
+    """Say whether structlog made a record.
+
+    A JSON text that anything else logs stays a message: it may quote a request's body, and fields in it are somebody else's.
+    """
+    if "_logger" in record.__dict__ and "_name" in record.__dict__:
+        return True
+    structlog: Any = sys.modules.get("structlog")
+    if structlog is None:
+        return False
+    if record.__dict__.get("thread") == threading.get_ident():
+        return _runs_under("structlog")
+    # Behind a queue: only where structlog is set up to log JSON.
+    try:
+        processors: Any = structlog.get_config()["processors"] if structlog.is_configured() else ()
+        return bool(processors) and isinstance(processors[-1], structlog.processors.JSONRenderer)
+    except Exception:  # noqa: BLE001  another version of structlog, or one that is being imported
+        return False
+
+
+def _runs_under(package: str) -> bool:
+    """Say whether code of a package is among the nearest callers."""
+    frame = sys._getframe(1)  # noqa: SLF001  what logging's own findCaller does
+    for _ in range(_NEAREST):
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package:
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _take_message(record: logging.LogRecord, event: dict[Any, Any]) -> None:
+    for name in _TEXTS:
+        if isinstance(event.get(name), str):
+            record.msg = event.pop(name)
+            record.args = None
+            return
+
+
+def _take_exception(record: logging.LogRecord, event: dict[Any, Any]) -> None:
+    """Move what structlog knows of an exception to where `logging` has it."""
+    given = event.pop("exc_info", None)
+    if isinstance(given, BaseException):
+        given = (type(given), given, given.__traceback__)
+    elif given is True or given == 1:
+        given = sys.exc_info()
+    if _is_exc_info(given) and not record.exc_info:
+        record.exc_info = given
+    text = event.get("exception")
+    if isinstance(text, str) and not record.exc_info and not record.exc_text:
+        record.exc_text = event.pop("exception")
+
+
+def _is_exc_info(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[1], BaseException)
+
+
+def mended(record: logging.LogRecord) -> logging.LogRecord | None:
+    """Return a copy whose standard attributes are there and of their types; None where nothing is wrong with them.
+
+    A filter may have deleted some of them, or put something else in their place.
+    """
+    level = record.__dict__.get("levelno")
+    level = level if type(level) is int else logging.INFO
+    now = clock().now().timestamp()
+    fresh = logging.LogRecord("root", level, "(unknown file)", 0, "", None, None)
+    attributes = fresh.__dict__
+    attributes.update(created=now, thread=threading.get_ident())
+    allowed: dict[str, Any] = {
+        "name": str,
+        "levelname": str,
+        "levelno": int,
+        "pathname": str,
+        "filename": str,
+        "module": str,
+        "lineno": int,
+        "funcName": str,
+        "exc_text": (str, type(None)),
+        "stack_info": (str, type(None)),
+    }
+    wrong = False
+    given = record.__dict__
+    for name in STANDARD:
+        if name not in given:
+            wrong = True
+        elif name == "created":
+            usable = _is_time(given[name])
+            wrong |= not usable
+            attributes[name] = given[name] if usable else now
+        elif name == "exc_info":
+            usable = given[name] is None or given[name] is False or _is_traceback(given[name])
+            wrong |= not usable
+            attributes[name] = given[name] if usable else None
+        elif name in allowed and not isinstance(given[name], allowed[name]):
+            wrong = True
+        else:
+            attributes[name] = given[name]
+    if not wrong:
+        return None
+    found = copy.copy(record)
+    found.__dict__.update(attributes)
+    return found
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 253402300800
+
+
+def _is_traceback(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and (value[2] is None or isinstance(value[2], TracebackType))
+    )

@@ -1,0 +1,118 @@
+"""JSON lines on a stream, for containers: standard output is collected by somebody else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+from ..failure_report import complain
+from ..models.entry import RECORD_ATTRIBUTE
+from ..models.record import RecordPayload
+from ..redaction.redactor import both, redactor_from
+from .content import ContentPolicy
+from .entry_builder import build, message_of
+from .formatter import LLMJsonFormatter, RedactOption, form
+from .running_totals import live_totals
+
+__all__ = ["LLMStreamHandler"]
+
+
+class LLMStreamHandler(logging.StreamHandler[TextIO]):
+    """Write every record as one line of JSON to a stream; accounting reaches it whatever its level.
+
+    Args:
+        stream: Where to; standard output when absent, looked up at each record so that redirecting it works.
+        level: As in `logging`; accounting is not silenced by it.
+        defaults: As in `LLMFileHandler`.
+        content: As in `LLMFileHandler`; with `full` or `hash` the request's line holds `messages` and `response`.
+        max_content_chars: As in `LLMFileHandler`.
+        redact: As in `LLMFileHandler`.
+    """
+
+    llm_sink = True
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        level: int | str = logging.NOTSET,
+        defaults: Mapping[str, Any] | None = None,
+        content: Literal["off", "hash", "full"] = "off",
+        max_content_chars: int = 0,
+        redact: RedactOption = True,
+    ) -> None:
+        super().__init__(stream if stream is not None else sys.stdout)
+        self._given = stream
+        self.setLevel(level)
+        self.defaults: Mapping[str, Any] = dict(defaults or {})
+        self._own_redactor = self.redactor = redactor_from(redact)
+        self._content = ContentPolicy(
+            content, max_content_chars, redact=self.redactor.redact if self.redactor else None
+        )
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._plain = LLMJsonFormatter()
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
+        """Take a formatter; one of ours also takes out the secrets that it was told to, one of another kind writes its text."""
+        self.formatter = fmt if fmt is not None else self._plain
+        told = self.formatter.told_redactor if isinstance(self.formatter, LLMJsonFormatter) else None
+        self.redactor = both(self._own_redactor, told)
+        self._content.redact = self.redactor.redact if self.redactor is not None else None
+
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        return self._content.mode != "off"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line; a formatter of another kind is used as it is."""
+        formatter = self.formatter
+        if formatter is not None and not isinstance(formatter, LLMJsonFormatter):
+            return formatter.format(record)
+        return form(self._formed, record)
+
+    def _formed(self, record: logging.LogRecord) -> str:
+        built = build(record, self.defaults)
+        if built.event_type == "llm_request":
+            live_totals.add(built.body)
+            if built.content is not None:
+                kept = self._content.request_content(
+                    built.content.get("messages"), built.content.get("response")
+                )
+                built.body = {**built.body, **(kept or {})}
+        elif built.event_type in {"chat_message", "invalid_entry"}:
+            built.body = self._content.chat_body(built.body)
+        formatter = self.formatter if isinstance(self.formatter, LLMJsonFormatter) else self._plain
+        return formatter.whole_line(record, built, self.redactor)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on standard error what went wrong with a record, without the secrets in it."""
+        clean = None if self.redactor is None else self.redactor.redact_text
+        complain(record, message_of(record), clean)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line and flush; never raise."""
+        payload = record.__dict__.get(RECORD_ATTRIBUTE)
+        ack = payload.ack if type(payload) is RecordPayload else None
+        if ack is not None:
+            ack.expect()
+        try:
+            if self._given is None:
+                self.stream = sys.stdout
+            line = self.format(record)
+            try:
+                self.stream.write(line + self.terminator)
+            except UnicodeEncodeError:
+                # The stream's encoding lacks a character; JSON's escapes need none but ASCII.
+                self.stream.write(json.dumps(json.loads(line)) + self.terminator)
+            self.flush()
+        except Exception as error:  # noqa: BLE001  as every handler of logging's
+            if ack is not None:
+                ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
+            self.handleError(record)
+        else:
+            if ack is not None:
+                ack.written()

@@ -1,0 +1,1 @@
+"""Line -> file: the writer thread, its buffer, open files, rotation and recovery."""

@@ -1,0 +1,151 @@
+"""What follows a rotation, outside every lock: seal, compress, prune.
+
+One thread a process, started by the first rotation. Each step can be cut off at any instant: a compressed segment gets
+its name only when it is whole and on disk, a plain one goes only then, and what an interrupted process left behind is
+finished or cleaned up by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...files.compression import compress_segment, finish_interrupted
+from ...maintenance.retention import Retention, apply_retention
+from ...maintenance.sealing import record_sealed
+from ...runtime.threads import Bell, OsThread, pause
+from .process_exit import threads_run
+
+__all__ = ["Housekeeper"]
+
+Notice = Callable[[str, str, dict[str, Any]], None]
+
+
+class Housekeeper:
+    """Seal, compress and prune what was rotated.
+
+    Args:
+        root: The folder whose total size is bounded; None for a handler of one file.
+        compression: None, `gz` or `zst`.
+        retention: What to keep.
+        on_rotate: The user's callback, given the path of each new segment; its errors are said, never raised.
+        key: Key of the manifests' HMAC.
+        notice: Takes what is to be said.
+    """
+
+    def __init__(
+        self,
+        root: Path | None,
+        *,
+        compression: str | None,
+        retention: Retention,
+        on_rotate: Callable[[Path], object] | None,
+        key: bytes | None,
+        notice: Notice,
+    ) -> None:
+        self._root = root
+        self._compression = compression
+        self._retention = retention
+        self._on_rotate = on_rotate
+        self._key = key
+        self._notice = notice
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start with nothing to do: a forked child's parent cares for what it rotated."""
+        self._queue: deque[tuple[Path, Path] | None] = deque()
+        self._thread: OsThread | None = None
+        self._seen: set[Path] = set()
+        self._wake = Bell()
+        self._working = False
+
+    def sealed(self, active: Path, segment: Path) -> None:
+        """Take note of a new segment; returns at once."""
+        self._queue.append((active, segment))
+        self._wake.set()
+        if self._thread is not None and self._thread.running:
+            return
+        if not threads_run():
+            self._drain()
+            return
+        thread = OsThread(self._run, "llm_logging-housekeeper")
+        self._thread = thread
+        with contextlib.suppress(RuntimeError):
+            # Refused while the interpreter goes down: `finish` does the work in its caller's thread.
+            thread.start()
+
+    def finish(self, seconds: float) -> bool:
+        """Wait until nothing is left to do; say whether that came to be within the bound."""
+        thread = self._thread
+        if thread is None or not thread.running:
+            self._drain()
+            return True
+        deadline = time.monotonic() + seconds
+        # From `on_rotate`, which runs in that thread, there is no waiting for it.
+        while (self._queue or self._working) and not thread.here and time.monotonic() < deadline:
+            pause(0.005)
+        return not thread.here and not self._queue and not self._working
+
+    def stop(self, seconds: float) -> bool:
+        """Finish, then end the thread."""
+        done = self.finish(seconds)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.append(None)
+            self._wake.set()
+            if not thread.here:
+                thread.join(0.5)
+        return done
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(60.0)
+            # Before anything is taken, so that nobody finds the queue empty while the last item is in work.
+            self._working = True
+            try:
+                while self._queue:
+                    item = self._queue.popleft()
+                    if item is None:
+                        return
+                    self._care(*item)
+            finally:
+                self._working = False
+
+    def _drain(self) -> None:
+        while self._queue:
+            with contextlib.suppress(IndexError):
+                item = self._queue.popleft()
+                if item is not None:
+                    self._care(*item)
+
+    def _care(self, active: Path, segment: Path) -> None:
+        final = segment
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                record_sealed(active, segment, key=self._key)
+            if self._compression is not None:
+                final = compress_segment(segment, self._compression)
+                if active not in self._seen:
+                    self._seen.add(active)
+                    finish_interrupted(active, self._compression)
+            apply_retention(active, self._retention, root=self._root, key=self._key)
+        except OSError as error:
+            self._notice(
+                "housekeeping_failed",
+                f"{segment} was sealed, but not compressed or pruned as configured: {error}",
+                {"file": os.fspath(segment), "errno": error.errno},
+            )
+        if self._on_rotate is not None:
+            try:
+                self._on_rotate(final)
+            except Exception as error:  # noqa: BLE001  a user's callback must not end the thread
+                self._notice(
+                    "on_rotate_failed",
+                    f"on_rotate raised {type(error).__qualname__}",
+                    {"file": os.fspath(final)},
+                )

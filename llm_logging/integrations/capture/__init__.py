@@ -1,0 +1,1 @@
+"""What the integrations share: the exchange seen, what was observed, retries, nesting."""

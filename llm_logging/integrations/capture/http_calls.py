@@ -1,0 +1,172 @@
+"""Which HTTP requests are calls of a model, told before they are sent, whatever library sends them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ...logger.adapter import LLMLoggerAdapter
+from ...usage.estimate import Counter, estimated_usage
+from ...usage.routes import Route, hosts_from_environment, route_of
+from .background import Poll, polled
+from .exchange import Exchange
+from .nesting import covered
+from .observation import Observation, report, wants_content
+from .request_body import Asked, asked
+from .retries import next_attempt
+
+__all__ = ["Begun", "HTTPRequest", "Watch", "telling_headers"]
+
+_METHODS = frozenset({"POST", "GET"})
+_TELLING = frozenset(
+    {
+        b"content-type",
+        b"content-encoding",
+        b"openai-processing-ms",
+        b"x-litellm-response-cost",
+        b"x-prompt-tokens",
+        b"x-generated-tokens",
+    }
+)
+
+
+class HTTPRequest(NamedTuple):
+    """What is asked of a request before it is sent.
+
+    Attributes:
+        host: Without port.
+        port: Where the URL names it.
+        path: Without query.
+        url: Tells one request from another.
+        body: Returns the body where it is at hand: bytes, or the fields of a form or of JSON; never reads a stream.
+        retries: How many retries the SDK says it has made.
+    """
+
+    host: str
+    port: int | None
+    path: str
+    url: object
+    body: Callable[[], bytes | Mapping[str, Any] | None]
+    retries: str | None = None
+
+
+class Begun(NamedTuple):
+    """A call that is being logged.
+
+    Attributes:
+        exchange: Reads along.
+        route: Where it goes.
+        told: What its body says.
+    """
+
+    exchange: Exchange | Poll
+    route: Route
+    told: Asked
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Read the head of the answer; see `telling_headers`."""
+        stream = self.told.stream or self.route.stream
+        self.exchange.answered(status, headers, self.route, stream=stream, content=self.told.content)
+
+
+class Watch:
+    """Begin to log the requests that are calls of a model; the arguments are those of `LoggedTransport`.
+
+    `instrumentation` is the name of the library that sends them.
+    """
+
+    __slots__ = ("_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
+
+    def __init__(
+        self,
+        log: LLMLoggerAdapter | None,
+        *,
+        instrumentation: str,
+        provider: str | None = None,
+        hosts: Mapping[str, str] | None = None,
+        pending: bool = False,
+        content: bool | None = None,
+        estimate: Counter | None = None,
+    ) -> None:
+        self._log = log
+        self._instrumentation = instrumentation
+        self._provider = provider
+        self._hosts = {**hosts_from_environment(), **(hosts or {})}
+        self._pending = pending
+        self._content = content
+        self._estimate = estimate
+
+    def begin(self, method: str, describe: Callable[[], HTTPRequest]) -> Begun | None:
+        """Start logging a request.
+
+        Args:
+            method: Its method.
+            describe: Returns the rest, asked for only where it matters.
+
+        Returns:
+            What is logged; None where it is no call of a model, or is logged further out. Never raises.
+        """
+        try:
+            if method not in _METHODS or covered():
+                return None
+            request = describe()
+            hosts = {request.host: self._provider} if self._provider is not None else self._hosts
+            response_id = polled(method, request.path)
+            if response_id is not None:
+                return self._poll(request, response_id, hosts)
+            if method != "POST":
+                return None
+            route = route_of(request.host, request.port, request.path, hosts)
+            return None if route is None else self._observe(request, route)
+        except Exception:  # noqa: BLE001  an error of ours must not reach the call
+            report()
+            return None
+
+    def _poll(self, request: HTTPRequest, response_id: str, hosts: Mapping[str, str]) -> Begun | None:
+        route = route_of(request.host, request.port, "/responses", hosts)
+        if route is None:
+            return None
+        content = wants_content(self._log, self._content)
+        return Begun(
+            Poll(self._log, self._instrumentation, route.provider, response_id), route, Asked(content=content)
+        )
+
+    def _observe(self, request: HTTPRequest, route: Route) -> Begun | None:
+        body = request.body()
+        content = wants_content(self._log, self._content)
+        told = asked(body, content=content or self._estimate is not None)._replace(content=content)
+        key = (request.host, request.port, request.url, hash(body) if isinstance(body, bytes) else None)
+        attempt = next_attempt(key, request.retries)
+        observation = Observation.begin(
+            self._log,
+            instrumentation=self._instrumentation,
+            pending=self._pending,
+            model=told.model or route.model or "unknown",
+            provider=route.provider,
+            operation=route.operation,
+            stream=(told.stream or route.stream) or None,
+            attempt=attempt.number,
+            request_group=attempt.group or None,
+            messages=told.messages if content else None,
+        )
+        if observation is None:
+            return None
+        if not attempt.group:
+            attempt.group = observation.id
+            observation.note(request_group=attempt.group)
+        exchange = Exchange(observation, attempt)
+        if self._estimate is not None:
+            model = told.model or route.model or ""
+            exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
+        return Begun(exchange, route, told)
+
+
+def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that say anything about the answer, in lower case."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _TELLING or lower.startswith(b"x-amzn-"):
+            found[lower.decode("latin-1")] = value.decode("latin-1")
+    return found

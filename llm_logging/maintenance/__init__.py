@@ -1,0 +1,1 @@
+"""What is done to sealed segments: retention, manifest, verify, forget, doctor."""

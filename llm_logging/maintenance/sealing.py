@@ -1,0 +1,172 @@
+"""Keeping the manifest: what is noted after a rotation, before a prune, after a rewrite. See `manifest` for its form."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..files.renaming import rename_new
+from ..files.segments import Segment, forms, list_segments, parse_segment_name
+from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
+from .rewrite import sync_folder
+from .verify import VerifyReport, verify
+
+__all__ = [
+    "ManifestEntry",
+    "VerifyReport",
+    "read_manifest",
+    "record_removed",
+    "record_rewritten",
+    "record_sealed",
+    "removing",
+    "verify",
+]
+
+
+def _order(segment: Segment) -> tuple[str, int, int]:
+    return segment.stamp, segment.index, segment.generation
+
+
+def record_sealed(active: Path, segment: Path, *, key: bytes | None = None) -> None:
+    """Note a segment that was rotated out, and before it any that a process left unnoted when it died.
+
+    Call it after the rename, outside the append lock, before the segment is compressed. Noting one twice changes
+    nothing.
+
+    Args:
+        active: The log's active file.
+        segment: The rotated file.
+        key: Signs the entry.
+
+    Raises:
+        FileSystemError: The manifest could not be opened or written, or a segment not read.
+    """
+    with appending(active, key) as manifest:
+        known = manifest.entries
+        names = {entry.segment for entry in known} | {entry.replaces for entry in known}
+        documents: list[dict[str, Any]] = []
+        for path, late in [*((path, True) for path in _left_behind(active, segment, known)), (segment, None)]:
+            if plain_name(path) in names:
+                continue
+            # Another process may have pruned it already, and noted that; what is damaged is told by `verify`.
+            with contextlib.suppress(FileNotFoundError, EOFError):
+                documents.append(document("sealed", plain_name(path), measure(path), late=late))
+        if documents:
+            manifest.append(documents)
+
+
+def _left_behind(active: Path, segment: Path, known: Sequence[ManifestEntry]) -> list[Path]:
+    # Only what is newer than all that is noted: an older file that is not noted was put there, and `verify` says so.
+    newest = max(
+        (
+            _order(parsed)
+            for entry in known
+            if (parsed := parse_segment_name(Path(entry.segment))) is not None
+        ),
+        default=("", 0, 0),
+    )
+    own = parse_segment_name(segment)
+    limit = _order(own) if own is not None else ("9", 0, 0)
+    return [
+        found.path
+        for found in list_segments(active)
+        if not found.active and found.generation == 0 and newest < _order(found) < limit
+    ]
+
+
+def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None) -> None:
+    """Note segments that are about to be removed; see `removing`."""
+    with removing(active, segments, reason=reason, key=key):
+        pass
+
+
+@contextmanager
+def removing(
+    active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None
+) -> Iterator[None]:
+    """Note segments that the block removes, and which lines go away with them; the manifest stays locked meanwhile.
+
+    Args:
+        active: The log's active file.
+        segments: The files, plain or compressed.
+        reason: Why, for people: `older than 30 days`.
+        key: Signs the entries.
+
+    Raises:
+        FileSystemError: The manifest could not be opened or written.
+    """
+    with appending(active, key) as manifest:
+        sealed = {entry.segment: entry for entry in manifest.entries if entry.action != "removed"}
+        gone = {entry.segment for entry in manifest.entries if entry.action == "removed"}
+        documents: list[dict[str, Any]] = []
+        for path in segments:
+            name = plain_name(path)
+            if name in gone:
+                continue
+            gone.add(name)
+            entry = sealed.get(name)
+            if entry is not None:
+                found = Measure(
+                    entry.sha256,
+                    entry.size,
+                    entry.lines,
+                    entry.first,
+                    entry.last,
+                    {writer: numbers.model_dump() for writer, numbers in entry.writers.items()},
+                )
+            else:
+                try:
+                    found = measure(path)
+                except (OSError, EOFError):
+                    found = Measure(FIRST, 0, 0, None, None, {})
+            documents.append(document("removed", name, found, reason=reason))
+        if documents:
+            manifest.append(documents)
+        yield
+
+
+def record_rewritten(
+    active: Path,
+    old: Path,
+    new: Path,
+    *,
+    reason: str,
+    key: bytes | None = None,
+    dropped: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    temporary: Path | None = None,
+) -> None:
+    """Note that a segment has a new generation.
+
+    Args:
+        active: The log's active file.
+        old: The file that is replaced; it need not exist any more where `temporary` is None.
+        new: The new generation, which exists where `temporary` is None.
+        reason: Why, for people.
+        key: Signs the entry.
+        dropped: Which lines went, writer id to [first, last] pairs.
+        temporary: The new generation, which gets its name now; it is removed where the old file was pruned meanwhile.
+
+    Raises:
+        FileNotFoundError: The old file was pruned meanwhile.
+        FileSystemError: The manifest could not be opened or written.
+    """
+    more: dict[str, Any] = {"replaces": plain_name(old), "reason": reason}
+    if dropped:
+        more["dropped"] = {writer: [list(pair) for pair in pairs] for writer, pairs in dropped.items()}
+    gone = False
+    with appending(active, key) as manifest:
+        if temporary is not None:
+            gone = not any(form.exists() for form in forms(old))
+            if gone:
+                temporary.unlink()
+            else:
+                rename_new(temporary, new)
+                sync_folder(new.parent)
+        if not gone and not any(entry.segment == plain_name(new) for entry in manifest.entries):
+            manifest.append([document("rewritten", plain_name(new), measure(new), **more)])
+    if gone:
+        raise FileNotFoundError(errno.ENOENT, "the segment was pruned while it was rewritten", str(old))

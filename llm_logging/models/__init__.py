@@ -1,0 +1,1 @@
+"""What a line, a question and an answer hold (pydantic), the rules of an entry, and OpenTelemetry's names."""

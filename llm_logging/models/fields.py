@@ -1,0 +1,110 @@
+"""What one value of a field may be: a count, a duration, an id, a time, an amount, however it comes.
+
+Invariants: what is a number of somebody else's (numpy's, a `timedelta`) is understood, what only looks like one (True,
+"7") is not; times become aware UTC, a naive one is taken as UTC; amounts are `Decimal`. Checking never raises anything but
+pydantic's own errors, whatever a foreign object does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from ..clock import format_time
+
+__all__ = [
+    "Amount",
+    "Identifier",
+    "JsonObject",
+    "Milliseconds",
+    "Tokens",
+    "UTCTime",
+    "UUIDText",
+    "Whole",
+    "is_uuid",
+]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def _whole(value: Any) -> Any:
+    # numpy and other integer types are integers, a float without a fraction is one; True is not a count.
+    if type(value) is int or isinstance(value, (bool, str, bytes)):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    try:
+        return value.__index__()
+    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no whole number
+        return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
+        return value
+    if isinstance(value, timedelta):
+        return value.total_seconds() * 1000
+    try:
+        return value.__float__()
+    except Exception:  # noqa: BLE001  whatever a foreign object raises: it is no number
+        return value
+
+
+def _id_text(value: Any) -> Any:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _uuid_text(value: Any) -> Any:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            raise PydanticCustomError("uuid", "expected a UUID") from None
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time", "expected a time within the years 1 to 9999 of UTC") from None
+
+
+def _amount(value: Any) -> Any:
+    # A binary float is read by its shortest decimal form: 0.1 dollars are 0.1 dollars.
+    return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
+
+
+Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
+Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
+Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
+UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
+UTCTime = Annotated[
+    datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
+]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    Field(allow_inf_nan=False, max_digits=40),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
+]
+Whole = BeforeValidator(_whole)
+JsonObject = dict[str, Any]
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether text is a UUID in lower case with hyphens."""
+    return _UUID.fullmatch(text) is not None

@@ -1,0 +1,331 @@
+"""What a question holds: which requests it is about, and how it is to be answered.
+
+A scope or an option that is not as it should be raises our own `ValidationError`, with a code, where it is made.
+Both classes read snake_case and camelCase names alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from ..errors import ErrorCode, ValidationError
+
+__all__ = [
+    "MOMENT_FORMS",
+    "TIME_UNITS",
+    "Moment",
+    "StatsOptions",
+    "StatsScope",
+    "filter_parts",
+    "moment_kind",
+]
+
+TIME_UNITS: Final = ("hour", "day", "week", "month")
+
+Moment = datetime | date | str
+_MOMENT: Final = re.compile(
+    r"""(?P<ago>\d{1,9}(?:s|m|h|d|w))
+    | (?P<year>\d{4})
+    | (?P<month>\d{4}-\d{2})
+    | (?P<week>\d{4}-W\d{2})
+    | (?P<day>\d{4}-\d{2}-\d{2})
+    | (?P<word>now|today|yesterday)
+    | (?P<time>\d{4}-\d{2}-\d{2}[T ]\d{2}.*)""",
+    re.VERBOSE,
+)
+_FILTER: Final = re.compile(
+    r"\s*(?P<field>[^\s=!<>~]+(?:\s+[^\s=!<>~]+)*)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*",
+    re.DOTALL,
+)
+MOMENT_FORMS: Final = (
+    "a day (2026-01-15), month (2026-01), ISO week (2026-W03), year (2026), time (2026-01-15T10:30:00Z), "
+    "a span back from now (30s, 15m, 2h, 7d, 4w), today, yesterday or now"
+)
+
+
+def moment_kind(text: str) -> str | None:
+    """Say which form of `MOMENT_FORMS` a text has: `ago`, `year`, `month`, `week`, `day`, `word` or `time`.
+
+    Args:
+        text: Without spaces around it.
+
+    Returns:
+        None where it has none of them, or names a day that no calendar has.
+    """
+    match = _MOMENT.fullmatch(text)
+    kind = match.lastgroup if match is not None else None
+    completed = {"year": f"{text}-01-01", "month": f"{text}-01", "week": f"{text}-1"}
+    if kind in {"year", "month", "week", "day", "time"}:
+        try:
+            datetime.fromisoformat(completed.get(kind, text))
+        except ValueError:
+            return None
+    return kind
+
+
+def filter_parts(text: str) -> tuple[str, str, str] | None:
+    """Read a filter, `field op value`, as its three parts; None where it is none.
+
+    Args:
+        text: Spaces around each part do not count.
+    """
+    match = _FILTER.fullmatch(text)
+    return (match["field"], match["op"], match["value"]) if match is not None else None
+
+
+def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]:
+    reasons = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"expected one of {', '.join(names)}"
+        message = message.replace("Input should be ", "expected ", 1)
+        given = "" if item["type"] == "value_error" else f", got {item['input']!r:.120}"
+        reasons.append(f"{where}: {message}{given}" if where else f"{message}{given}")
+    return reasons
+
+
+class _Question(BaseModel):
+    """A question's part: raises our own error, with a code, wherever it is made."""
+
+    model_config = ConfigDict(
+        defer_build=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        if args:
+            names = ", ".join(type(self).model_fields)
+            raise TypeError(f"{type(self).__name__}() takes keyword arguments only: {names}")
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise self._refusal(error) from None
+
+    @classmethod
+    def of(cls, given: Any, name: str) -> Self:
+        """Return what a public function was given as this part of a question.
+
+        Args:
+            given: One of this class, a mapping of its fields, or None for the defaults.
+            name: The argument's name.
+
+        Raises:
+            ValidationError: It is none of these.
+        """
+        if isinstance(given, cls):
+            return given
+        if given is None or isinstance(given, Mapping):
+            try:
+                return cls(**(given or {}))
+            except TypeError:
+                pass
+        message = (
+            f"{name}: expected {cls.__name__} or a mapping of its fields, "
+            f"got {'a mapping of other keys than texts' if isinstance(given, Mapping) else type(given).__name__}"
+        )
+        raise ValidationError(message, code=cls._wrong_type, reasons=(message,))
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Read from a mapping; see the class."""
+        try:
+            return super().model_validate(obj, **options)
+        except pydantic.ValidationError as error:
+            raise cls._refusal(error) from None
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Read from JSON text; see the class."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except pydantic.ValidationError as error:
+            raise cls._refusal(error) from None
+
+    @classmethod
+    def _refusal(cls, error: pydantic.ValidationError) -> ValidationError:
+        for item in error.errors(include_url=False):
+            own = item.get("ctx", {}).get("error")
+            if isinstance(own, ValidationError):
+                return own
+        reasons = _reasons(error, cls.model_fields)
+        return ValidationError(
+            f"{cls.__name__}: " + "\n".join(reasons), code=cls._code(error), reasons=tuple(reasons)
+        )
+
+    _wrong_type: ClassVar[ErrorCode] = ErrorCode.INVALID_OPTIONS
+
+    @classmethod
+    def _code(cls, _error: pydantic.ValidationError) -> ErrorCode:
+        return cls._wrong_type
+
+
+class StatsScope(_Question):
+    """Say which requests a question is about: all, those of one project, or those of one chat.
+
+    Args:
+        type: `global`, `project` or `chat`.
+        project_id: Needed by `project` and `chat`.
+        chat_id: Needed by `chat`.
+
+    Raises:
+        ValidationError: `INVALID_SCOPE`, `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
+    """
+
+    _wrong_type = ErrorCode.INVALID_SCOPE
+
+    type: Literal["project", "chat", "global"] = "global"
+    project_id: str | None = Field(default=None, strict=True)
+    chat_id: str | None = Field(default=None, strict=True)
+
+    @model_validator(mode="after")
+    def _ids_of_the_type(self) -> Self:
+        for name, types, code in (
+            ("project_id", ("project", "chat"), ErrorCode.INVALID_PROJECT_ID),
+            ("chat_id", ("chat",), ErrorCode.INVALID_CHAT_ID),
+        ):
+            value = getattr(self, name)
+            if self.type in types and not value:
+                message = f"{name}: expected a non-empty text for scope {self.type!r}, got {value!r}"
+                raise ValidationError(f"StatsScope: {message}", code=code, reasons=(message,))
+            if self.type not in types and value is not None:
+                message = f"{name}: expected none for scope {self.type!r}, got {value!r}"
+                raise ValidationError(
+                    f"StatsScope: {message}", code=ErrorCode.INVALID_SCOPE, reasons=(message,)
+                )
+        return self
+
+    @classmethod
+    def _code(cls, error: pydantic.ValidationError) -> ErrorCode:
+        fields = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+        if fields and fields <= {"project_id", "projectId"}:
+            return ErrorCode.INVALID_PROJECT_ID
+        if fields and fields <= {"chat_id", "chatId"}:
+            return ErrorCode.INVALID_CHAT_ID
+        return ErrorCode.INVALID_SCOPE
+
+
+def _texts(value: Any, *, separator: str | None) -> Any:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        parts = value.split(separator) if separator else [value]
+        return tuple(part.strip() for part in parts if part.strip())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        several = [_texts(item, separator=separator) if separator else item for item in value]
+        return tuple(
+            part for item in several for part in (item if separator and isinstance(item, tuple) else (item,))
+        )
+    return value
+
+
+def _equality(field: Any, value: Any) -> str | tuple[str, str]:
+    """Return the filter for a field that is to have a value; an empty text means absent."""
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        raise ValueError(f"expected one value for {field!s:.120}, got {value!r:.120}")  # noqa: TRY004  pydantic's
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    named, wanted = str(field), "" if value is None else str(value)
+    text = f"{named}={wanted}"
+    # Some names and values would be read otherwise from text: with an operator, a comma, or spaces around them.
+    plain = "," not in wanted and not wanted.startswith("=")
+    return text if plain and filter_parts(text) == (named, "=", wanted) else (named, wanted)
+
+
+class StatsOptions(_Question):
+    """Say how a question is to be answered.
+
+    Args:
+        from_date: The first moment that counts: a `date`, a `datetime` (naive: in `time_zone`) or text, see
+            `MOMENT_FORMS`. None: from the beginning.
+        to_date: The first moment that no longer counts; a bare day, week, month or year includes itself. A period that
+            ends before it starts is refused where the question is asked.
+        group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
+            the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
+            or `tag`. A request with several tags counts in each of their groups, and with two lists in each pair of
+            their members.
+        time_zone: An IANA name; bare dates and buckets are its days.
+        where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
+            `?`) or `!~`; all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values is read as equalities, every
+            value as it is, None as absent; so is a pair of two texts among the filters.
+        fill_gaps: Also give rows of zeros for periods in which nothing happened.
+        orphaned_after: A request pending for longer than this counts as orphaned, not as running.
+        strict: Fail on the first line that cannot be used, instead of skipping and counting it.
+
+    Raises:
+        ValidationError: `INVALID_OPTIONS`.
+    """
+
+    from_date: Moment | None = Field(default=None, union_mode="left_to_right")
+    to_date: Moment | None = Field(default=None, union_mode="left_to_right")
+    group_by: tuple[str, ...] = ()
+    time_zone: str = "UTC"
+    where: tuple[str | tuple[str, str], ...] = ()
+    fill_gaps: bool = False
+    orphaned_after: timedelta = timedelta(hours=1)
+    strict: bool = False
+
+    if TYPE_CHECKING:
+        # What the fields take is more than what they hold.
+        def __init__(
+            self,
+            *,
+            from_date: Moment | None = None,
+            to_date: Moment | None = None,
+            group_by: str | Iterable[str] | None = None,
+            time_zone: str = "UTC",
+            where: str | Iterable[str | tuple[str, str]] | Mapping[str, Any] | None = None,
+            fill_gaps: bool = False,
+            orphaned_after: timedelta = timedelta(hours=1),
+            strict: bool = False,
+        ) -> None: ...
+
+    @field_validator("from_date", "to_date", mode="plain")
+    @classmethod
+    def _known_moment(cls, value: Any) -> Moment | None:
+        if value is None or isinstance(value, date):
+            return value
+        text = value.strip() if isinstance(value, str) else ""
+        if moment_kind(text) is None:
+            raise ValueError(f"expected {MOMENT_FORMS}, got {value!r:.120}")
+        return text
+
+    @field_validator("group_by", mode="before")
+    @classmethod
+    def _several_groups(cls, value: Any) -> Any:
+        names = _texts(value, separator=",")
+        return tuple(dict.fromkeys(names)) if isinstance(names, tuple) else names
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _several_filters(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return tuple(_equality(field, item) for field, item in value.items())
+        return _texts(value, separator=None)
+
+    @field_validator("time_zone", mode="after")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"expected an IANA name such as UTC or Europe/Berlin, got {value!r:.120}"
+            ) from None
+        return value
+
+    @field_validator("orphaned_after", mode="after")
+    @classmethod
+    def _positive_age(cls, value: timedelta) -> timedelta:
+        if value < timedelta(0):
+            raise ValueError(f"expected a duration of 0 or more, got {value!r}")
+        return value

@@ -1,0 +1,1 @@
+"""One question answered: `run.py` leads through load, fold, price and aggregate; results are cached here."""

@@ -1,0 +1,121 @@
+"""Answers given before: the same question about the same bytes has the same answer.
+
+An answer is kept under a hash of everything it depends on: the question with its moments resolved, each file's path,
+inode, size and time of change, the manifests and notes of the writers beside them, the version of the price list and
+the user's own rates. The groups of an answer are kept apart from its whole, which every question with the same filters
+shares. One that depends on the time of asking as well (requests still pending) is not kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ...models.stats import Stats, StatsRow
+from ..cache.eviction import note_use
+from ..cache.store import log_folder, make_private, package_tag, read_file, schema_tag, write_file
+from ..lines.log_files import LogFile
+from ..pricing.rates import list_version
+from ..sql.selection import Question
+
+__all__ = ["Answers"]
+
+_KEPT: Final = 256
+# Reading more groups from a file takes longer than finding them again.
+_MOST_ROWS: Final = 5000
+
+
+def _state(path: Path) -> list[Any]:
+    try:
+        status = path.stat()
+    except OSError:
+        return [str(path), None]
+    return [str(path), status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+class Answers:
+    """The answer to one question about files as they are, if it was given before: the whole, and its groups.
+
+    Args:
+        folder: The cache's folder.
+        question: What is asked.
+        files: Open.
+        root: Where the logs lie.
+        overrides: The file of the user's own rates.
+    """
+
+    def __init__(
+        self, folder: Path, question: Question, files: Sequence[LogFile], root: Path, overrides: Path | None
+    ) -> None:
+        self.folder = folder / schema_tag() / "answers"
+        options, period = question.options, question.period
+        beside = {(root / file.log.name).with_suffix(".manifest") for file in files}
+        whole = [
+            package_tag(),
+            question.scope.model_dump(mode="json"),
+            [period.start, period.end, options.orphaned_after, options.strict],
+            [[one.column.path, one.sql, one.parameters] for one in question.conditions],
+            [
+                [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
+                for file in files
+            ],
+            [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
+            [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
+        ]
+        rows = [
+            options.group_by,
+            options.time_zone,
+            f"{question.now:%Y-%m-%dT%H}" if options.fill_gaps else None,
+        ]
+        self._cache, self._files = folder, files
+        self._grouped = bool(options.group_by)
+        self._whole = self.folder / f"{_hash(whole)}.json"
+        self._rows = self.folder / f"{_hash([whole, rows])}.rows.json"
+
+    def find_whole(self) -> Stats | None:
+        """Return the answer without its groups; None where it is not known."""
+        try:
+            whole = Stats.model_validate_json(read_file(self._whole))
+        except (OSError, ValueError):
+            return None
+        if note_use([self._whole, self._rows]):
+            # The pieces that it was made from are in use too, although nobody opens them.
+            logs = {os.path.realpath(file.log.active) for file in self._files if file.log.active is not None}
+            note_use(log_folder(self._cache, log) for log in logs)
+        return whole
+
+    def find_rows(self) -> list[StatsRow] | None:
+        """Return the groups; None where they are not known."""
+        if not self._grouped:
+            return []
+        try:
+            return Stats.model_validate_json(read_file(self._rows)).breakdown
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, whole: Stats, rows: list[StatsRow]) -> None:
+        """Keep an answer, unless it also depends on when it was asked for."""
+        if whole.summary.pending_requests or whole.quality.unreadable_files:
+            return
+        try:
+            make_private(self.folder)
+            write_file(self._whole, whole.model_dump_json(by_alias=True).encode())
+            if self._grouped and len(rows) <= _MOST_ROWS:
+                write_file(self._rows, Stats(breakdown=rows).model_dump_json(by_alias=True).encode())
+            _bound(self.folder.iterdir())
+        except OSError:
+            return
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]
+
+
+def _bound(files: Iterable[Path]) -> None:
+    kept = sorted(files, key=lambda path: path.stat().st_mtime)
+    for path in kept[:-_KEPT]:
+        path.unlink(missing_ok=True)

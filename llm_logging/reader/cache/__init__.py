@@ -1,0 +1,1 @@
+"""Files in the cache folder: how they are written, read, keyed and evicted."""

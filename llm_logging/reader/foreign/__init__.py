@@ -1,0 +1,1 @@
+"""Lines of other programs -> entries: providers' responses, exports of other tools, usual names of fields."""

@@ -1,0 +1,1 @@
+"""Single requests and pages of lines: cursors, search by id, one folded request."""

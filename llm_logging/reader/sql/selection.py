@@ -1,0 +1,234 @@
+"""The question in SQL, in named steps: parse, fold, filter, bucket, aggregate.
+
+    lines     one row a line that is a request                  (parse)
+    requests  one row a request                                 (fold)
+    asked     those in the scope and period that pass `where`,  (filter, bucket)
+              with the columns that figures are made of
+    priced    the same with what they cost
+    figures   one row a group                                   (aggregate)
+
+No row is aggregated in Python. Names in the SQL come from the columns of the schema; values are bound.
+"""
+
+# ruff: noqa: S608  names come from the columns of the schema, values are bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from ...models.query import TIME_UNITS, StatsOptions, StatsScope
+from ...models.stats import Period
+from ..lines.columns import Column, find_column, held_columns, readable, shown
+from ..pricing.spent import COUNTED_UNITS, REFUSED, UNITS, USED
+from .filters import Condition, absent, parse_filters, unknown_field
+from .fold import CANCELLED
+from .period import Offset, bucket_sql, zone_offsets
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = [
+    "CANCELLED_OUTCOME", "FAILURE", "PENDING", "SUCCESS", "Group", "Question", "ask", "make_question", "spread_lists",
+]  # fmt: skip
+
+# How a request ended, as `asked` says it.
+PENDING: Final = 0
+SUCCESS: Final = 1
+FAILURE: Final = 2
+CANCELLED_OUTCOME: Final = 3
+
+_WIDE: Final = timedelta(days=366 * 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One thing that is grouped by.
+
+    Attributes:
+        name: As asked for, and as answers call it.
+        column: The field; None for a period of time.
+        unit: The period of time; None for a field.
+        sql: Its column in `asked`.
+    """
+
+    name: str
+    column: Column | None
+    unit: str | None
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A scope and options, checked and resolved.
+
+    Attributes:
+        extra: Columns that it needs beside the held ones.
+    """
+
+    scope: StatsScope
+    options: StatsOptions
+    period: Period
+    groups: tuple[Group, ...]
+    conditions: tuple[Condition, ...]
+    now: datetime
+    extra: tuple[Column, ...] = field(default=())
+
+
+def make_question(scope: StatsScope, options: StatsOptions, period: Period, now: datetime) -> Question:
+    """Check and resolve a question.
+
+    Raises:
+        ValidationError: `INVALID_OPTIONS`, for a group or a filter that is none.
+    """
+    groups = []
+    for place, name in enumerate(options.group_by):
+        column = None if name in TIME_UNITS else find_column(name)
+        if name not in TIME_UNITS and (column is None or column.kind == "json"):
+            raise unknown_field("group_by", name)
+        groups.append(Group(name, column, name if name in TIME_UNITS else None, f"g{place}"))
+    conditions = parse_filters(options, now)
+    held = {column.path for column in held_columns()}
+    needed = [group.column for group in groups if group.column is not None]
+    needed += [condition.column for condition in conditions]
+    extra = {column.path: column for column in needed if column.path not in held}
+    return Question(scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()))
+
+
+def _where(question: Question) -> tuple[str, list[Any]]:
+    clauses = ["true"]
+    bound: list[Any] = []
+    scope, period = question.scope, question.period
+    if scope.project_id is not None:
+        clauses.append("project_id = ?")
+        bound.append(readable(scope.project_id))
+    if scope.chat_id is not None:
+        clauses.append("chat_id = ?")
+        bound.append(readable(scope.chat_id))
+    if period.start is not None:
+        clauses.append("timestamp_start >= ?")
+        bound.append(_naive(period.start))
+    if period.end is not None:
+        clauses.append("timestamp_start < ?")
+        bound.append(_naive(period.end))
+    for condition in question.conditions:
+        clauses.append(f"({condition.sql})")
+        bound.extend(condition.parameters)
+    return " AND ".join(clauses), bound
+
+
+def _bound(db: DuckDBPyConnection, where: str, values: Sequence[Any]) -> str:
+    """Bind values as variables of the session: a view, unlike a query, takes no parameters."""
+    head, *parts = where.split("?")
+    assert len(parts) == len(values)
+    for place, (value, part) in enumerate(zip(values, parts, strict=True)):
+        db.execute(f"SET VARIABLE bound_{place} = ?", [value])
+        head += f"getvariable('bound_{place}'){part}"
+    return head
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def offsets_in(db: DuckDBPyConnection, source: str, question: Question) -> list[Offset]:
+    """List the offsets of the question's zone over the time of its requests."""
+    zone = ZoneInfo(question.options.time_zone)
+    if zone.key == "UTC" or not any(group.unit not in {None, "hour"} for group in question.groups):
+        return [Offset(None, 0)]
+    row = db.execute(f"SELECT min(timestamp_start), max(timestamp_start) FROM {source}").fetchone()
+    first, last = row if row is not None else (None, None)
+    if first is None:
+        return [Offset(None, 0)]
+    first, last = _clipped(first, last, question)
+    return zone_offsets(zone, first, last)
+
+
+def _clipped(first: datetime, last: datetime, question: Question) -> tuple[datetime, datetime]:
+    """Keep a broken clock's year 1 or 9999 from costing a search through all of history."""
+    first, last = first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
+    first = max(first, question.period.start or first, question.now - _WIDE)
+    last = min(last, question.period.end or last, question.now + _WIDE)
+    return min(first, last), max(first, last)
+
+
+def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
+    if group.unit is not None:
+        return f"{bucket_sql(group.unit, 'timestamp_start', offsets)} AS {group.sql}"
+    assert group.column is not None
+    name = f'"{group.column.name}"'
+    match group.column.kind:
+        case "list":
+            # A request without any belongs to the group of none; see `spread_lists`.
+            return (
+                f"CASE WHEN {absent(group.column)} THEN [NULL] ELSE list_distinct({name}) END AS {group.sql}"
+            )
+        case "bool":
+            return f"CASE {name} WHEN true THEN 'true' WHEN false THEN 'false' END AS {group.sql}"
+        case "time":
+            return f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ') AS {group.sql}"
+        case "text" | "attribute":
+            return f"{name} AS {group.sql}"
+        case _:
+            return f"{shown(group.column)} AS {group.sql}"
+
+
+def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:
+    """Make the view `asked` of the requests in question, with what figures are made of.
+
+    Args:
+        db: Where `source` is.
+        source: The requests.
+        question: What is asked.
+
+    Returns:
+        The same text wherever the view has the same rows, but for what depends on the time of asking.
+    """
+    offsets = offsets_in(db, source, question)
+    clauses, values = _where(question)
+    where = _bound(db, clauses, values)
+    groups = "".join(f", {_group_sql(group, offsets)}" for group in question.groups)
+    limit = _naive(question.now - question.options.orphaned_after)
+    prompt, completion = "usage_prompt_tokens", "usage_completion_tokens"
+    latency, first_token = "timings_latency_ms", "timings_time_to_first_token_ms"
+    streamed = f"{latency} - coalesce({first_token}, 0)"
+    speed = f"{completion} * 1000.0 / ({streamed})"
+    tokens = ", ".join(
+        f"coalesce(usage_{name}, 0) AS {name}"
+        for name in (
+            "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+            "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens",
+            "image_completion_tokens",
+        )
+    )  # fmt: skip
+    rows = f"""
+        SELECT piece, key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
+            coalesce(service_tier, '') AS price_tier, coalesce(usage_speed, '') AS price_speed, {UNITS} AS units,
+            {COUNTED_UNITS} AS price_units, timestamp_start AS started,
+            CASE WHEN status = 'success' THEN {SUCCESS} WHEN status = 'pending' THEN {PENDING}
+                WHEN {CANCELLED} THEN {CANCELLED_OUTCOME} ELSE {FAILURE} END AS outcome,
+            {USED} AS is_counted, NOT {USED} AND status <> 'pending' AND NOT {REFUSED} AS unknown_spend,
+            last_of_call, coalesce(attempt, 1) AS attempt, http_status,
+            coalesce(error_code, error_type, CASE status WHEN 'timeout' THEN 'timeout' ELSE 'unknown' END) AS error_kind,
+            {prompt} IS NOT NULL OR {completion} IS NOT NULL AS has_usage, usage_source, {tokens},
+            {prompt} IS NULL AS no_prompt, {completion} IS NULL AS no_completion,
+            {latency} AS latency, {first_token} AS first_token,
+            CASE WHEN {streamed} > 0 AND isfinite({speed}) THEN {speed} END AS speed,
+            cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
+        FROM {source} WHERE {where}
+        """
+    db.execute(
+        f"CREATE OR REPLACE TEMP VIEW asked AS SELECT *, TIMESTAMP '{limit}' AS orphan_limit FROM ({rows})"
+    )
+    return f"{rows} {values!r}"
+
+
+def spread_lists(question: Question, source: str) -> str:
+    """Return the table or query in which a request stands once in each of its groups."""
+    for name in (g.sql for g in question.groups if g.column is not None and g.column.kind == "list"):
+        # One inside the other: several in one SELECT would go side by side, and each pair of members is a group.
+        source = f"(SELECT * EXCLUDE ({name}), unnest({name}) AS {name} FROM {source})"
+    return source

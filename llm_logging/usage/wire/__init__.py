@@ -1,0 +1,1 @@
+"""Bytes -> events: server-sent events, content encodings, AWS event streams."""

@@ -1,0 +1,108 @@
+"""What follows a rotation: compressed, pruned, told to the user's callback; and what a handler of many files keeps open."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from llm_logging import LLMFileHandler
+from llm_logging.handler.writing.housekeeping import Housekeeper
+from llm_logging.maintenance.retention import Retention
+from tests.processes import assert_once, lines, messages
+
+
+def test_segments_are_compressed_and_counted_and_the_callback_gets_each(root, isolated):
+    rotated: list[Path] = []
+    handler = LLMFileHandler(
+        root, max_bytes=2000, compress="gz", backup_count=3, on_rotate=rotated.append, flush_interval=0.0
+    )
+    log = isolated(handler)
+    for n in range(200):
+        log.info("m%d", n)
+    handler.close()
+    kept = sorted((root / "logs").glob("*.gz"))
+    assert len(kept) == 3
+    assert len(rotated) > 3
+    assert [path.name for path in rotated[-3:]] == [path.name for path in kept]
+    found = messages(root)
+    assert found == [f"m{n}" for n in range(200 - len(found), 200)]
+    assert all(len(gzip.decompress(path.read_bytes())) <= 2000 for path in kept)
+
+
+def test_a_callback_that_raises_is_said_and_ends_nothing(root, isolated):
+    def refuse(_):
+        raise ValueError
+
+    handler = LLMFileHandler(root, max_bytes=1500, on_rotate=refuse, flush_interval=0.0)
+    log = isolated(handler)
+    for n in range(60):
+        log.info("m%d", n)
+    handler.close()
+    handler.close()
+    assert_once(root, [f"m{n}" for n in range(60)])
+    assert "on_rotate_failed" in {line["event_type"] for line in lines(root)}
+
+
+def test_finishing_waits_for_what_is_being_done(tmp_path):
+    done = []
+    housekeeper = Housekeeper(
+        None,
+        compression=None,
+        retention=Retention(),
+        on_rotate=lambda path: (time.sleep(0.02), done.append(path)),
+        key=None,
+        notice=lambda *_: None,
+    )
+    active = tmp_path / "a.jsonl"
+    for turn in range(5):
+        for n in range(4):
+            segment = tmp_path / f"a.20260115T10300{turn}Z-000{n + 1}.jsonl"
+            segment.write_bytes(b"{}\n")
+            housekeeper.sealed(active, segment)
+        assert housekeeper.finish(10)
+        assert len(done) == 4 * (turn + 1)
+    assert housekeeper.stop(5)
+    assert housekeeper._thread is None
+
+
+def test_two_thousand_projects_with_few_files_open_lose_nothing(root, isolated):
+    handler = LLMFileHandler(root, max_open_files=16, overflow_wait=60)
+    log = isolated(handler)
+    before = len(os.listdir("/proc/self/fd"))
+    highest = 0
+    for n in range(4000):
+        log.info("m%d", n, extra={"project_id": f"p{n % 2000}"})
+        if n % 500 == 499:
+            handler.flush()
+            highest = max(highest, len(os.listdir("/proc/self/fd")))
+    handler.flush()
+    stats = handler.stats()
+    handler.close()
+    assert highest - before <= 2 * 16 + 8
+    assert (stats["accepted"], stats["written"], stats["dropped"], stats["buffered_bytes"]) == (
+        4000,
+        4000,
+        0,
+        0,
+    )
+    assert_once(root, [f"m{n}" for n in range(4000)])
+
+
+@pytest.mark.parametrize("spool", ["auto", "off"])
+def test_the_counts_are_true(root, isolated, spool):
+    handler = LLMFileHandler(root, spool=spool, flush_interval=30)
+    log = isolated(handler)
+    for n in range(10):
+        log.info("m%d", n)
+    assert handler.stats()["buffered_bytes"] > 0
+    handler.flush()
+    stats = handler.stats()
+    assert (stats["accepted"], stats["written"], stats["buffered_bytes"]) == (10, 10, 0)
+    assert stats["flushes"] >= 1
+    assert stats["flush_seconds"] >= stats["longest_flush_seconds"] >= stats["last_flush_seconds"] > 0
+    assert stats["spool"] == ("ring" if spool == "auto" else "memory")
+    handler.close()
