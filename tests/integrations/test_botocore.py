@@ -10,7 +10,7 @@ from llm_logging.errors import ConfigurationError
 from llm_logging.integrations import botocore as integration
 from llm_logging.integrations.botocore import instrument, instrument_client, uninstrument
 from tests.loopback import CUT, Answer
-from tests.usage.test_body import CONVERSE, NATIVE, event
+from tests.usage.aws_frames import CONVERSE, NATIVE, event
 
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 from botocore.config import Config  # noqa: E402
@@ -198,7 +198,7 @@ def test_a_stream_cut_in_the_middle(server, log, sink):
 
 
 def test_an_exception_inside_a_stream(server, log, sink):
-    from tests.usage.test_body import message
+    from tests.usage.aws_frames import message
 
     thrown = message(
         {":exception-type": "throttlingException", ":message-type": "exception"}, b'{"message":"slow"}'

@@ -16,30 +16,9 @@ from llm_logging.integrations import httpx as integration
 from llm_logging.integrations.capture import http_calls as watching
 from llm_logging.integrations.httpx import LoggedTransport, instrument, uninstrument
 from llm_logging.logger.adapter import get_logger
+from tests.integrations.clients import aclient, client, libraries, module
 from tests.integrations.exchanges import ASKED, PATH, PIECES, STREAM, WHOLE, tokens
 from tests.loopback import CUT, Answer
-
-libraries = pytest.mark.parametrize("library", ["httpx", "httpx2"])
-
-
-def module(name):
-    return pytest.importorskip(name, reason=f"{name} is not installed")
-
-
-def client(library, log, server, **options):
-    inner = module(library)
-    options.setdefault("provider", "openai")
-    return inner.Client(
-        transport=LoggedTransport(inner.HTTPTransport(), log=log, **options), base_url=server.url
-    )
-
-
-def aclient(library, log, server, **options):
-    inner = module(library)
-    options.setdefault("provider", "openai")
-    return inner.AsyncClient(
-        transport=LoggedTransport(inner.AsyncHTTPTransport(), log=log, **options), base_url=server.url
-    )
 
 
 @libraries

@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
 
 import portalocker
@@ -16,12 +15,12 @@ import llm_logging.maintenance.forget as module
 import llm_logging.maintenance.rewrite as rewriting
 import llm_logging.maintenance.sealing as seal
 from llm_logging.errors import ConfigurationError, ErrorCode, LLMLoggingError, NotFoundError
-from llm_logging.files.segments import list_segments, segment_name
+from llm_logging.files.segments import list_segments
 from llm_logging.hmac_keys import pseudonym
 from llm_logging.maintenance.forget import forget
-from llm_logging.maintenance.sealing import read_manifest, record_sealed, verify
+from llm_logging.maintenance.sealing import read_manifest, verify
+from tests.maintenance.builders import KEY, read, write
 
-KEY = b"0123456789abcdef"
 counter = iter(range(1, 10**9))
 
 
@@ -49,30 +48,6 @@ def message(id_, text, chat="c1", request_id=None, **fields):
     return line(
         "chat_message", id=id_, project_id="p", chat_id=chat, role="user", content=text, **info, **fields
     )
-
-
-def write(path: Path, documents, *, sealed=None, packed=False):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = b"".join(json.dumps(document).encode() + b"\n" for document in documents)
-    if sealed is None:
-        path.write_bytes(text)
-        return path
-    segment = path.with_name(segment_name(path.stem, datetime(2026, 1, 1, 0, 0, sealed, tzinfo=UTC), 1))
-    segment.write_bytes(text)
-    record_sealed(path, segment)
-    if packed:
-        Path(f"{segment}.gz").write_bytes(gzip.compress(text))
-        segment.unlink()
-    return segment
-
-
-def read(active: Path):
-    found = []
-    for segment in list_segments(active):
-        data = segment.path.read_bytes()
-        data = gzip.decompress(data) if segment.compression else data
-        found += [json.loads(part) for part in data.splitlines()]
-    return found
 
 
 def everything(root: Path) -> bytes:

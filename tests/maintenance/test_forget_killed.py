@@ -17,7 +17,7 @@ from llm_logging.maintenance.forget import forget
 from llm_logging.maintenance.sealing import verify
 from llm_logging.models.query import StatsOptions
 from llm_logging.reader.stats import get_stats
-from tests.maintenance.test_forget import KEY, read, write
+from tests.maintenance.builders import KEY, read, write
 
 STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.chmod"}
 

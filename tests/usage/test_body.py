@@ -4,7 +4,6 @@ import base64
 import gzip
 import json
 import random
-import struct
 import zlib
 
 import pytest
@@ -16,6 +15,7 @@ from llm_logging.usage.body import BodyReader
 from llm_logging.usage.wire.aws_eventstream import EventStreamDecoder
 from llm_logging.usage.wire.sse import LineDecoder, SSEDecoder
 from tests.recordings import needs_recordings, recordings
+from tests.usage.aws_frames import ANTHROPIC, CONVERSE, NATIVE, event, message
 
 CHAT = (
     b'data: {"id":"c1","object":"chat.completion.chunk","model":"gpt-4o","choices":[{"index":0,"delta":{"role":"assistant",'
@@ -26,15 +26,6 @@ CHAT = (
     b'"finish_reason":"stop"}],"usage":null}\n\n'
     b'data: {"id":"c1","object":"chat.completion.chunk","model":"gpt-4o","choices":[],"usage":{"prompt_tokens":9,'
     b'"completion_tokens":2,"total_tokens":11}}\n\ndata: [DONE]\n\n'
-)
-ANTHROPIC = (
-    b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"claude-sonnet-4-5","usage":'
-    b'{"input_tokens":3,"cache_read_input_tokens":100,"cache_creation_input_tokens":10,"output_tokens":1}}}\n\n'
-    b'event: ping\ndata: {"type":"ping"}\n\n'
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
-    b'"text":"Hi"}}\n\n'
-    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":'
-    b'{"output_tokens":12}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
 )
 OLLAMA = (
     b'{"model":"llama3","message":{"role":"assistant","content":"Hi"},"done":false}\n'
@@ -47,37 +38,6 @@ GEMINI_ARRAY = (
     b'"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7}}]'
 )
 
-
-def message(headers: dict[str, str], payload: bytes) -> bytes:
-    head = b"".join(
-        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-        for name, value in headers.items()
-    )
-    start = struct.pack(">II", 16 + len(head) + len(payload), len(head))
-    whole = start + struct.pack(">I", zlib.crc32(start)) + head + payload
-    return whole + struct.pack(">I", zlib.crc32(whole))
-
-
-def event(kind: str, values: dict) -> bytes:
-    return message(
-        {":event-type": kind, ":message-type": "event"}, json.dumps({**values, "p": "abc"}).encode()
-    )
-
-
-CONVERSE = (
-    event("messageStart", {"role": "assistant"})
-    + event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hi"}})
-    + event("messageStop", {"stopReason": "end_turn"})
-    + event(
-        "metadata",
-        {"usage": {"inputTokens": 5, "outputTokens": 6, "totalTokens": 11}, "metrics": {"latencyMs": 7}},
-    )
-)
-NATIVE = b"".join(
-    event("chunk", {"bytes": base64.b64encode(line[6:]).decode()})
-    for line in ANTHROPIC.split(b"\n")
-    if line.startswith(b"data: ")
-)
 
 STREAMS = {
     "chat": (CHAT, "text/event-stream", (9, 2)),

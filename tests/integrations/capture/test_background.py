@@ -8,8 +8,8 @@ import pytest
 from llm_logging.integrations.capture import background
 from llm_logging.integrations.capture.background import id_of, polled
 from llm_logging.integrations.httpx import instrument, uninstrument
+from tests.integrations.clients import aclient, client, libraries
 from tests.integrations.exchanges import tokens
-from tests.integrations.test_httpx import aclient, client, libraries
 from tests.loopback import CUT, Answer, named_sse
 
 PATH = "/v1/responses"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from tests.integrations.clients import client, libraries
 from tests.integrations.exchanges import ASKED, PATH, WHOLE
-from tests.integrations.test_httpx import client, libraries
 from tests.loopback import Answer
 
 
