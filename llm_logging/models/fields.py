@@ -12,7 +12,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,8 @@ from pydantic_core import PydanticCustomError
 from ..clock import format_time
 
 __all__ = [
+    "MAX_IDENTIFIER",
+    "UUID_PATTERN",
     "Amount",
     "Identifier",
     "JsonObject",
@@ -31,7 +33,9 @@ __all__ = [
     "is_uuid",
 ]
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+MAX_IDENTIFIER: Final = 10_000
+_UUID = re.compile(UUID_PATTERN)
 
 
 def _whole(value: Any) -> Any:
@@ -90,7 +94,7 @@ def _amount(value: Any) -> Any:
 
 Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
 Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
-Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
+Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=MAX_IDENTIFIER)]
 UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
 UTCTime = Annotated[
     datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
