@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_logging import ErrorCode, ValidationError
-from llm_logging.handler.entry_builder import Built, build
-from llm_logging.handler.serialise import to_bytes
+from llm_logging.handler.complete import line_of
+from llm_logging.handler.recognise import Line
 from llm_logging.models.entry import ChatMessage, LLMRequestLogEntry, Usage, normalise_entry
+from llm_logging.models.json_values import to_bytes
 from llm_logging.models.validation import complete_times, fast_entry, forgive, validate
 from llm_logging.testing import fixed
 from tests import nasty
@@ -30,10 +31,10 @@ def of_model(fields: Any) -> dict[str, Any]:
     return entry.line_fields()
 
 
-def forgiven(fields: Any) -> tuple[Built, dict[str, Any]]:
+def forgiven(fields: Any) -> tuple[Line, dict[str, Any]]:
     """What a record with these fields becomes: as built, and as its line reads."""
     record = logging.makeLogRecord({"msg": "answered", "created": NOW.timestamp(), "llm_request": fields})
-    built = build(record, {})
+    built = line_of(record, {})
     return built, json.loads(to_bytes(built.body))
 
 
@@ -288,7 +289,7 @@ def test_a_chat_message_with_its_identity_is_kept_whatever_else_is_wrong(others:
     record = logging.makeLogRecord(
         {"msg": "m", "created": NOW.timestamp(), "chat_message": {**others, **right}}
     )
-    built = build(record, {})
+    built = line_of(record, {})
     assert built.event_type == "chat_message"
     line = json.loads(to_bytes(built.body))
     assert {name: line[name] for name in right} == right
