@@ -70,20 +70,21 @@ M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
 
-def robustly(make: Callable[[logging.LogRecord], R], record: logging.LogRecord) -> R:
+def robustly(make: Callable[..., R], record: logging.LogRecord, *arguments: Any) -> R:
     """Return what `make` makes of a record, whatever a filter did to it.
 
     Args:
         make: Called with the record; once more with a mended copy where that raised and the record is damaged.
         record: Any record of any logger.
+        arguments: Further arguments of `make`.
     """
     try:
-        return make(record)
+        return make(record, *arguments)
     except Exception:
         whole = mended(record)
         if whole is None:
             raise
-    return make(whole)
+    return make(whole, *arguments)
 
 
 def line_of(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Line:

@@ -253,7 +253,7 @@ class LLMFileHandler(logging.Handler):
         check_fork()
         ack = ack_of(record)
         try:
-            robustly(lambda given: self._take(given, ack), record)
+            robustly(self._take, record, ack)
         except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))

@@ -38,7 +38,7 @@ MAX_IDENTIFIER: Final = 10_000
 _UUID = re.compile(UUID_PATTERN)
 
 
-def _whole(value: Any) -> Any:
+def _as_integer(value: Any) -> Any:
     # numpy and other integer types are integers, a float without a fraction is one; True is not a count.
     if type(value) is int or isinstance(value, (bool, str, bytes)):
         return value
@@ -50,7 +50,7 @@ def _whole(value: Any) -> Any:
         return value
 
 
-def _number(value: Any) -> Any:
+def _as_float(value: Any) -> Any:
     if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
         return value
     if isinstance(value, timedelta):
@@ -92,8 +92,8 @@ def _amount(value: Any) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 
-Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
-Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
+Tokens = Annotated[int, BeforeValidator(_as_integer), Field(ge=0, le=2**53, strict=True)]
+Milliseconds = Annotated[float, BeforeValidator(_as_float), Field(ge=0, allow_inf_nan=False, strict=True)]
 Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=MAX_IDENTIFIER)]
 UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
 UTCTime = Annotated[
@@ -105,7 +105,7 @@ Amount = Annotated[
     Field(allow_inf_nan=False, max_digits=40),
     PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
 ]
-Whole = BeforeValidator(_whole)
+Whole = BeforeValidator(_as_integer)
 JsonObject = dict[str, Any]
 
 

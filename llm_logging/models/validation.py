@@ -309,24 +309,24 @@ def fast_entry(
         return None
     if "status" not in entry:
         entry["status"] = derive_status(entry)
-    if not _write_times(entry, now):
-        return None
+    timings = entry.get("timings")
+    latency = timings.get("latency_ms") if timings else None
+    if "timestamp_start" in entry or "timestamp_end" in entry:
+        if not _write_times(entry, latency):
+            return None
+    else:
+        start, end = implied_times(None, None, None if latency is None else round(latency * 1000), now)
+        entry["timestamp_start"] = format_micros(start)
+        if end is not None:
+            entry["timestamp_end"] = format_micros(end)
     if "id" not in entry:
         entry["id"] = clock().new_id()
     return entry
 
 
-def _write_times(entry: dict[str, Any], now: int) -> bool:
-    """Complete start and end and write them as a line holds them; say whether that could be done here."""
-    timings = entry.get("timings")
-    latency = timings.get("latency_ms") if timings else None
+def _write_times(entry: dict[str, Any], latency: float | None) -> bool:
+    """Write given times as a line holds them; say whether that could be done here."""
     start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
-    if start is None and end is None:
-        start, end = implied_times(None, None, None if latency is None else round(latency * 1000), now)
-        entry["timestamp_start"] = format_micros(start)
-        if end is not None:
-            entry["timestamp_end"] = format_micros(end)
-        return True
     if type(start) is not datetime or start.tzinfo is not UTC or (end is None and latency is not None):
         return False
     if end is not None:
