@@ -30,7 +30,7 @@ from ..runtime.forks import check_fork
 from ..runtime.threads import Bell, refuse_free_threading
 from .content import ContentPolicy
 from .entry_builder import Built, build, message_of
-from .foreign_records import mended, unwrapped
+from .foreign_records import is_structlog, loses_fields, mended, unwrapped
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
@@ -166,6 +166,7 @@ class LLMFileHandler(logging.Handler):
         self._line_formatter = LLMJsonFormatter()
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
+        self._said: set[str] = set()  # what is said once
         files = FileOptions(
             max_bytes=number("max_bytes", max_bytes),
             interval=interval_from(rotate_interval, utc=truth("utc", utc)),
@@ -267,12 +268,12 @@ class LLMFileHandler(logging.Handler):
             ack.expect()
         try:
             try:
-                self._take(unwrapped(record), ack)
+                self._take(record, ack)
             except Exception:
                 whole = mended(record)
                 if whole is None:
                     raise
-                self._take(unwrapped(whole), ack)
+                self._take(whole, ack)
         except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
@@ -283,7 +284,10 @@ class LLMFileHandler(logging.Handler):
         clean = None if self.redactor is None else self.redactor.redact_text
         complain(record, message_of(record), clean)
 
-    def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
+    def _take(self, given: logging.LogRecord, ack: Acknowledgement | None) -> None:
+        record = unwrapped(given)
+        if record is not given and "structlog" not in self._said and is_structlog(given):
+            self._say_structlog()
         built = build(record, self.defaults)
         if built.invalid:
             self._count_invalid(built)
@@ -298,6 +302,8 @@ class LLMFileHandler(logging.Handler):
                 self._put_content(record, built)
         elif kind is _CHAT or built.event_type == "invalid_entry":
             built.body = self._content.chat_body(built.body)
+        elif "structlog" in sys.modules and "fields" not in self._said and loses_fields(record):
+            self._say_lost_fields()
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
@@ -355,6 +361,25 @@ class LLMFileHandler(logging.Handler):
             self._paths[key] = known
         return known
 
+    def _say_structlog(self) -> None:
+        """Say that its fields arrive, which depends on how structlog was set up."""
+        self._said.add("structlog")
+        self._notice(
+            "structlog_recognised",
+            "records of structlog are read: their fields are those of `extra=`",
+            {},
+            logging.INFO,
+        )
+
+    def _say_lost_fields(self) -> None:
+        self._said.add("fields")
+        text = (
+            "structlog renders requests as text before they reach the handler, so they are not counted; end its processors with "
+            "ProcessorFormatter.wrap_for_formatter, render_to_log_kwargs or JSONRenderer"
+        )
+        self._writer.tell("structlog", text)
+        self._notice("structlog_fields_lost", text, {})
+
     def _say_unused(self) -> None:
         unused, self._unused_formatter = self._unused_formatter, None
         self._notice(
@@ -384,10 +409,12 @@ class LLMFileHandler(logging.Handler):
         else:
             self._own_counts["invalid_fields"] += built.invalid
 
-    def _notice(self, event_type: str, message: str, data: dict[str, Any]) -> None:
+    def _notice(
+        self, event_type: str, message: str, data: dict[str, Any], level: int = logging.WARNING
+    ) -> None:
         """Log something about the log itself, past loggers and filters; never raise."""
         try:
-            record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
+            record = logging.LogRecord("llm_logging", level, __file__, 0, message, None, None)
             built = Built(LogKind.SYSTEM, event_type, {"data": data})
             path, encoded = self._path((LogKind.SYSTEM, None, None))
             before, after = self._lines(record, built)

@@ -13,17 +13,14 @@ from ..files.renaming import rename_new
 from ..files.segments import Segment, forms, list_segments, parse_segment_name
 from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
 from .rewrite import sync_folder
-from .verify import VerifyReport, verify
 
 __all__ = [
     "ManifestEntry",
-    "VerifyReport",
     "read_manifest",
     "record_removed",
     "record_rewritten",
     "record_sealed",
     "removing",
-    "verify",
 ]
 
 

@@ -21,8 +21,8 @@ from llm_logging.maintenance.sealing import (
     record_removed,
     record_rewritten,
     record_sealed,
-    verify,
 )
+from llm_logging.maintenance.verify import verify
 
 KEY = b"k" * 16
 
