@@ -30,7 +30,7 @@ from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of
 from .pipeline import Pipeline, ack_of
-from .recognise import Line, message_of
+from .recognise import Line, is_structlog, loses_fields, message_of
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -157,6 +157,7 @@ class LLMFileHandler(logging.Handler):
         self.defaults = self._pipeline.defaults
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
+        self._said: set[str] = set()  # what is said once
         files = FileOptions(
             max_bytes=number("max_bytes", max_bytes),
             interval=interval_from(rotate_interval, utc=truth("utc", utc)),
@@ -266,6 +267,8 @@ class LLMFileHandler(logging.Handler):
 
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         line = self._pipeline.line(record)
+        if (line.kind is not LogKind.REQUESTS and "structlog" in sys.modules) or line.record is not record:
+            self._say_structlog(record, line)
         if line.invalid:
             name = "invalid_entries" if line.event_type == "invalid_entry" else "invalid_fields"
             self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
@@ -306,6 +309,22 @@ class LLMFileHandler(logging.Handler):
         finally:
             self._guard.busy = False
 
+    def _say_structlog(self, record: logging.LogRecord, line: Line) -> None:
+        """Say once that the fields of structlog's records arrive, or that they do not: it depends on how structlog was set up."""
+        if line.record is not record:
+            if "structlog" not in self._said and is_structlog(record):
+                self._said.add("structlog")
+                text = "records of structlog are read: their fields are those of `extra=`"
+                self._notice("structlog_recognised", text, {}, logging.INFO)
+        elif "fields" not in self._said and loses_fields(record):
+            self._said.add("fields")
+            text = (
+                "structlog renders requests as text before they reach the handler, so they are not counted; end its processors with "
+                "ProcessorFormatter.wrap_for_formatter, render_to_log_kwargs or JSONRenderer"
+            )
+            self._writer.tell("structlog", text)
+            self._notice("structlog_fields_lost", text, {})
+
     def _say_unused(self) -> None:
         unused, self._unused_formatter = self._unused_formatter, None
         self._notice(
@@ -314,10 +333,12 @@ class LLMFileHandler(logging.Handler):
             {"formatter": unused},
         )
 
-    def _notice(self, event_type: str, message: str, data: dict[str, Any]) -> None:
+    def _notice(
+        self, event_type: str, message: str, data: dict[str, Any], level: int = logging.WARNING
+    ) -> None:
         """Log something about the log itself, past loggers and filters; never raise."""
         try:
-            record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
+            record = logging.LogRecord("llm_logging", level, __file__, 0, message, None, None)
             line = Line(record)
             line.event_type, line.body = event_type, {"data": data}
             self._store(line, None)
