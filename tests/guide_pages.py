@@ -98,7 +98,10 @@ def same(expected: str, got: str, *, numbers: bool = True) -> bool:
     parts = _comparable(expected, numbers=numbers).split("...")
     pattern = ".*".join(re.escape(part.strip()) for part in parts)
     # A space before an ellipsis may be the last of the text that it stands for.
-    return re.fullmatch(rf"\s*{pattern}\s*".replace(r".*", r"\s*.*\s*"), _comparable(got, numbers=numbers)) is not None
+    return (
+        re.fullmatch(rf"\s*{pattern}\s*".replace(r".*", r"\s*.*\s*"), _comparable(got, numbers=numbers))
+        is not None
+    )
 
 
 @contextlib.contextmanager
@@ -206,7 +209,8 @@ class Session:
     def _compare(self, what: str, block: Block, expected: str, got: str) -> None:
         if same(expected, got, numbers=block.mark != "varies"):
             return
-        assert self.update and "..." not in expected, f"{what}\n--- shown\n{expected}\n--- printed\n{got}"
+        if not self.update or "..." in expected:
+            raise AssertionError(f"{what}\n--- shown\n{expected}\n--- printed\n{got}")
         self.updates.append((expected, "\n".join(line.rstrip() for line in got.strip("\n").splitlines())))
 
 

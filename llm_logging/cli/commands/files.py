@@ -50,8 +50,8 @@ def doctor(
 ) -> None:
     """Check the logs for torn and missing lines, open permissions, leftovers, a full disk and a broken cache.
 
-    Writes the lines that killed processes left in their buffers, exactly once; changes nothing else. Ends with status 1
-    where it finds a problem; warnings alone end with 0.
+    Writes the lines that killed processes left in their buffers and changes nothing else. Exit status 1 if it finds a
+    problem, 0 if it finds only warnings.
     """
     colour = use_colour()
     worst = "ok"
