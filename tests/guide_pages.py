@@ -51,12 +51,14 @@ class Block:
         text: Between the fences.
         line: Its first line in the page.
         mark: What the comment before it says; empty where there is none.
+        start: Where its text begins in the page.
     """
 
     language: str
     text: str
     line: int
     mark: str = ""
+    start: int = 0
 
     def missing(self) -> list[str]:
         """Return the packages that the block needs and that are not installed."""
@@ -80,6 +82,7 @@ def blocks(page: Path) -> list[Block]:
             found["text"],
             text.count("\n", 0, found.start("text")) + 1,
             found["mark"] or "",
+            found.start("text"),
         )
         for found in _FENCE.finditer(text)
     ]
@@ -162,7 +165,7 @@ class Session:
         self.page = page
         self.update = update
         self.names: dict[str, Any] = {"__name__": "__main__", "__file__": str(Path("page.py").resolve())}
-        self.updates: list[tuple[str, str]] = []
+        self.updates: list[tuple[Block, str, str]] = []
 
     def run(self) -> None:
         """Run them all.
@@ -179,7 +182,7 @@ class Session:
                     elif block.language == "console":
                         self._console(block)
                     elif block.mark == "prints":
-                        self._compare("the block above", block, block.text.strip(), printed)
+                        self._compare("", block, block.text.strip(), printed)
                 except BaseException:
                     print(f"{self.page.name}:{block.line}", file=sys.stderr)
                     raise
@@ -210,8 +213,10 @@ class Session:
         if same(expected, got, numbers=block.mark != "varies"):
             return
         if not self.update or "..." in expected:
-            raise AssertionError(f"{what}\n--- shown\n{expected}\n--- printed\n{got}")
-        self.updates.append((expected, "\n".join(line.rstrip() for line in got.strip("\n").splitlines())))
+            raise AssertionError(f"{what or 'the block above'}\n--- shown\n{expected}\n--- printed\n{got}")
+        new = "\n".join(line.rstrip() for line in got.strip("\n").splitlines())
+        before = f"{what}\n" if what else ""
+        self.updates.append((block, before + expected, before + new))
 
 
 @contextlib.contextmanager
@@ -269,8 +274,8 @@ def main(arguments: list[str]) -> int:
             traceback.print_exc()
             return 1
     text = page.read_text("utf-8")
-    for old, new in session.updates:
-        text = text.replace(old, new, 1)
+    for block, old, new in reversed(session.updates):
+        text = text[: block.start] + text[block.start :].replace(old, new, 1)
     if session.updates:
         page.write_text(text, "utf-8")
     return 0
