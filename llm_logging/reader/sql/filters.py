@@ -21,7 +21,8 @@ from functools import partial
 from typing import Any, Final
 
 from ...errors import ErrorCode, ValidationError
-from ...models.query import MOMENT_FORMS, StatsOptions, filter_parts, moment_kind
+from ...models.moments import MOMENT_FORMS, moment_kind
+from ...models.query import StatsOptions, filter_parts
 from ...models.statuses import CANCELLED, outcome_of
 from ..lines.columns import JSON_NUMBER, NO_TEXT, Column, attribute_text, find_column, readable, shown
 from .period import resolve_period
