@@ -56,7 +56,7 @@ def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]
     return reasons
 
 
-class _Question(BaseModel):
+class _QueryPart(BaseModel):
     """A question's part: raises our own error, with a code, wherever it is made."""
 
     model_config = ConfigDict(
@@ -130,7 +130,7 @@ class _Question(BaseModel):
         return cls._wrong_type
 
 
-class StatsScope(_Question):
+class StatsScope(_QueryPart):
     """Select the requests of one chat, one project, or all.
 
     Args:
@@ -202,7 +202,7 @@ def _equality(field: Any, value: Any) -> str | tuple[str, str]:
     return text if plain and filter_parts(text) == (named, "=", wanted) else (named, wanted)
 
 
-class StatsOptions(_Question):
+class StatsOptions(_QueryPart):
     """Select a period, groups and filters.
 
     Args:

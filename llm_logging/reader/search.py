@@ -38,7 +38,7 @@ from .retrieval.request_log import (
     to_entry,
 )
 
-__all__ = ["SearchHit", "SearchPage", "search_logs"]
+__all__ = ["SearchHit", "SearchHits", "search_logs"]
 
 Kind = Literal["llm_request", "chat_message", "event"]
 
@@ -73,7 +73,7 @@ class SearchHit(BaseModel):
         entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
 
 
-class SearchPage(BaseModel):
+class SearchHits(BaseModel):
     """One page of hits.
 
     Attributes:
@@ -150,7 +150,7 @@ def search_logs(
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
     now: datetime | None = None,
-) -> SearchPage:
+) -> SearchHits:
     """Return what holds a text, the newest first.
 
     Args:
@@ -197,7 +197,7 @@ def search_logs(
         search = _Search(text, asked, frozenset(kinds), sources.files)
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None
-    return SearchPage(hits=[hit for _, hit in hits[:wanted]], cursor=following)
+    return SearchHits(hits=[hit for _, hit in hits[:wanted]], cursor=following)
 
 
 class _Search:

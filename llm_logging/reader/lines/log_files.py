@@ -51,6 +51,8 @@ _Place: TypeAlias = tuple[str, int, bool]
 _RETRIES: Final = 100
 _WRITTEN_MEANWHILE: Final = 1 << 20
 _CLOCKS_DIFFER_NS: Final = 2_000_000_000
+# Where a shipped file has its host. A log of several hosts is one log: a writer's numbers run through all of its files.
+_HOST: Final = re.compile(r"(?<![^/])hosts/[^/]+/(?=(?:projects/[^/]+/)?(?:logs|chats)/)")
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
@@ -241,7 +243,7 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:
-    """List the logs among files that were named; rotated segments of one log belong together.
+    """List the logs among files that were named; segments of one log belong together, also those of several hosts.
 
     Args:
         files: Paths, patterns with `*`, folders, or open streams of lines.
@@ -261,6 +263,7 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
                 name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
+                name = _HOST.sub("", name)
                 grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path, str(path)
         else:
             copy = _copied(given, stack)
