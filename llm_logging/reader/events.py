@@ -94,6 +94,11 @@ def get_system_logs(
 ) -> EventPage:
     """Return events as typed entries, the newest first.
 
+    Example:
+        >>> page = llm_logging.get_system_logs(filters={"level": "ERROR", "from_date": "1d"}, root="var/llm")
+        >>> [(event.event_type, event.message) for event in page.entries]
+        [('error', 'the webhook failed')]
+
     Args:
         scope: Global or None: those of no project, the library's own notices among them; a project: its events; a
             chat: those that name it.

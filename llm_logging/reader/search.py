@@ -153,6 +153,11 @@ def search_logs(
 ) -> SearchHits:
     """Return what holds a text, the newest first.
 
+    Example:
+        >>> page = llm_logging.search_logs("invoice-4711", {"type": "project", "project_id": "shop"}, root="var/llm")
+        >>> [(hit.kind, hit.field, hit.excerpt) for hit in page.hits]
+        [('llm_request', 'messages.0.content', 'where is invoice-4711?')]
+
     Args:
         text: Looked for in every value and field name, in any case; at least one character.
         scope: Where; None: everywhere.
@@ -173,6 +178,7 @@ def search_logs(
         ValidationError: An empty text; a kind, a limit, a time or a cursor that is none.
         NotFoundError: A root or a project of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
     """
     expect("text", text, str, "a text")
     expect("kinds", kinds, (list, tuple, set, frozenset), "a list of kinds")

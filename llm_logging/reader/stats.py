@@ -48,6 +48,13 @@ def get_stats(
 ) -> Stats:
     """Compute the figures of a scope from its log files.
 
+    Example:
+        >>> stats = llm_logging.get_stats(options={"from_date": "7d", "group_by": "day,model"}, root="var/llm")
+        >>> stats.summary.total_requests, stats.summary.estimated_cost
+        (1204, '3.81725')
+        >>> [(row.group["day"], row.latency_ms.p95) for row in stats.breakdown]
+        [('2026-01-15', 2310.4), ('2026-01-16', 1987.0)]
+
     Args:
         scope: Which requests, or a mapping of a scope's fields; None: all.
         options: Period, groups, filters, or a mapping of them; None: everything, in UTC.
@@ -117,6 +124,10 @@ def _count_distinct(stats: Stats) -> int:
 def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> ProjectMetrics:
     """Compute the figures of one project.
 
+    Example:
+        >>> llm_logging.get_project_metrics("shop", root="var/llm").models_used
+        ['claude-sonnet-4', 'gpt-4o']
+
     Args:
         project_id: The project.
         **reading: `root`, `files` and the other keywords of `get_stats`.
@@ -137,6 +148,10 @@ def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> P
 
 def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOptions]) -> ChatMetrics:
     """Compute the figures of one chat, with its messages counted from the chat's file.
+
+    Example:
+        >>> llm_logging.get_chat_metrics("shop", "c-17", root="var/llm").message_count
+        12
 
     Args:
         project_id: The project.
@@ -164,6 +179,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
 
 def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
     """Compute the figures of all projects under a root.
+
+    Example:
+        >>> llm_logging.get_global_metrics(root="var/llm").project_count
+        3
 
     Args:
         **reading: `root`, `files` and the other keywords of `get_stats`.
