@@ -1,8 +1,8 @@
-"""What the cache drops: what was not asked about for longest, once it passes its bound, and what no version reads.
+"""Cache eviction: the parts that were not used for longest are dropped once the cache exceeds its limit.
 
-The bound counts everything below the cache's folder: pieces, answers, rates, remembered keys. A log's pieces go as a
-whole; what an answer in the making needs stays. Pieces of another version's shape go first, and go in any case when
-nobody has asked for them in a week: two versions may share a cache, one after the other, not for ever.
+The limit counts everything in the cache folder: pieces, answers, rates, kept keys. The pieces of one log are dropped
+together; the pieces of the current answer stay. Parts of another package version are dropped first, and in any case after a
+week without use: two versions may share a cache during an upgrade, not for ever.
 """
 
 from __future__ import annotations

@@ -183,8 +183,8 @@ class Column:
             return f"coalesce({judged}, false)"
         return f"{value} IS NOT NULL AND ({self.read_json(value)}) IS NULL"
 
-    def bent(self, value: str) -> str | None:
-        """Return SQL that says of a value of `text_type` that reading it as `native_type` bends it; None: none is."""
+    def coerced(self, value: str) -> str | None:
+        """Return SQL that says that reading a value of `text_type` as `native_type` coerces it; None: it never does."""
         if self.kind in {"count", "ms"}:
             return f"{value} IN ('true', 'false') OR contains({value}, '_')"
         return self.unfit(value) if self.text_type == "JSON" else None

@@ -1,14 +1,15 @@
-"""Step 1, parse: lines of JSON become typed rows, one a line.
+"""Step 1, parse: lines of JSON become typed rows, one per line.
 
-Two ways. The fast one reads values as what they are to be and gives up on the first that is not, so a file that it
-reads holds nothing wrong: DuckDB tells a wrong type then, and what it would bend without a word (7.9 tokens become 8,
-true becomes 1) is looked for; see also `coercions`. A file on which it gives up is read as JSON, value by value; and if some of
-its lines are not even that, line by line (`salvage`).
+Three ways, each slower than the one before:
 
-Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
-reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
-columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, and `bad`, true where a
-value was unusable.
+1. DuckDB reads values with their declared types and gives up on the first that does not fit. Values that it would coerce
+   silently are looked for (7.9 tokens become 8, true becomes 1; see `coercions`). A file that passes holds nothing wrong.
+2. A file on which that gives up is read as JSON, value by value.
+3. A file with lines that are no JSON is read line by line (`salvage`).
+
+Invariants: every line that is not blank is counted once, as a request, as another kind of line, or as skipped with its
+reason. A value that does not fit its field is NULL and counted; the rest of its line stays. Rows have the columns of
+`sql/tables.row_types`, `kind` (1 request, 2 other line, 0 needs a closer look) and `bad`, true where a value was unusable.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...files.wrappers import Unwrapper
 from ...models.statuses import STATUSES
-from .coercions import has_bent
+from .coercions import has_coerced_values
 from .columns import (
     LINE_ID,
     WRITER_ID,
@@ -276,7 +277,7 @@ def parse_file(
 
     try:
         found = _load_native(db, raw, table, extra)
-        if not found.odd and not has_bent(db, raw, table, extra):
+        if not found.odd and not has_coerced_values(db, raw, table, extra):
             return Parsed(lines=found.lines, others=found.others)
     except duckdb.Error:
         # Something in the file is not what it is to be, or its compression is damaged.

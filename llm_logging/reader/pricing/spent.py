@@ -1,8 +1,8 @@
-"""What a request is known to have spent, told by its line: tokens, units, nothing at all, or nobody knows what.
+"""What a request is known to have spent, from its line: tokens, units, nothing, or unknown.
 
-A request without counts of its own spent nothing where the provider refused it before it made anything (HTTP 400, 401,
-429, 503 ...), or where it never reached the provider. Of a success without counts, a timeout, a cancelled request, a
-stream that broke and a gateway that lost the answer nobody knows what was spent.
+A request without counts of its own spent nothing where the provider refused it before it generated anything (HTTP 400, 401,
+429, 503 ...), or where it never reached the provider. What a success without counts, a timeout, a cancelled request, a
+broken stream or a lost answer of a gateway spent is unknown.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""A log's lines as columns, made once: Parquet pieces in the user's cache folder.
+"""The index of one log's pieces: which bytes of which file each Parquet file holds.
 
 A piece holds the requests of a span of bytes of one file, folded within itself where that loses nothing (see
-`fold.fold_piece`), and its record says which bytes those are, what they held beside requests, and how to know the file
-again: its inode, a hash of its head and of the bytes before the span's end. So a growing file is resumed where the last
-reading ended, a sealed one is never parsed again, also when it is compressed later, and what does not match is parsed
-anew. A sealed file that was changed, cut or replaced never matches, and neither does an active one that was changed
-without growing; one that was changed within what was read and then grew is known by its head and the end of that part.
+`fold.fold_piece`). Its record says which bytes those are, what they held besides requests, and how to recognise the file:
+its inode, a hash of its head, and a hash of the bytes before the span's end.
 
-Every file here is written under a temporary name and renamed, so any number of readers may build and read at once; a
-piece that is damaged is dropped and made again. Nothing is written beside the logs.
+- A growing file is resumed where the last reading ended.
+- A sealed file is never parsed again, also when it is compressed later.
+- A file that does not match is parsed again: a sealed one that was changed, truncated or replaced, and an active one that was
+  changed without growing. One that was changed in its middle and then grew is recognised by its head and the end of the span.
+
+Every file here is written under a temporary name and renamed, so any number of readers may build and read at once. A
+damaged piece is dropped and made again. Nothing is written next to the logs. `pieces.py` decides what becomes a piece.
 """
 
 from __future__ import annotations

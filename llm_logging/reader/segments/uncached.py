@@ -1,7 +1,7 @@
 """Lines that are in no piece: parsed for one answer, into the table `tail`.
 
-Of many projects most logs are small, so small files are parsed many at a time: as their types where that can be done,
-else value by value, and those with a line that is not JSON line by line. Large and compressed files are parsed one by one.
+With many projects most logs are small, so small files are parsed together: with their declared types where possible, else value
+by value, and those with a line that is no JSON line by line. Large and compressed files are parsed one by one.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...files.wrappers import Unwrapper
-from ..lines.coercions import has_bent
+from ..lines.coercions import has_coerced_values
 from ..lines.columns import Column
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import rotations
@@ -135,7 +135,7 @@ def _load_together(
         if not _parse_natively(db, path, extra):
             yield from _halves(db, spans, extra, broken)
             return
-        if has_bent(db, RawFile(path, copy.name), "piece", extra):
+        if has_coerced_values(db, RawFile(path, copy.name), "piece", extra):
             odd, rest = set(range(len(spans))), []
         else:
             rows = db.execute(TALLY_BY_MARK.format(table="piece")).fetchall()

@@ -1,11 +1,12 @@
-"""Steps 4 and 5, bucket and aggregate: requests become groups, groups become figures.
+"""Step 5, aggregate: requests become groups, groups become figures.
 
-One pass over the requests makes `base`, a table of sums by everything that some answer groups by or counts apart: how a
-request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
-sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
-numbers of a small unit, exact. What 127 bits cannot hold is summed in two parts, so no sum is wrong or missing. Durations
-are summed as whole numbers too, so the order of rows shows in no digit. Percentiles cannot be summed: they are asked of
-the requests, see `percentiles.py`.
+One pass over the requests makes `base`: sums by everything that some answer groups by or counts separately (how a request
+ended, whether it has usage, what its price depends on). The summary, the figures by model and the breakdown are sums of rows of
+`base`, so no answer reads the requests twice. All listed requests of one row have one rate, so their cost is the rate times
+their tokens.
+
+Money and durations are summed as whole numbers of a small unit, so results are exact and do not depend on row order. Sums
+beyond 127 bits are made in two parts. Percentiles cannot be summed; see `percentiles.py`.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound

@@ -1,8 +1,8 @@
-"""What the requests in question cost: rates joined in SQL, exactly.
+"""Step 4, price: the cost of each request, from rates joined in SQL, exactly.
 
-Makes `priced` from `asked`: `rate_no` says which rate a request has, `estimated` what it costs, in whole numbers of a
-unit whose decimals `Costs.scale` says; NULL where the provider reported the cost itself or no price is known. Where
-`unpriced` is true the cost is not known, or only in part, and `estimated` at most a lower bound; `gap` says what is missing.
+Makes `priced` from `asked`: `rate_no` is the request's rate, `estimated` its cost, in whole numbers of a unit with
+`Costs.scale` decimals. `estimated` is NULL where the provider reported the cost or no price is known. Where `unpriced` is true the
+cost is not known, or only in part: `estimated` is then a lower bound, and `gap` names what has no price.
 """
 
 # ruff: noqa: S608  names come from our own columns, values are bound

@@ -1,8 +1,8 @@
-"""How far an answer can be trusted: lines that could not be used, and lines that are not there.
+"""How far an answer can be trusted: lines that could not be used, and lines that are missing.
 
-Every writer numbers its lines 1, 2, 3 ... in each log. What is missing in between is a gap, unless a manifest says that
-it was pruned; a note of a clean close says how far the numbers went. Files that were named, rather than found under a
-root, may begin and end anywhere: of them only the gaps inside count.
+Every writer numbers its lines 1, 2, 3 ... in each log. A missing number is a gap, unless a manifest says that it was pruned; a
+note of a clean close says how far the numbers went. Files that were named, rather than found under a root, may begin and end
+anywhere, so only gaps between their lines count.
 """
 
 # ruff: noqa: S608  table names are our own
