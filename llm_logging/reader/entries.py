@@ -112,7 +112,7 @@ def get_llm_request_logs(
     Args:
         scope: Whose; None: all.
         filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -190,7 +190,7 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
-    # A clock may have been set back: a line may be older than the start that it tells of.
+    # A clock may have been set back, so a line may be older than its request's start.
     logged = db.execute(
         "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in keys]],

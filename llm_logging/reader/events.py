@@ -104,7 +104,7 @@ def get_system_logs(
             chat: those that name it.
         filters: Any of `level` (this one and above), `event_type`, `logger`, `error_code`, `user_id`, and
             `from_date`, `to_date`, `time_zone` as in `StatsOptions`.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.

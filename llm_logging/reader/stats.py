@@ -198,7 +198,7 @@ def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
 
 
 def _message_ids(file: LogFile) -> set[str]:
-    """Return the ids of the messages of a packed file."""
+    """Return the ids of the messages of a compressed file."""
     found = set()
     for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
         fields = object_of(line.data) or {}
@@ -210,7 +210,7 @@ def _message_ids(file: LogFile) -> set[str]:
 
 
 def _message_count(scope: StatsScope, layout: Layout) -> int:
-    """Count the messages of a chat: one an id, however many lines tell of it."""
+    """Count the messages of a chat: one per id, however many lines it has."""
     chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
     with ExitStack() as stack:
         files = open_logs([chat], stack, waiting=find_waiting(layout.root))
@@ -221,7 +221,7 @@ def _message_count(scope: StatsScope, layout: Layout) -> int:
         db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
         for file in files:
             if file.raw.compression is not None:
-                # Also of a packed file that is damaged, what can be read counts.
+                # Of a damaged compressed file, what can be read counts.
                 for name in _message_ids(file):
                     db.execute("INSERT INTO messages VALUES (?)", [name])
                 continue

@@ -34,7 +34,7 @@ class Artifact:
     Args:
         folder: Where.
         kind: What they are; their files begin with it.
-        key: What tells them from others of their kind; JSON.
+        key: Identifies it among its kind; JSON.
     """
 
     def __init__(self, folder: Path, kind: str, key: Any) -> None:

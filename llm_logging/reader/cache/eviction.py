@@ -24,7 +24,7 @@ __all__ = ["ENV_LIMIT", "bound_size", "cache_limit", "note_use"]
 ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 _DEFAULT_LIMIT: Final = 8 * 2**30
 _FORGOTTEN: Final = 7 * 86400.0
-# What is written at every use would cost more than it tells.
+# The time of use is updated at most once per this many seconds.
 _NOTED: Final = 60.0
 
 
@@ -56,14 +56,14 @@ def cache_limit() -> int:
 
 
 def note_use(paths: Iterable[Path]) -> bool:
-    """Note that these parts of the cache were asked about now; say whether that was news of any."""
-    now, news = time.time(), False
+    """Update the time of use of these parts of the cache; return whether any had not been updated for a while."""
+    now, updated = time.time(), False
     for path in paths:
         with suppress(OSError):
             if now - path.stat().st_mtime > _NOTED:
                 os.utime(path)
-                news = True
-    return news
+                updated = True
+    return updated
 
 
 def bound_size(folder: Path, needed: Iterable[Path]) -> None:

@@ -34,7 +34,7 @@ def has_coerced_values(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: S
         db: Where the rows are.
         raw: The file.
         rows: The table or query of its rows.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
     """
     strange = f"NOT coalesce(regexp_full_match(writer_id, '{_WRITER_ID}'), false)"
     if db.execute(f"SELECT 1 FROM {rows} WHERE {strange} LIMIT 1").fetchone() is None:

@@ -45,7 +45,7 @@ __all__ = [
 
 # Kinds of log that do not lie in a project's folder `logs`.
 _ELSEWHERE: Final = frozenset({LogKind.SYSTEM, LogKind.CHAT})
-# What tells a file of a log from its others, the same when it is compressed.
+# Identifies a file within its log, the same when it is compressed.
 _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
@@ -85,7 +85,7 @@ class LogFile:
         descriptor: It is open here, so it can neither vanish nor be replaced.
         size: In bytes, when it was opened.
         mtime_ns: When it was last changed, then.
-        ctime_ns: The same as the system keeps it, which nobody can set back.
+        ctime_ns: When its metadata last changed, then; programs cannot set it back.
         inode: Which file it is.
     """
 
@@ -299,7 +299,7 @@ def _expanded(name: str) -> Iterator[Path]:
 
 def _copied(stream: IO[Any], stack: ExitStack) -> Path:
     first = stream.read(1 << 20)
-    # A stream has no name to tell its compression.
+    # A stream has no name that shows its compression.
     suffix = next(
         (name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), ""
     )

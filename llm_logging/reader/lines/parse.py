@@ -56,7 +56,7 @@ __all__ = [
     "parse_odd_marked",
 ]
 
-# What tells a line of the older flat shape, whose figures stand at the top.
+# Fields of the older flat shape, whose figures are at the top level.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
 _ODD_ATTRIBUTES: Final = "left(raw.attributes, 1) <> '{'"
 # Where a writer keeps the fields that were wrong when a request was logged.
@@ -72,7 +72,7 @@ _TEXT_MEANS: Final = {"error": "message"}
 
 @dataclass
 class Parsed:
-    """What became of a file's lines beside the rows.
+    """What a file's lines were, besides the rows.
 
     Attributes:
         lines: How many lines there were.
@@ -178,7 +178,7 @@ def _attribute(column: Column) -> str:
     name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
-    # A null is as good as nothing there.
+    # null counts as absent.
     found = [f"nullif((raw.attributes->{quoted(pointer)})::VARCHAR, 'null')" for pointer in (whole, nested)]
     json = found[0] if whole == nested else f"coalesce({', '.join(found)})"
     return attribute_label(f"({json})::JSON")
@@ -196,7 +196,7 @@ def _projection(extra: Sequence[Column]) -> str:
     values[start] = (
         f'coalesce({utc_time("raw.timestamp_start")}, {utc_time("raw.timestamp")}) AS "timestamp_start"'
     )
-    # What is no id tells lines apart all the same.
+    # An id of another type still identifies its line.
     line_id = f"coalesce({LINE_ID.read_json(LINE_ID.source)}, raw.id::VARCHAR)"
     return ", ".join(
         [
@@ -270,7 +270,7 @@ def parse_file(
         db: Where the table is made; its `kind` is 1 for requests and 2 for other lines.
         raw: The file.
         table: The table's name.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
         unwrapper: Joins the parts of lines that go on in the next file of a rotation.
     """
     import duckdb
@@ -327,7 +327,7 @@ def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence
             `parse_file` takes.
         path: Of the file.
         table: The table's name.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Raises:
         duckdb.Error: Somewhere something is not what it is to be.

@@ -367,7 +367,7 @@ def _rates_of(product: Product, listing: _Listing | None, own: Sequence[Override
 def _priced(
     product: Product, listing: _Listing, moment: datetime, over: int, source: str
 ) -> tuple[Decimal, tuple[Decimal, ...], str, str, Mapping[str, str], str, bool]:
-    """Return what a rate says beside when it holds: prices, where they are from, and what they do not cover."""
+    """Return what a rate says besides when it holds: prices, their source, and what they do not cover."""
     units = units_in(product.units)
     gaps = listing.gaps(moment, product.pattern, units)
     as_listed = (listing.priced_as, listing.listed(moment, over + 1))
@@ -458,7 +458,7 @@ def list_version() -> str | None:
         installed = version("genai-prices")
     except PackageNotFoundError:
         return None
-    # A list that nobody loaded is the one that was installed.
+    # A list that was not loaded is the installed one.
     loaded = sys.modules.get("genai_prices.data_snapshot")
     # Another thread may be loading it now.
     current = getattr(loaded, "get_snapshot", None)

@@ -17,7 +17,7 @@ MEASURED: Final = "regexp_matches(coalesce(usage_units, ''), '_seconds|_characte
 COUNTED_UNITS: Final = f"CASE WHEN {MEASURED} THEN '' ELSE {UNITS} END"
 USED: Final = f"(usage_prompt_tokens IS NOT NULL OR usage_completion_tokens IS NOT NULL OR {UNITS} <> '')"
 
-# Answers of a provider that made nothing. Missing are 408, 499 and 504 (somebody waited in vain for what may have been
+# Answers of a provider that made nothing. Missing are 408, 499 and 504 (a caller gave up on what may have been
 # made) and 502 and 520-530 (a gateway lost the answer).
 _REFUSALS: Final = "BETWEEN 400 AND 407", "BETWEEN 409 AND 498", "IN (500, 501, 503, 529)"
 _STATUSES: Final = [

@@ -42,7 +42,7 @@ class Piece:
         name: Its file in the log's folder of the cache.
         start: The first byte, uncompressed.
         end: The first byte that no longer belongs to it.
-        parsed: What the span held beside requests.
+        parsed: What the span held besides requests.
         spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
         joined: Lines that were folded into others of the piece.
         kinds: Which kinds of request it has; see `costs.kinds_in`.
@@ -71,8 +71,8 @@ class Record:
         covered: How many bytes, uncompressed, the pieces hold.
         size: How many it had in all when the last piece was made.
         mtime_ns: When it was last changed, then.
-        ctime_ns: The same as the system keeps it, which nobody can set back.
-        packed: What tells its compressed form, where that was met.
+        ctime_ns: When its metadata last changed, then; programs cannot set it back.
+        packed: Identifies its compressed form, once that was read.
     """
 
     segment: str
@@ -117,7 +117,7 @@ class SegmentCache:
 
     Args:
         folder: The cache's folder.
-        log: What tells the log from all others: its absolute path.
+        log: Identifies the log: its absolute path.
     """
 
     def __init__(self, folder: Path, log: str) -> None:
@@ -129,7 +129,7 @@ class SegmentCache:
         self._digests: dict[str, Future[int]] = {}
 
     def check_ahead(self, pool: Executor) -> None:
-        """Begin to look whether the pieces are as they were written, while something else is done."""
+        """Start to compare the pieces with their digests in the background."""
         for record in self._records:
             for piece in record.pieces:
                 self._digests[piece.name] = pool.submit(digest_of, self.path(piece))
@@ -157,7 +157,7 @@ class SegmentCache:
         return None
 
     def _is_whole(self, piece: Piece) -> bool:
-        """Say whether a piece is there as it was written: a bit that flipped on the disk must change no figure."""
+        """Return whether a piece is as it was written, so that a flipped bit on the disk changes no figure."""
         ahead = self._digests.get(piece.name)
         try:
             return (ahead.result() if ahead is not None else digest_of(self.path(piece))) == piece.digest

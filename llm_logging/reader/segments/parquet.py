@@ -39,7 +39,7 @@ __all__ = ["Span", "copy_span", "cut", "last_line_end", "make_piece", "span_line
 # Larger spans are cut to bound memory.
 _LARGEST: Final = 128 * 2**20
 _PARQUET: Final = "(FORMAT parquet, PARQUET_VERSION v2, WRITE_BLOOM_FILTER false)"
-# How much of a span tells whether its requests have pending lines.
+# How much of a span is searched for pending lines.
 _GLANCE: Final = 2**16
 
 
@@ -143,7 +143,7 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
         db.close()
     end = span.end
     if span.file.raw.compression == "gz":
-        # What cannot be read is told by `parsed`.
+        # `parsed` says what cannot be read.
         with suppress(OSError):
             end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
     return Piece(
@@ -153,7 +153,7 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What is to be known of a piece beside its rows."""
+    """What is known of a piece besides its rows."""
 
     parsed: Parsed
     numbers: list[tuple[str, int, int, int]]

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["load_tails"]
 
-# Files of so many bytes at most are parsed together, up to so many bytes in all.
+# Files of at most `_SMALL` bytes are parsed together, up to `_MOST_BYTES` in total.
 _SMALL: Final = 4 * 2**20
 _MOST_BYTES: Final = 64 * 2**20
-# Of so few files that cannot be parsed together the broken ones are not looked for: all are read line by line.
+# Below this many files the broken ones are not searched for: all are read line by line.
 _FEW_FILES: Final = 4
 
 Numbers = list[tuple[str, int, int, int]]
@@ -57,7 +57,7 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
     Args:
         db: Where the table is made; its `filename` says of which log a row is.
         spans: What to parse.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Yields:
         Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were

@@ -77,7 +77,7 @@ _LONG: Final = "9e9"
 # A power of two: dividing by it rounds nothing, and a sum of the longest there can be stays finite.
 _FAR: Final = 2.0**64
 
-# Amounts are summed as so many of these and the rest: the widest whole number of the database has 127 bits.
+# Amounts are split into multiples of this and a remainder: DuckDB's widest whole number has 127 bits.
 _SHIFT: Final = 32
 PART: Final = 2**_SHIFT
 
@@ -100,7 +100,7 @@ COUNTS: Final = {
 }
 _MONEY_COUNTS: Final = ("priced_requests", "unpriced_requests")
 
-# What `base` keeps apart beside the groups.
+# What `base` is grouped by besides the groups.
 _APART: Final = {
     "outcome": "outcome",
     "error": f"CASE WHEN outcome IN ({FAILURE}, {CANCELLED_OUTCOME}) THEN error_kind END",
@@ -261,8 +261,8 @@ def amount_of(high: Any, low: Any, scale: int) -> Decimal | None:
     """Return a whole number of a small unit as dollars; None stays None.
 
     Args:
-        high: How many `PART`s it has.
-        low: What it has beside them.
+        high: How many times it holds `PART`.
+        low: The remainder.
         scale: The decimals of the unit.
     """
     if high is None or low is None:

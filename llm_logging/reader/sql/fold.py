@@ -63,7 +63,7 @@ MAY_BE_TWINS: Final = (
 _JOINING: Final = {"hot_ids": "key", "twins": "key", "hot_calls": "group_key"}
 # How many lines are folded at once; this many need about 100 MB.
 _MOST_AT_ONCE: Final = 100_000
-# What tells whether two requests are one call.
+# What decides whether two requests are one call.
 _OF_TWINS: Final = (
     "response_key", "provider", "project_id", "chat_id", "user_id", "attempt", "instrumentation", "trace_key", "span_key",
     "timestamp_start", "timestamp_end", "timings_latency_ms",
@@ -89,7 +89,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     Args:
         db: Where `lines` is: the columns of a parsed line, `filename` and `piece`; `hot_ids`, `hot_doubles` and `hot_calls`, the
             keys that occur more than once in it; and `file_logs`, which says to which log a file belongs.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Returns:
         How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by, and
@@ -170,7 +170,7 @@ def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence
         db: Where `source` is: a parsed file.
         source: Its table.
         target: The table to make, of the held columns.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Returns:
         How many lines joined others.
@@ -245,7 +245,7 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extr
         source: The table of a parsed file.
         rows: The query of its rows that are left.
         target: The view to make.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
     """
     names = row_names(extra)
     db.execute(

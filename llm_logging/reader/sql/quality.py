@@ -78,7 +78,7 @@ def _numbers(db: DuckDBPyConnection, table: str, mark: str) -> dict[int, list[tu
         FROM {table} WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
         """
     ).fetchall()
-    # Most spans have no gap, which is far quicker to see than to look for.
+    # Most spans have no gap, and seeing that is much cheaper than finding gaps.
     if any(last - first + 1 != different for _, _, first, last, _, different in rows):
         rows = db.execute(
             f"""
@@ -136,7 +136,7 @@ def judge(
     unreadable: Mapping[str, str],
     figures: Figures,
 ) -> Quality:
-    """Sum up how far an answer can be trusted.
+    """Summarise how far an answer can be trusted.
 
     Args:
         parsed: What became of each file's lines.

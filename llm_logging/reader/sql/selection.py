@@ -60,7 +60,7 @@ class Selection:
     """A scope and options, checked and resolved.
 
     Attributes:
-        extra: Columns that it needs beside the held ones.
+        extra: Columns that it needs besides the held ones.
     """
 
     scope: StatsScope
