@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -31,8 +32,10 @@ __all__ = [
     "confirm",
     "existing_root",
     "note",
+    "text_as",
     "when",
     "write",
+    "write_as",
 ]
 
 PANEL: Final = "Which requests"
@@ -274,6 +277,24 @@ def write(text: str) -> None:
     """Write an answer to standard output, ending in one newline."""
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     sys.stdout.flush()
+
+
+def text_as(
+    form: TableFormat,
+    *,
+    table: Callable[[], str],
+    markdown: Callable[[], str],
+    csv: Callable[[], str],
+    json: Callable[[], str],
+) -> str:
+    """Return a result in one of the forms that `--format` names; only that form is made."""
+    forms = dict(zip(TableFormat, (table, json, csv, markdown), strict=True))
+    return forms[form]()
+
+
+def write_as(form: TableFormat, **forms: Callable[[], str]) -> None:
+    """Write a result to standard output in the form that `--format` names; see `text_as`."""
+    write(text_as(form, **forms))
 
 
 def note(text: str) -> None:

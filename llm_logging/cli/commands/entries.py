@@ -109,15 +109,13 @@ def _print_requests(entries: Any, form: opt.TableFormat, tz: str, *, first: bool
 
     if not entries:
         return
-    match form:
-        case opt.TableFormat.JSON:
-            opt.write(render.lines_json(entries))
-        case opt.TableFormat.CSV:
-            opt.write(render.requests_csv(entries, render.csv_names(), head=first))
-        case opt.TableFormat.MARKDOWN:
-            opt.write(render.requests_markdown(entries, zone(tz), head=first))
-        case _:
-            opt.write(render.requests_table(entries, zone(tz), width=width(), colour=use_colour()))
+    opt.write_as(
+        form,
+        table=lambda: render.requests_table(entries, zone(tz), width=width(), colour=use_colour()),
+        markdown=lambda: render.requests_markdown(entries, zone(tz), head=first),
+        csv=lambda: render.requests_csv(entries, render.csv_names(), head=first),
+        json=lambda: render.lines_json(entries),
+    )
 
 
 @app.command(

@@ -11,8 +11,8 @@ from ...models.stats import Figures, Stats
 from .. import options as opt
 from ..render.numbers import bar, count, several, share
 from ..render.stats import group_columns, title
-from ..render.table import Column, draw, markdown, paint
-from ..render.terminal import csv_cell, dumps, safe, use_colour, width
+from ..render.table import Column, csv_text, draw, markdown, paint
+from ..render.terminal import dumps, safe, use_colour, width
 
 __all__ = ["app", "error_rows"]
 
@@ -69,15 +69,13 @@ def errors(
     rows = error_rows(stats)
     hidden = max(len(rows) - limit, 0) if limit else 0
     rows = rows[: len(rows) - hidden]
-    match form:
-        case opt.TableFormat.JSON:
-            opt.write(dumps(_report(stats, rows), indent=2))
-        case opt.TableFormat.CSV:
-            opt.write(_csv(stats, rows))
-        case opt.TableFormat.MARKDOWN:
-            opt.write(markdown(_columns(stats, rows)))
-        case _:
-            opt.write(_table(stats, rows, hidden))
+    opt.write_as(
+        form,
+        table=lambda: _table(stats, rows, hidden),
+        markdown=lambda: markdown(_columns(stats, rows)),
+        csv=lambda: _csv(stats, rows),
+        json=lambda: dumps(_report(stats, rows), indent=2),
+    )
 
 
 def _report(stats: Stats, rows: Sequence[Any]) -> dict[str, Any]:
@@ -109,17 +107,12 @@ def _report(stats: Stats, rows: Sequence[Any]) -> dict[str, Any]:
 
 
 def _csv(stats: Stats, rows: Sequence[Any]) -> str:
-    import csv
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
     counted = ("total_requests", "cancelled_requests")
-    writer.writerow(["error_code", *map(csv_cell, stats.group_by), "requests", *counted])
+    lines: list[list[object]] = [["error_code", *stats.group_by, "requests", *counted]]
     for group, code, number, figures in rows:
-        names = [csv_cell(group.get(name)) for name in stats.group_by]
-        writer.writerow([csv_cell(code), *names, number, *(getattr(figures, name) for name in counted)])
-    return out.getvalue()
+        names = [group.get(name) for name in stats.group_by]
+        lines.append([code, *names, number, *(getattr(figures, name) for name in counted)])
+    return csv_text(lines)
 
 
 def _columns(stats: Stats, rows: Sequence[Any]) -> list[Column]:
