@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from ...models.query import TIME_UNITS, StatsOptions, StatsScope
 from ...models.stats import Period
 from ..lines.columns import Column, find_column, held_columns, readable, shown
+from ..pricing.rates import KINDS
 from ..pricing.spent import COUNTED_UNITS, REFUSED, UNITS, USED
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
@@ -197,14 +198,7 @@ def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
     latency, first_token = "timings_latency_ms", "timings_time_to_first_token_ms"
     streamed = f"{latency} - coalesce({first_token}, 0)"
     speed = f"{completion} * 1000.0 / ({streamed})"
-    tokens = ", ".join(
-        f"coalesce(usage_{name}, 0) AS {name}"
-        for name in (
-            "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-            "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens",
-            "image_completion_tokens",
-        )
-    )  # fmt: skip
+    tokens = ", ".join(f"coalesce(usage_{kind}, 0) AS {kind}" for kind in KINDS)
     rows = f"""
         SELECT piece, key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
             coalesce(service_tier, '') AS price_tier, coalesce(usage_speed, '') AS price_speed, {UNITS} AS units,
