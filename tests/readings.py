@@ -38,7 +38,9 @@ from llm_logging.reader.stats import get_stats
 
 MAX_BYTES = 96_000
 PROJECT = "shop"
-_SLOWER_BY = 200  # a process takes twice as long for a request once it wrote so many, three times after as many more
+_SLOWER_BY = (
+    200  # a process takes twice as long for a request once it wrote so many, three times after as many more
+)
 _SAY_SECONDS = 5.0
 # How many requests were begun, and how many surely are on disk.
 NOTE = struct.Struct("<QQ")

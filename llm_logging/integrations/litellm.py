@@ -76,7 +76,9 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         self._log = log
         self._pending = pending
         self._content = content
-        self._open: dict[str, Observation] = {}  # changed in one step each time, so by several threads without a lock
+        self._open: dict[
+            str, Observation
+        ] = {}  # changed in one step each time, so by several threads without a lock
 
     # -- LiteLLM's hooks ----------------------------------------------------------------------------------------------
 

@@ -232,9 +232,6 @@ class AppendFile(ConcurrentRotatingFileHandler):
             self._take_lock()
         except OSError as error:
             return 0, error
-        except RuntimeError as error:
-            text = f"lock not free within {self.lock_seconds:g} s: {error}"
-            return 0, LockHeldError(errno.ETIMEDOUT, text, self.lockFilename)
         try:
             while written < len(data):
                 written += self._write_some(data, written, before)
@@ -247,7 +244,12 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def _take_lock(self) -> None:
         """Lock, and make sure that the lock file is the one that others would lock, and the descriptors are ours."""
         for _ in range(5):
-            self._do_lock()
+            try:
+                self._do_lock()
+            except RuntimeError as error:
+                text = f"lock not free within {self.lock_seconds:g} s: {error}"
+                raise LockHeldError(errno.ETIMEDOUT, text, self.lockFilename) from None
+            assert self.stream_lock is not None
             with contextlib.suppress(OSError):
                 info = os.fstat(self.stream_lock.fileno())
                 if info.st_nlink and _identity(info) == self._lock_identity:
@@ -313,7 +315,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
                 if _identity(info) == self._identity:
                     return info
             self._check_lock()
-            if self.stream is stream and not self._was_sealed(stream.fileno()):
+            if self.stream is not None and not self._was_sealed(stream.fileno()):
                 self._notice(
                     "log_file_replaced",
                     f"{self.baseFilename} was moved or deleted by another program; a new one was begun",

@@ -506,7 +506,8 @@ class Writer:
         if at is None or not self._drain.busy or (took := time.monotonic() - at[1]) < _HUNG_SECONDS:
             return
         self.tell(
-            "hung", f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it"
+            "hung",
+            f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it",
         )
 
     def _run(self, spool: Spool) -> None:

@@ -88,7 +88,9 @@ def test_lines_logged_while_the_application_loads_are_written_by_the_master(root
 @pytest.mark.parametrize("mode", ["default", "threads run", "lazy", "threads of uWSGI"])
 def test_a_reload_loses_nothing(root, tmp_path, mode):
     """SIGHUP ends the workers, and has the master execute itself anew: same process id, nothing of `atexit`."""
-    command = uwsgi("--binary-path", sys.executable, *MODES[mode])  # else it is the one outside of the environment
+    command = uwsgi(
+        "--binary-path", sys.executable, *MODES[mode]
+    )  # else it is the one outside of the environment
     with served(command, root, tmp_path) as server:
         while mode == "lazy" and len(messages(root, r"b\d+")) < 3:
             # A worker that still loads the application misses the signal, with or without us.
