@@ -18,6 +18,7 @@ from typing import Any
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import mapping, plain
+from ..models.otel import provider_named
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from ..usage.sdk_errors import failure_of
@@ -27,17 +28,6 @@ from .capture.optional import required
 
 __all__ = ["LiteLLMLogger"]
 
-_PROVIDERS = {
-    "azure_ai": "azure",
-    "bedrock_converse": "bedrock",
-    "cohere_chat": "cohere",
-    "fireworks_ai": "fireworks",
-    "gemini": "google",
-    "ollama_chat": "ollama",
-    "text-completion-openai": "openai",
-    "together_ai": "together",
-    "vertex_ai_beta": "vertex_ai",
-}
 _OPERATIONS = {
     "aembedding": "embeddings",
     "atext_completion": "text_completion",
@@ -133,7 +123,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             instrumentation="litellm",
             pending=pending,
             model=str(model or kwargs.get("model") or "unknown"),
-            provider=_PROVIDERS.get(provider, provider) or None,
+            provider=provider_named(provider),
             operation=operation,
             stream=True
             if mapping(kwargs.get("optional_params")).get("stream") or kwargs.get("stream")
