@@ -390,8 +390,8 @@ class Change(_Model):
     Attributes:
         before: In the first period; money as decimal text.
         after: In the second.
-        absolute: `after - before`; None where one of them is unknown.
-        relative: `absolute / before`; None where `before` is 0 or unknown.
+        absolute: `after - before`; None where one of them is unknown or, as a cost, a lower bound.
+        relative: `absolute / before`; None where `before` is 0, or `absolute` is None.
     """
 
     before: int | float | str | None = None
