@@ -271,9 +271,7 @@ class LLMFileHandler(logging.Handler):
             self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
         if line.content:
             ids: dict[str, Any] = {name: line.body[name] for name in _CONTENT_IDS if name in line.body}
-            self._store(
-                line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, content=True
-            )
+            self._store(line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, True)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
@@ -281,18 +279,20 @@ class LLMFileHandler(logging.Handler):
         if own_ack is not None and not own_ack.wait(self._flush_timeout):
             self._writer.tell("sync", "a line was not in its file in time; it is still buffered")
 
-    def _store(self, line: Line, ack: Acknowledgement | None, *, content: bool = False) -> None:
+    def _store(self, line: Line, ack: Acknowledgement | None, content: bool = False) -> None:
+        if self._unused_formatter is not None:
+            self._say_unused()
         path, encoded = self._router.file_of(line)
-        before, after = self._encode(line)
+        formatter = self._pipeline.formatter
+        if formatter.customised:
+            before, after = self._encode_custom(line, formatter)
+        else:
+            before, after = formatter.encode(line, self._pipeline.redactor, process().id)
         urgent = line.record.levelno >= logging.ERROR and not content
         self._writer.put(path, encoded, before, after, urgent=urgent, content=content, ack=ack)
 
-    def _encode(self, line: Line) -> tuple[bytes, bytes]:
-        formatter, redactor, writer = self._pipeline.formatter, self._pipeline.redactor, process().id
-        if self._unused_formatter is not None:
-            self._say_unused()
-        if not formatter.customised:
-            return formatter.encode(line, redactor, writer)
+    def _encode_custom(self, line: Line, formatter: LLMJsonFormatter) -> tuple[bytes, bytes]:
+        redactor, writer = self._pipeline.redactor, process().id
         if getattr(self._guard, "busy", False):
             # A formatter of the user's that logs would meet itself for ever.
             return LLMJsonFormatter().encode(line, redactor, writer)
