@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from types import FrameType
@@ -67,8 +66,9 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         self._log = log
         self._pending = pending
         self._content = content
-        self._open: dict[str, Observation] = {}
-        self._lock = threading.Lock()
+        self._open: dict[
+            str, Observation
+        ] = {}  # changed in one step each time, so by several threads without a lock
 
     # -- LiteLLM's hooks ----------------------------------------------------------------------------------------------
 
@@ -131,16 +131,14 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             messages=plain(messages) if content and isinstance(messages, list) else None,
         )
         if observation is not None and run:
-            with self._lock:
-                self._open[run] = observation
+            self._open[run] = observation
             open_run("litellm", run)
         return observation
 
     def _taken(self, kwargs: Mapping[str, Any]) -> Observation | None:
         run = str(kwargs.get("litellm_call_id") or "")
         close_run(run)
-        with self._lock:
-            return self._open.pop(run, None)
+        return self._open.pop(run, None)
 
     @guarded
     def _left(self, kwargs: Mapping[str, Any]) -> None:
