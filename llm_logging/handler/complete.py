@@ -96,7 +96,7 @@ def line_of(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Line:
         defaults: The handler's `defaults=`.
     """
     line = Line(unwrapped(record))
-    # An object that fails in a way nobody thought of must not cost the line.
+    # An object that fails in an unforeseen way must not cost the line.
     try:
         fast = _fast_request(line, defaults)
     except Exception:  # noqa: BLE001

@@ -116,7 +116,7 @@ def message_of(record: logging.LogRecord) -> str:
         # A record class of the user's may merge arguments in another way.
         message = record.getMessage()
         return message if type(message) is str else str(message)
-    except Exception:  # noqa: BLE001  a format that does not fit, somebody's __str__, or no message at all
+    except Exception:  # noqa: BLE001  a format that does not fit, a foreign __str__, or no message at all
         given, args = record.__dict__.get("msg"), record.__dict__.get("args")
         if "msg" not in record.__dict__:
             return ""
@@ -234,7 +234,7 @@ def _event_dict(record: logging.LogRecord) -> Mapping[Any, Any] | None:
 def is_structlog(record: logging.LogRecord) -> bool:
     """Say whether structlog made a record.
 
-    A JSON text that anything else logs stays a message: it may quote a request's body, and fields in it are somebody else's.
+    A JSON text that anything else logs stays a message: it may quote a request's body, whose fields are not the application's.
     """
     if "_logger" in record.__dict__ and "_name" in record.__dict__:
         return True
