@@ -21,6 +21,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import json
 import os
 import re
 import shlex
@@ -222,21 +223,24 @@ class Session:
 @contextlib.contextmanager
 def _openai() -> Iterator[None]:
     """Answer as OpenAI does, on the loopback interface."""
-    from tests.loopback import Answer, Loopback
+    from tests.loopback import Answer, Loopback, sse
 
-    server = Loopback()
-    server.own_ids = True
+    head = {"id": "c1", "created": 1767225600, "model": "gpt-4o-2024-08-06"}
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
     message = {"role": "assistant", "content": "It left the warehouse this morning."}
-    answer = {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 1767225600,
-        "model": "gpt-4o-2024-08-06",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": usage,
-    }
-    server.play("/chat/completions", Answer(answer))
+    choice = {"index": 0, "finish_reason": "stop"}
+    whole = {**head, "object": "chat.completion", "choices": [{**choice, "message": message}], "usage": usage}
+    part = {**head, "object": "chat.completion.chunk"}
+    chunks = sse({**part, "choices": [{**choice, "delta": message}]}, {**part, "choices": [], "usage": usage})
+
+    class OpenAIServer(Loopback):
+        def _answer(self, path: str) -> Answer:
+            if json.loads(self.requests[-1][2]).get("stream"):
+                return Answer(chunks, content_type="text/event-stream")
+            return Answer(whole)
+
+    server = OpenAIServer()
+    server.own_ids = True
     server.start()
     os.environ["OPENAI_BASE_URL"] = f"{server.url}/v1"
     os.environ["OPENAI_API_KEY"] = "k"

@@ -108,7 +108,10 @@ def forget(
     *,
     user: Annotated[str, typer.Option("--user", metavar="ID", help="The user_id.", show_default=False)],
     mode: Annotated[
-        str, typer.Option("--mode", metavar="MODE", help="remove: delete the lines; pseudonymise: replace the id in them.")
+        str,
+        typer.Option(
+            "--mode", metavar="MODE", help="remove: delete the lines; pseudonymise: replace the id in them."
+        ),
     ] = "remove",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be changed.", show_default=False)
