@@ -6,7 +6,7 @@ The program runs in an empty folder. All blocks of a page are one session:
   ```text block that follows an HTML comment `<!-- prints -->`.
 * A ```console block holds commands, each after `$ `, and below each what it prints; a command without output below may print anything.
   `...` in the output stands for any text. Money is not compared, since price lists change; nor are lengths of lines and bars.
-* `<!-- varies -->` before a block: its numbers are not compared.
+* `<!-- varies -->` before a block: its numbers and ids are not compared.
 * `<!-- needs: NAME, NAME -->` before a block: it runs where these packages are installed, and is only compiled elsewhere.
 
 A server on the loopback interface answers as OpenAI does, and `OPENAI_BASE_URL` names it. The sample of `examples/sample_logs.py` is
@@ -93,6 +93,7 @@ def _comparable(text: str, *, numbers: bool) -> str:
     text = re.sub(r"[~≥]{0,2}\$[\d.,]+", "$", text)
     text = re.sub(r"[─█▏▎▍▌▋▊▉]+", " ", text)
     if not numbers:
+        text = re.sub(r"\b[0-9a-f]{12}\b", "#", text)
         text = re.sub(r"\d[\d.,:]*(?: (?:ms|s|min|h|bytes|kB|MB))?", "#", text)
     return re.sub(r"\s+", " ", text).strip()
 
