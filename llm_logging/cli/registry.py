@@ -37,6 +37,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
     "Files and configuration": {
         "doctor": "commands.files",
         "prune": "commands.files",
+        "ship": "commands.ship",
         "verify": "commands.privacy",
         "forget": "commands.privacy",
         "preset": "commands.preset",

@@ -32,7 +32,7 @@ from .content import ContentPolicy
 from .entry_builder import Built, build, message_of
 from .foreign_records import mended, unwrapped
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of
+from .options import check_choices, manifest_key_of, ship_target
 from .pseudonyms import Pseudonymiser, pseudonymiser_from
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -79,6 +79,8 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: Bytes of each log to keep; 0 keeps all.
         max_root_bytes: Bytes of all logs of the root to keep; 0 keeps all.
         on_rotate: Called in a thread of its own with the path of each sealed segment.
+        ship: Store sealed segments under this URL too (`s3://bucket/prefix`, `gs://...`, `az://...`, a folder), in that thread;
+            retention then deletes only what has arrived. None leaves it to the command `llm-logging ship`.
         fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed): what a power cut may cost.
         buffer_bytes: Bytes of lines that wait to be written at most.
         flush_bytes: Writing starts when that many wait,
@@ -126,6 +128,7 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: int = 0,
         max_root_bytes: int = 0,
         on_rotate: Callable[[Path], object] | None = None,
+        ship: str | os.PathLike[str] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
         flush_bytes: int = 1 << 20,
@@ -190,6 +193,7 @@ class LLMFileHandler(logging.Handler):
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
             notice=self._notice,
+            ship=ship_target(ship, filename),
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,

@@ -182,6 +182,7 @@ def _verify_log(
         if entry.action == "removed":
             live.pop(entry.segment, None)
             past[entry.segment] = "was pruned"
+        if not entry.measured:
             continue
         if entry.replaces is not None:
             live.pop(entry.replaces, None)

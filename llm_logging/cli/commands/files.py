@@ -55,7 +55,7 @@ def doctor(
     """
     colour = use_colour()
     worst = "ok"
-    place = opt.existing_root(root)
+    place = opt.local_root(root)
     for finding in _findings(place, quick=quick, recover=recover, cache_dir=cache_dir):
         worst = finding.state if finding.state == "problem" or worst == "ok" else worst
         if as_json:
@@ -159,7 +159,7 @@ def prune(
         )
     age = None if older_than is None else parse_duration(older_than, option="--older-than")
     most = None if max_bytes is None else parse_size(max_bytes, option="--max-bytes")
-    place = opt.existing_root(root)
+    place = opt.local_root(root)
     key = key_from_environment(MANIFEST_KEY)
     if not dry_run and not yes:
         gone = prune_root(place, older_than=age, max_bytes=most, dry_run=True, key=key).removed
@@ -181,6 +181,9 @@ def prune(
             )
         )
         return
+    if report.unshipped:
+        kept = several(len(report.unshipped), "segment stays", "segments stay")
+        opt.note(f"{kept}: not shipped yet; see llm-logging ship, and its option --stop")
     verb = "would go" if dry_run else "removed"
     for path, number in report.removed:
         shown = path.relative_to(place) if path.is_relative_to(place) else path

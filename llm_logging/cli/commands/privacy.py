@@ -46,7 +46,7 @@ def verify(
     """
     from ...maintenance.verify import verify as verify_root
 
-    report = verify_root(opt.existing_root(root), key=key_from_environment(MANIFEST_KEY), heads=_heads(heads))
+    report = verify_root(opt.local_root(root), key=key_from_environment(MANIFEST_KEY), heads=_heads(heads))
     colour = use_colour()
     if print_heads:
         opt.write(dumps(report.heads, indent=2))
@@ -129,7 +129,7 @@ def forget(
         )
     chosen: Any = mode
     run = partial(
-        forget_person, opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
+        forget_person, opt.local_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
         manifest_key=key_from_environment(MANIFEST_KEY), rewritten=lambda old, _new: _drop_cached(old, cache_dir),
     )  # fmt: skip
     if not dry_run and not yes:
