@@ -35,7 +35,7 @@ _MEANINGS: Final = (
         "the bucket is in another region; set AWS_REGION to the region of the bucket",
     ),
     (
-        ("169.254.169.254", "metadata.google.internal", "169.254.170.2", "MissingAccount", "Account must be"),
+        ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal", "169.254.170.2", "MissingAccount", "Account must be"),
         "expected credentials, found none; set them in the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
         "for an S3-compatible service AWS_ENDPOINT_URL too), or run where the machine has an identity",
     ),

@@ -304,6 +304,8 @@ class Shipper:
 
     def _ship_manifest(self, host: str, active: Path) -> None:
         """Store the manifest under the name of its state, then remove the state that was stored before."""
+        # Before the manifest is read: the state that goes is then never newer than the one that stays.
+        notes = load_notes(self.root, self.store.url)
         try:
             data = read_regular(manifest_path(active))
         except FileNotFoundError:
@@ -311,7 +313,6 @@ class Shipper:
         data = data[: data.rfind(b"\n") + 1]
         name = f"{manifest_path(active).name.removesuffix('.manifest')}-{hashlib.sha256(data).hexdigest()[:12]}.manifest"
         key = self._key_of(host, active, name)
-        notes = load_notes(self.root, self.store.url)
         manifests = notes.setdefault("manifests", {})
         log = active.relative_to(self.root).as_posix()
         before = manifests.get(log)
