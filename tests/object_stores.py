@@ -25,7 +25,15 @@ ACCESS = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_REGION": "us-east-1",
 }
-FAULTS = ("500", "503", "no answer", "answer lost", "part of the answer", "part of the body", "part is stored")
+FAULTS = (
+    "500",
+    "503",
+    "no answer",
+    "answer lost",
+    "part of the answer",
+    "part of the body",
+    "part is stored",
+)
 
 
 def wait_until_open(port: int) -> None:

@@ -230,7 +230,7 @@ def local_root(root: str | None) -> Path:
     return path
 
 
-def nothing_logged(root: Path) -> typer.Exit:
+def nothing_logged(root: Path | str) -> typer.Exit:
     """Say that nothing is logged under a root; return the exit, with status 1, of a command that has no answer then."""
     note(f"nothing is logged under {root} yet.\n\n{BEGIN}")
     return typer.Exit(1)

@@ -36,8 +36,8 @@ _MEANINGS: Final = (
     ),
     (
         ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal", "169.254.170.2", "MissingAccount", "Account must be"),
-        "expected credentials, found none; set them in the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-        "for an S3-compatible service AWS_ENDPOINT_URL too), or run where the machine has an identity",
+        ("expected credentials, found none; set them in the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+        "for an S3-compatible service AWS_ENDPOINT_URL too), or run where the machine has an identity"),
     ),
     (
         ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "status: 403", "status: 401"),
@@ -164,4 +164,4 @@ def _meaning(error: Exception) -> str:
         if any(mark in text for mark in marks):
             return meaning
     # What follows is obstore's own account of the request.
-    return " ".join(text.split("Debug source:")[0].split()) or type(error).__name__
+    return " ".join(text.split("Debug source:", maxsplit=1)[0].split()) or type(error).__name__

@@ -211,9 +211,7 @@ class Tally:
 
     def measure(self) -> Measure:
         """Return what was found."""
-        return Measure(
-            self._digest.hexdigest(), self.size, self.lines, self.first, self.last, self.writers
-        )
+        return Measure(self._digest.hexdigest(), self.size, self.lines, self.first, self.last, self.writers)
 
 
 def _note_line(line: bytes, writers: dict[str, dict[str, int]]) -> str | None:

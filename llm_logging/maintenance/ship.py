@@ -16,7 +16,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import socket
 import tempfile
 import time
@@ -50,7 +49,7 @@ from .sealing import record_sealed
 from .segment_names import seal_active
 from .verify import logs_below
 
-__all__ = ["Shipped", "ShipReport", "Shipper", "object_name", "seal_all"]
+__all__ = ["ShipReport", "Shipped", "Shipper", "object_name", "seal_all"]
 
 _BLOCK: Final = 1 << 20
 _TRIES: Final = 3
@@ -240,7 +239,9 @@ class Shipper:
                         size += len(block)
                         packed.write(block)
             except EOFError as error:
-                raise _UnusableError(f"{segment}: expected a whole segment, got one that ends early") from error
+                raise _UnusableError(
+                    f"{segment}: expected a whole segment, got one that ends early"
+                ) from error
             if (digest.hexdigest(), size) != (found.sha256, found.size):
                 raise _UnusableError(
                     f"{segment}: expected the {found.size} bytes that were sealed, got other content; see llm-logging verify"
@@ -340,7 +341,9 @@ class Shipper:
                 continue
             if old.object.startswith(f"hosts/{host}/"):
                 self._delete_with_piece(old.object)
-                fields = document("withdrawn", old.segment, old.measure(), to=self.store.url, object=old.object)
+                fields = document(
+                    "withdrawn", old.segment, old.measure(), to=self.store.url, object=old.object
+                )
                 with appending(active, self._key) as manifest:
                     manifest.append([fields])
                 withdrawn.append(old.object)
@@ -357,7 +360,9 @@ class Shipper:
 
     def _ship_state(self, report: ShipReport) -> None:
         state = self._state(report)
-        text = json.dumps({name: value for name, value in state.items() if name not in {"time", "fresh_until"}})
+        text = json.dumps(
+            {name: value for name, value in state.items() if name not in {"time", "fresh_until"}}
+        )
         put, moment = self._state_put
         if put == text and time.monotonic() - moment < _STATE_SECONDS:
             return
@@ -394,7 +399,9 @@ class Shipper:
             "waiting_bytes": report.waiting_bytes,
             "waiting_lines": report.waiting_lines,
             "writers": writers,
-            "closed": [dict(note) for note in json_objects(self.root / ".writers.jsonl") if note.get("closed")],
+            "closed": [
+                dict(note) for note in json_objects(self.root / ".writers.jsonl") if note.get("closed")
+            ],
         }
 
     def _waiting(self, active: Path, buffered: list[bytes]) -> Iterator[Tally]:

@@ -257,6 +257,24 @@ class SequenceGap(_Model):
         return self.last - self.first + 1
 
 
+class HostFreshness(_Model):
+    """What is known of a host that ships its logs to object storage.
+
+    Attributes:
+        host: Its id, random and kept in its root.
+        name: The name of the machine.
+        reported: When it reported last.
+        fresh_until: Everything that it logged before is in the store.
+        waiting_lines: Lines of the logs in question that it has not shipped yet.
+    """
+
+    host: str
+    name: str = ""
+    reported: str
+    fresh_until: str
+    waiting_lines: int = 0
+
+
 class Quality(_Model):
     """What an answer had to leave out, and how sure it is.
 
@@ -282,6 +300,9 @@ class Quality(_Model):
         pruned_lines: Lines that were removed on purpose, as the manifests say; no gap.
         unclosed_writers: Writers whose clean end was not noted: still running, or killed.
         unreadable_files: Files that could not be read to their end, and why.
+        hosts: Of a root in object storage, what is known of each host that ships to it.
+        fresh_until: Of such a root, up to when every host is known: everything logged before is counted.
+        waiting_lines: Of such a root, lines that the hosts hold and have not shipped yet, as of their last report.
         notes: What else a reader of the figures should know, in sentences.
         errors: `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`, with how often.
     """
@@ -306,6 +327,9 @@ class Quality(_Model):
     pruned_lines: int = 0
     unclosed_writers: int = 0
     unreadable_files: dict[str, str] = Field(default_factory=dict)
+    hosts: list[HostFreshness] = Field(default_factory=list)
+    fresh_until: str | None = None
+    waiting_lines: int = 0
     notes: list[str] = Field(default_factory=list)
     errors: dict[str, int] = Field(default_factory=dict)
 

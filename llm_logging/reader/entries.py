@@ -25,7 +25,7 @@ from ..files.spool.waiting import Waiting, find_waiting
 from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
 from .answer.run import Answer, Reading, ask_requests
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, named_logs, open_logs, rotations, scope_logs
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
@@ -40,6 +40,7 @@ from .retrieval.request_log import (
     read_whole_file,
     to_entry,
 )
+from .segments.remote import open_root
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -127,7 +128,7 @@ def get_llm_request_logs(
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
     with ExitStack() as stack:
-        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack)
+        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack, lines=True)
         rows = _page(made.db, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
@@ -346,9 +347,9 @@ def get_request_log(
     """
     expect("request_id", request_id, str, "a text")
     check_request(root=root, files=files)
-    layout = reading_layout(root)
+    asked = StatsScope.of(scope, "scope")
+    layout = open_root(root if files is None else None, lines=True, scope=asked)
     with ExitStack() as stack:
-        asked = StatsScope.of(scope, "scope")
         waiting = find_waiting(layout.root if files is None else None)
         logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
         opened = open_logs(logs, stack, waiting=waiting)

@@ -17,7 +17,7 @@ from ..files.spool.waiting import Waiting, find_waiting
 from ..models.entry import ChatMessage, Event
 from ..models.fields import UTCTime
 from ..models.query import StatsScope
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import (
     Log,
     LogFile,
@@ -26,6 +26,7 @@ from .lines.log_files import (
 )
 from .retrieval.pages import object_of, page_size, period_of, place_of, require_project, require_root
 from .retrieval.paging import encode_cursor, newest_lines
+from .segments.remote import open_root
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "read_event"]
 
@@ -145,7 +146,7 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
-        layout = reading_layout(root)
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
         waiting = find_waiting(layout.root if files is None else None)
         logs = named_logs(files, stack) if files is not None else _event_logs(asked, layout, waiting)
         found = newest_lines(

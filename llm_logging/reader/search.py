@@ -23,7 +23,7 @@ from ..files.spool.waiting import find_waiting
 from ..models.entry import ChatMessage
 from ..models.query import StatsScope
 from .events import LoggedEvent, read_chat_message, read_event
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import LogFile, named_logs, open_logs
 from .retrieval.id_scan import lines_with_ids
 from .retrieval.pages import all_logs, object_of, page_size, period_of, place_of
@@ -38,6 +38,7 @@ from .retrieval.request_log import (
     read_request_lines,
     to_entry,
 )
+from .segments.remote import open_root
 
 __all__ = ["SearchHit", "SearchPage", "search_logs"]
 
@@ -194,7 +195,7 @@ def search_logs(
     asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        layout = reading_layout(root)
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
         waiting = find_waiting(layout.root if files is None else None)
         logs = named_logs(files, stack) if files is not None else all_logs(layout, asked, held, waiting)
         search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack, waiting=waiting))

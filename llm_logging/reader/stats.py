@@ -34,12 +34,13 @@ from .answer.groups import grouped
 from .answer.results_cache import Answers
 from .answer.run import Answer, Reading, begin, compute, connect, duckdb_error
 from .cache.store import cache_folder
-from .lines.arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
+from .lines.arguments import Files, Progress, ReadingOptions, check_keywords
 from .lines.columns import readable
 from .lines.duckdb_engine import duckdb_module
 from .lines.log_files import Log, LogFile, open_logs
 from .retrieval.pages import object_of
 from .retrieval.paging import suffix_of
+from .segments.remote import open_root
 from .sql.group_order import group_order
 from .sql.period import bucket_label, buckets_between
 from .sql.quality import judge
@@ -316,7 +317,17 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
     scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
     stats = get_stats(scope, **reading)
     messages = (
-        0 if reading.get("files") is not None else _message_count(scope, reading_layout(reading.get("root")))
+        0
+        if reading.get("files") is not None
+        else _message_count(
+            scope,
+            open_root(
+                reading.get("root"),
+                lines=False,
+                scope=scope,
+                cache_dir=reading.get("cache_dir"),
+            ),
+        )
     )
     return ChatMetrics(
         **stats.summary.model_dump(),

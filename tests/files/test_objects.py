@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from llm_logging.errors import ConfigurationError, ErrorCode, FileSystemError, LLMLoggingError, ValidationError
+from llm_logging.errors import (
+    ConfigurationError,
+    ErrorCode,
+    FileSystemError,
+    LLMLoggingError,
+    ValidationError,
+)
 from llm_logging.files.objects import ObjectStore, is_url, open_store
 from tests.object_stores import environment, s3_server
 
@@ -166,5 +172,3 @@ def test_missing_credentials_are_said_in_words(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         with pytest.raises(LLMLoggingError, match="expected credentials, found none"):
             list(open_store("s3://bucket/llm").list())
-
-

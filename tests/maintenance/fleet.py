@@ -6,13 +6,17 @@ import gzip
 import hashlib
 import json
 import logging
+import os
+import sys
 import uuid
 from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from llm_logging import LLMFileHandler
-from llm_logging.files.objects import FolderStore, ObjectStore
+from llm_logging.files.objects import ObjectStore
 from llm_logging.files.segments import list_segments
 from llm_logging.maintenance.manifest import read_manifest
 from llm_logging.maintenance.verify import logs_below
@@ -86,5 +90,66 @@ def state_of(store: ObjectStore) -> dict[str, Any]:
     return json.loads(content)
 
 
-def folder_store(path: Path) -> FolderStore:
-    return FolderStore(path)
+def in_a_child(action: Callable[[], object]) -> None:
+    """Do something in a process of its own, as another host does: its writer has an id of its own."""
+    child = os.fork()
+    if not child:
+        try:
+            action()
+        except BaseException as error:
+            sys.stderr.write(f"{error!r}\n")
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+
+
+def log_pairs(root: Path, host: int, count: int, *, shared: int = 5) -> None:
+    """Log pairs of lines (pending, final) of many kinds of request; some ids are on several hosts."""
+    logger = logging.getLogger(f"fleet.{uuid.uuid4().hex}")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    handler = LLMFileHandler(root, max_bytes=30_000)
+    logger.addHandler(handler)
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(count):
+        name = uuid.UUID(int=number + 1 if number < shared else (host + 1) << 64 | number)
+        start = begun + timedelta(minutes=17 * number + host)
+        fields = {
+            "event_type": "llm_request", "project_id": f"p{number % 2}", "chat_id": f"c-{number % 5}", "id": str(name),
+            "model": ("gpt-4o", "claude-sonnet-4-5", "house")[number % 3], "user_id": f"u-{number % 7}",
+            "timestamp_start": start.isoformat(), "tags": [f"t{number % 4}"], "attributes": {"tenant": f"n{number % 3}"},
+            "provider": ("openai", "anthropic", "own")[number % 3],
+        }  # fmt: skip
+        logger.info("asked", extra={**fields, "status": "pending"})
+        logger.info(
+            "answered",
+            extra={
+                **fields,
+                "status": "error" if number % 11 == 10 else "success",
+                "usage": {
+                    "prompt_tokens": 10 + number,
+                    "completion_tokens": number % 50,
+                    "cache_read_tokens": number % 9,
+                },
+                "timings": {
+                    "latency_ms": 100.5 + 13.37 * number % 977,
+                    "time_to_first_token_ms": 10.25 + number % 91,
+                },
+            },
+        )
+    logger.removeHandler(handler)
+    handler.close()
+
+
+def one_root_of(roots: Sequence[Path], target: Path) -> Path:
+    """Make a local root that holds the lines of several roots, the active files included."""
+    for host, root in enumerate(roots):
+        for active in logs_below(root):
+            for segment in list_segments(active):
+                stamp = segment.stamp or "20991231T000000Z"
+                folder = target / active.parent.relative_to(root)
+                folder.mkdir(parents=True, exist_ok=True)
+                name = f"{active.stem}.{stamp}-{(host + 1) * 10_000 + segment.index}.jsonl"
+                (folder / name).write_bytes(segment.path.read_bytes())
+    return target

@@ -22,7 +22,14 @@ from llm_logging.maintenance.receipts import destinations, host_id, stop_shippin
 from llm_logging.maintenance.retention import Retention, apply_retention, prune
 from llm_logging.maintenance.ship import Shipper, seal_all
 from llm_logging.maintenance.verify import verify
-from tests.maintenance.fleet import assert_shipped_once, lines_in, lines_on_disk, log_requests, objects, state_of
+from tests.maintenance.fleet import (
+    assert_shipped_once,
+    lines_in,
+    lines_on_disk,
+    log_requests,
+    objects,
+    state_of,
+)
 
 ACTIVE = "projects/shop/logs/llm_requests.jsonl"
 
@@ -32,14 +39,17 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-def test_each_segment_is_stored_once_under_a_key_that_says_host_log_and_content(root: Path, store: FolderStore) -> None:
+def test_each_segment_is_stored_once_under_a_key_that_says_host_log_and_content(
+    root: Path, store: FolderStore
+) -> None:
     log_requests(root, 60)
     first = Shipper(root, store).run()
     assert len(first.shipped) >= 5
     assert all(shipped.stored for shipped in first.shipped)
     for key in objects(store, ".jsonl.gz"):
         assert re.fullmatch(
-            rf"hosts/{host_id(root)}/projects/shop/logs/llm_requests\.\d{{8}}T\d{{6}}Z-\d{{4}}-[0-9a-f]{{12}}\.jsonl\.gz", key
+            rf"hosts/{host_id(root)}/projects/shop/logs/llm_requests\.\d{{8}}T\d{{6}}Z-\d{{4}}-[0-9a-f]{{12}}\.jsonl\.gz",
+            key,
         )
     assert_shipped_once(root, store)
     before = objects(store, ".gz")
@@ -49,7 +59,9 @@ def test_each_segment_is_stored_once_under_a_key_that_says_host_log_and_content(
 
 
 @pytest.mark.parametrize("packing", [None, "gz"])
-def test_plain_and_compressed_segments_have_the_same_keys(root: Path, store: FolderStore, packing: str | None) -> None:
+def test_plain_and_compressed_segments_have_the_same_keys(
+    root: Path, store: FolderStore, packing: str | None
+) -> None:
     log_requests(root, 40, compress=packing)
     Shipper(root, store).run()
     assert_shipped_once(root, store)
@@ -120,13 +132,17 @@ def test_a_changed_segment_is_not_shipped_and_said(root: Path, store: FolderStor
     assert_shipped_once(root, store)
 
 
-def test_an_object_with_other_content_than_its_name_says_is_stored_again(root: Path, store: FolderStore) -> None:
+def test_an_object_with_other_content_than_its_name_says_is_stored_again(
+    root: Path, store: FolderStore
+) -> None:
     log_requests(root, 30)
     Shipper(root, store).run()
     wanted = objects(store, ".gz")
     (root / ACTIVE).with_name("llm_requests.manifest").unlink()
     victims = list(wanted)
-    for key, broken in zip(victims, (b"", b"\x1f\x8b", wanted[victims[0]][:-9], gzip.compress(b"other")), strict=False):
+    for key, broken in zip(
+        victims, (b"", b"\x1f\x8b", wanted[victims[0]][:-9], gzip.compress(b"other")), strict=False
+    ):
         (Path(store.url) / key).write_bytes(broken)
     Shipper(root, store).run()
     assert objects(store, ".gz").keys() == wanted.keys()
@@ -177,9 +193,15 @@ def test_retention_waits_for_every_store(root: Path, tmp_path: Path) -> None:
     assert lines_in(first) == lines_in(second)
 
 
-def test_a_forgotten_person_is_gone_from_the_store_after_the_next_pass(root: Path, store: FolderStore) -> None:
+def test_a_forgotten_person_is_gone_from_the_store_after_the_next_pass(
+    root: Path, store: FolderStore
+) -> None:
     log_requests(root, 60)
-    Shipper(root, store, make_piece=lambda segment, target: target.write_bytes(segment.read_bytes()) and ".parquet").run()
+    Shipper(
+        root,
+        store,
+        make_piece=lambda segment, target: target.write_bytes(segment.read_bytes()) and ".parquet",
+    ).run()
     assert any(b'"u-1"' in line for line in lines_in(store))
     for _ in range(2):
         # Twice: the second generation replaces one that was never shipped.
@@ -187,7 +209,9 @@ def test_a_forgotten_person_is_gone_from_the_store_after_the_next_pass(root: Pat
         forget(root, user_id="u-2", mode="remove")
     report = Shipper(root, store).run()
     assert report.withdrawn
-    everything = b"".join(gzip.decompress(data) if key.endswith(".gz") else data for key, data in objects(store).items())
+    everything = b"".join(
+        gzip.decompress(data) if key.endswith(".gz") else data for key, data in objects(store).items()
+    )
     assert b'"u-1"' not in everything
     assert b'"u-2"' not in everything
     assert b'"u-0"' in everything
@@ -220,7 +244,9 @@ def test_a_handler_ships_in_its_housekeeping_thread(root: Path, store: FolderSto
     assert len([segment for segment in list_segments(root / ACTIVE) if not segment.active]) == 1
 
 
-def test_a_handler_whose_store_is_away_keeps_every_segment_and_says_so_once(root: Path, tmp_path: Path) -> None:
+def test_a_handler_whose_store_is_away_keeps_every_segment_and_says_so_once(
+    root: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("no folder")
     log_requests(root, 120, ship=str(tmp_path / "file" / "store"), backup_count=1)
     (said,) = [event for event in get_system_logs(root=root).entries if event.event_type == "ship_failed"]

@@ -16,7 +16,16 @@ from llm_logging.maintenance.ship import Shipper
 from llm_logging.maintenance.verify import verify
 from tests.maintenance.fleet import assert_shipped_once, lines_in, log_requests, objects
 
-STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.chmod", "os.link", "tempfile.mkstemp"}
+STEPS = {
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.truncate",
+    "os.chmod",
+    "os.link",
+    "tempfile.mkstemp",
+}
 ACTIVE = "projects/shop/logs/llm_requests.jsonl"
 
 
@@ -99,7 +108,10 @@ def test_two_shippers_at_once_store_each_segment_once(tmp_path: Path, killed: bo
     root, store = tmp_path / "root", FolderStore(tmp_path / "store")
     for turn in range(4):
         log_requests(root, 40, start=100 * turn)
-        children = [in_a_process(root, store, step=30 + turn if killed and not number else None) for number in range(3)]
+        children = [
+            in_a_process(root, store, step=30 + turn if killed and not number else None)
+            for number in range(3)
+        ]
         for child in children:
             was_killed(child)
         assert_receipts_are_true(root, store)

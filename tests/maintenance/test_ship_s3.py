@@ -73,5 +73,3 @@ def test_two_shippers_at_once_through_a_network_that_fails(root: Path, server: i
     Shipper(root, store).run()
     assert_shipped_once(root, store)
     assert sum(sum(proxy.met.values()) for proxy in proxies) > 10
-
-

@@ -38,14 +38,17 @@ def ship(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="URL", show_default=False,
+            "--to",
+            metavar="URL",
+            show_default=False,
             help="s3://bucket/prefix, gs://..., az://... or a folder; else where this root was shipped before.",
         ),
     ] = None,
     flush: Annotated[
         bool,
         typer.Option(
-            "--flush", show_default=False,
+            "--flush",
+            show_default=False,
             help="Seal the files that are written, and ship them too; with --watch, when it is ended.",
         ),
     ] = False,
@@ -64,7 +67,8 @@ def ship(
     stop: Annotated[
         bool,
         typer.Option(
-            "--stop", show_default=False,
+            "--stop",
+            show_default=False,
             help="Ship nothing there any more: from now on, what has not arrived may be pruned.",
         ),
     ] = False,
@@ -84,11 +88,13 @@ def ship(
     store = open_store(_destination(to, place))
     if stop:
         known = stop_shipping(place, store.url)
-        opt.write(f"{safe(store.url)}: {'nothing is shipped there any more' if known else 'nothing was shipped there'}")
+        opt.write(
+            f"{safe(store.url)}: {'nothing is shipped there any more' if known else 'nothing was shipped there'}"
+        )
         return
-    make_piece = None
-    if pieces:
-        from ...reader.piece_files import make_piece_file as make_piece
+    from ...reader.piece_files import make_piece_file
+
+    make_piece = make_piece_file if pieces else None
     shipper = Shipper(place, store, key=key_from_environment(MANIFEST_KEY), make_piece=make_piece)
     say = _say_json if as_json else _say
     if watch:

@@ -63,7 +63,7 @@ class Answers:
                 [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
                 for file in files
             ],
-            [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
+            [_state(path) for path in (*sorted(beside), root / ".writers.jsonl", root / ".hosts.json")],
             [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
         ]
         rows = [

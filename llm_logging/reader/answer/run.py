@@ -29,6 +29,7 @@ from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import Log, LogFile, named_logs, open_logs, scope_logs
 from ..pricing.overrides import Override, find_overrides, read_overrides
 from ..segments.loader import Loaded, Loader
+from ..segments.remote import open_root
 from ..sql.costs import Costs, kinds_in, price_asked
 from ..sql.fold import Folded, fold_lines
 from ..sql.period import resolve_period
@@ -126,13 +127,30 @@ class Reading:
         expect("progress", self.progress, (Callable, type(None)), "a function or None")  # type: ignore[arg-type]  # an ABC
 
 
-def begin(scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack) -> Answer:
-    """Check a question, and what the cache is told, and open the files that it is about."""
+def begin(
+    scope: StatsScope, options: StatsOptions, reading: Reading, stack: ExitStack, *, lines: bool = False
+) -> Answer:
+    """Check a question, and what the cache is told, and open the files that it is about.
+
+    Args:
+        scope: Whose requests.
+        options: What is asked.
+        reading: Where the lines are.
+        stack: Closes the files.
+        lines: Whether whole lines are needed, also where columns would be enough for the question.
+    """
     if reading.cache:
         cache_limit()
     now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
     question = make_question(scope, options, resolve_period(options, now), now)
-    layout = reading_layout(reading.root)
+    lines = lines or bool(question.extra) or not reading.cache
+    layout = (
+        open_root(
+            reading.root, lines=lines, scope=scope, cache_dir=reading.cache_dir, progress=reading.progress
+        )
+        if reading.files is None
+        else reading_layout(reading.root)
+    )
     root = layout.root if reading.files is None else None
     # Before the files are opened: a line may go from one to the other meanwhile, and is then counted once.
     waiting = find_waiting(root)
@@ -274,6 +292,7 @@ def ask_requests(
     stack: ExitStack,
     *,
     every_field: bool = False,
+    lines: bool = False,
 ) -> Answer:
     """Read, fold, filter and price the requests of a question.
 
@@ -283,12 +302,13 @@ def ask_requests(
         reading: Where the lines are.
         stack: Closes files and database.
         every_field: Give `requests` every field of the entry, not only those that figures need.
+        lines: Whether the files are read as lines later.
 
     Returns:
         What is behind the answer; `requests`, `asked` and `priced` are in its database, its files are open.
     """
     asked = options.model_copy(update={"group_by": (), "fill_gaps": False})
-    made = begin(scope, asked, reading, stack)
+    made = begin(scope, asked, reading, stack, lines=lines or every_field)
     if every_field:
         held = {column.path for column in held_columns()}
         more = {column.path: column for column in columns().values() if column.path not in held}

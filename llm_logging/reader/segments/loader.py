@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ...errors import ErrorCode, FileSystemError
 from ..cache.eviction import bound_size, note_use
+from ..cache.store import schema_tag
 from ..lines.arguments import Progress
 from ..lines.columns import Column
 from ..lines.log_files import Log, LogFile
@@ -27,6 +29,7 @@ from ..sql.quality import Numbers
 from .index import Piece, Record, SegmentCache
 from .parquet import Span, cut, last_line_end, make_piece
 from .repeated_keys import hot_keys, parquet
+from .shipped import read_shipped
 from .uncached import load_tails
 
 if TYPE_CHECKING:
@@ -167,6 +170,9 @@ class Loader:
     def _plan(
         self, file: LogFile, log_no: int, build: list[Span], tails: list[Span], grown: list[Span]
     ) -> None:
+        if file.raw.compression == "parquet":
+            self._note_shipped(log_no, file)
+            return
         cache = self._cache_of(file, log_no)
         record = cache.find(file) if cache is not None else None
         sealed = file.segment is None or not file.segment.active
@@ -175,7 +181,7 @@ class Loader:
         covered = 0
         if record is not None and cache is not None:
             for piece in record.pieces:
-                self._note(log_no, file, cache, piece)
+                self._note(log_no, file, cache.path(piece), piece)
             covered = record.covered
         if file.raw.compression is not None:
             if record is None:
@@ -226,10 +232,24 @@ class Loader:
             span.cache, span.record = cache, known
         build.extend(spans)
 
-    def _note(self, log_no: int, file: LogFile, cache: SegmentCache, piece: Piece) -> None:
+    def _note_shipped(self, log_no: int, file: LogFile) -> None:
+        """Add a segment that is here as columns alone."""
+        path = Path(file.raw.name)
+        piece = read_shipped(path)
+        if piece is None:
+            # The next question takes it again.
+            path.unlink(missing_ok=True)
+            raise FileSystemError(
+                f"{path}: expected the columns as they were shipped, got a damaged file; ask again",
+                code=ErrorCode.LOG_READ_ERROR,
+                filename=str(path),
+            )
+        self._note(log_no, file, path, piece)
+
+    def _note(self, log_no: int, file: LogFile, path: Path, piece: Piece) -> None:
         """Add a piece to what the answer is made from."""
         place = self.places[id(file)]
-        self.ready.append(Ready(log_no, place, cache.path(piece), piece.digest, piece.parsed.lines))
+        self.ready.append(Ready(log_no, place, path, piece.digest, piece.parsed.lines))
         self.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans)
         self.loaded.joined += piece.joined
         self.loaded.kinds.update(piece.kinds)
@@ -244,7 +264,7 @@ class Loader:
                 assert span.cache is not None
                 assert span.record is not None
                 span.cache.add(span.record, span.file, piece)
-                self._note(span.log_no, span.file, span.cache, piece)
+                self._note(span.log_no, span.file, span.cache.path(piece), piece)
                 yield span
 
     @contextmanager
@@ -287,7 +307,7 @@ class Loader:
         values = ", ".join(["(?, ?)"] * len(known))
         if known:
             db.execute(f"INSERT INTO file_logs VALUES {values}", [item for pair in known for item in pair])
-        folder = next(iter(self.caches.values())).folder.parent if self.caches else None
+        folder = self.folder / schema_tag() if self.folder is not None else None
         hot_keys(db, paths, "tail" if has_tail else None, folder)
 
     def forget(self) -> None:

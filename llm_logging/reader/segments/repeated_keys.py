@@ -75,7 +75,7 @@ def _compare(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
 
 
 def _kept(pieces: Sequence[Path], folder: Path) -> Kept:
-    return Kept(folder, "hot", sorted({path.parent.name for path in pieces}))
+    return Kept(folder, "hot", sorted({str(path.parent) for path in pieces}))
 
 
 def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | None) -> set[Path]:
