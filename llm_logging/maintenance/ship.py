@@ -167,6 +167,16 @@ class Shipper:
         Raises:
             FileSystemError: The store refuses or cannot be reached; what has its receipt by then is shipped.
         """
+        report = self.ship_segments()
+        self._ship_state(report)
+        return report
+
+    def ship_segments(self) -> ShipReport:
+        """Ship what has no receipt, and the manifests, as `run` does; what waits is not counted.
+
+        Raises:
+            FileSystemError: The store refuses or cannot be reached.
+        """
         self.register()
         report = ShipReport(self.store.url, host_id(self.root))
         _remove_leftovers(ship_folder(self.root))
@@ -182,7 +192,6 @@ class Shipper:
                 report.shipped.append(shipped)
             self._ship_manifest(report.host, active)
             report.withdrawn += self._withdraw_replaced(report.host, active)
-        self._ship_state(report)
         return report
 
     # -- segments -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from ..cache.store import cache_folder, make_private
 from ..lines.arguments import Progress, reading_layout
 from .shipped import piece_ending, read_shipped
 
-__all__ = ["open_root"]
+__all__ = ["copy_folder", "open_root"]
 
 _WORKERS: Final = 16
 _LOOKS: Final = 3
@@ -77,7 +77,7 @@ def open_root(
         return reading_layout(root)
     store = open_store(url)
     cache = cache_folder(cache_dir)
-    place = cache / "remote" / hashlib.sha256(store.url.encode()).hexdigest()[:24]
+    place = copy_folder(store.url, cache)
     copy = _Copy(store, place / ("lines" if lines else "columns"), scope or StatsScope(), lines=lines)
     for look in range(_LOOKS):
         try:
@@ -91,6 +91,11 @@ def open_root(
     if fetched:
         bound_size(cache, [place])
     return Layout(copy.folder, why=f"it is the copy of {store.url}")
+
+
+def copy_folder(url: str, cache: Path) -> Path:
+    """Return where the copies of a store lie in the cache."""
+    return cache / "remote" / hashlib.sha256(url.encode()).hexdigest()[:24]
 
 
 def _url_of_environment() -> str | None:

@@ -114,7 +114,9 @@ def read_closes(root: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def _hosts(root: Path | None, names: Sequence[str], numbers: Numbers) -> tuple[list[HostFreshness], Waiting]:
+def _hosts(
+    root: Path | None, names: Sequence[str], numbers: Numbers, pruned_of: Mapping[int, Mapping[str, Spans]]
+) -> tuple[list[HostFreshness], Waiting]:
     """Return what hosts reported that ship to a store, and which numbers of which log and writer wait there."""
     try:
         states = json.loads((root / ".hosts.json").read_bytes()) if root is not None else []
@@ -125,7 +127,8 @@ def _hosts(root: Path | None, names: Sequence[str], numbers: Numbers) -> tuple[l
         lines = 0
         for log_no, name in enumerate(names):
             for writer, last in state.get("writers", {}).get(name, {}).items():
-                upto = max((span[1] for span in numbers.spans.get((log_no, writer), ())), default=0)
+                there = [*numbers.spans.get((log_no, writer), ()), *pruned_of[log_no].get(writer, ())]
+                upto = max((span[1] for span in there), default=0)
                 if last > upto:
                     waiting[log_no, writer] = (upto + 1, last)
                     lines += last - upto
@@ -187,7 +190,7 @@ def judge(
         number: read_pruned((root / name).with_suffix(".manifest")) if root is not None else {}
         for number, name in enumerate(names)
     }
-    hosts, waiting = _hosts(root, names, numbers)
+    hosts, waiting = _hosts(root, names, numbers, pruned_of)
     gaps: list[SequenceGap] = []
     pruned_lines = 0
     unclosed = set()
