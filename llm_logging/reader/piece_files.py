@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files.layout import LogKind
 from ..files.segments import parse_segment_name
-from .answer.run import connect
+from .lines.duckdb_engine import connect
 from .lines.log_files import Log, open_logs
 from .segments.index import SegmentCache
 from .segments.parquet import Span, make_piece

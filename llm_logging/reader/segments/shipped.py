@@ -13,10 +13,11 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from ...errors import ErrorCode, FileSystemError
 from ..cache.store import schema_tag
 from .index import Piece, piece_from, plain_piece
 
-__all__ = ["piece_ending", "read_shipped", "write_shipped"]
+__all__ = ["piece_ending", "read_shipped", "unusable_columns", "write_shipped"]
 
 _MAGIC: Final = b"LLM1"
 _PLACE: Final = struct.Struct("<II4s")
@@ -26,6 +27,15 @@ _PARQUET_END: Final = 8
 def piece_ending() -> str:
     """Return how the name of a piece ends that this version can use."""
     return f".{schema_tag()}.parquet"
+
+
+def unusable_columns(path: Path) -> FileSystemError:
+    """Return the error for columns that were fetched, and cannot be used any more."""
+    return FileSystemError(
+        f"{path}: expected the columns that were shipped, got a damaged file; ask again, and they are fetched again",
+        code=ErrorCode.LOG_READ_ERROR,
+        filename=str(path),
+    )
 
 
 def _footer_start(data: bytes) -> int:
