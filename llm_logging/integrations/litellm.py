@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from types import FrameType
@@ -19,6 +18,7 @@ from typing import Any
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import mapping, plain
+from ..models.otel import provider_named
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from ..usage.sdk_errors import failure_of
@@ -28,17 +28,6 @@ from .capture.optional import required
 
 __all__ = ["LiteLLMLogger"]
 
-_PROVIDERS = {
-    "azure_ai": "azure",
-    "bedrock_converse": "bedrock",
-    "cohere_chat": "cohere",
-    "fireworks_ai": "fireworks",
-    "gemini": "google",
-    "ollama_chat": "ollama",
-    "text-completion-openai": "openai",
-    "together_ai": "together",
-    "vertex_ai_beta": "vertex_ai",
-}
 _OPERATIONS = {
     "aembedding": "embeddings",
     "atext_completion": "text_completion",
@@ -77,8 +66,9 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         self._log = log
         self._pending = pending
         self._content = content
-        self._open: dict[str, Observation] = {}
-        self._lock = threading.Lock()
+        self._open: dict[
+            str, Observation
+        ] = {}  # changed in one step each time, so by several threads without a lock
 
     # -- LiteLLM's hooks ----------------------------------------------------------------------------------------------
 
@@ -133,7 +123,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             instrumentation="litellm",
             pending=pending,
             model=str(model or kwargs.get("model") or "unknown"),
-            provider=_PROVIDERS.get(provider, provider) or None,
+            provider=provider_named(provider),
             operation=operation,
             stream=True
             if mapping(kwargs.get("optional_params")).get("stream") or kwargs.get("stream")
@@ -141,16 +131,14 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             messages=plain(messages) if content and isinstance(messages, list) else None,
         )
         if observation is not None and run:
-            with self._lock:
-                self._open[run] = observation
+            self._open[run] = observation
             open_run("litellm", run)
         return observation
 
     def _taken(self, kwargs: Mapping[str, Any]) -> Observation | None:
         run = str(kwargs.get("litellm_call_id") or "")
         close_run(run)
-        with self._lock:
-            return self._open.pop(run, None)
+        return self._open.pop(run, None)
 
     @guarded
     def _left(self, kwargs: Mapping[str, Any]) -> None:

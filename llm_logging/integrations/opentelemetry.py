@@ -10,7 +10,6 @@ request inside of a request's span (an SDK's inside of a framework's) is the sam
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from ..logger.adapter import LLMLoggerAdapter
 from ..models.entry import LLMRequestLogEntry
 from ..models.otel import entry_fields, is_inference, otel_attributes
 from ..models.validation import validate
+from ..runtime.threads import Exclusive
 from ..usage.accumulator import Extraction
 from .capture.nesting import cover_by, covered, uncover_by
 from .capture.observation import Observation, guarded
@@ -75,7 +75,7 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         # Spans that have not ended, with their parents.
         self._open: dict[_Key, tuple[Any, _Key | None]] = {}
         self._silent: set[_Key] = set()
-        self._lock = threading.Lock()
+        self._exclusive = Exclusive()
         cover_by(self._covers)
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  named by the SDK
@@ -88,10 +88,12 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
 
     def shutdown(self) -> None:
         """Forget the spans that never ended."""
-        with self._lock:
-            self._open.clear()
-            self._silent.clear()
+        self._exclusive.call(self._forget)
         uncover_by(self._covers)
+
+    def _forget(self) -> None:
+        self._open.clear()
+        self._silent.clear()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  named by the SDK
         """Say that nothing is held back: handlers have every line as soon as its span ends."""
@@ -99,28 +101,24 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
 
     @guarded
     def _begun(self, span: Any) -> None:
-        key = _key(span.get_span_context())
         # Who is logging further out is only known now; the span may end elsewhere.
-        silent = covered()
-        with self._lock:
-            self._open[key] = (span, None if span.parent is None else _key(span.parent))
-            if silent:
-                self._silent.add(key)
-            if len(self._open) > _MOST_OPEN:
-                oldest = next(iter(self._open))
-                del self._open[oldest]
-                self._silent.discard(oldest)
+        self._exclusive.call(self._note_begin, span, _key(span.get_span_context()), covered())
+
+    def _note_begin(self, span: Any, key: _Key, silent: bool) -> None:
+        self._open[key] = (span, None if span.parent is None else _key(span.parent))
+        if silent:
+            self._silent.add(key)
+        if len(self._open) > _MOST_OPEN:
+            oldest = next(iter(self._open))
+            self._open.pop(oldest, None)
+            self._silent.discard(oldest)
 
     @guarded
     def _ended(self, span: Any) -> None:
         key = _key(span.get_span_context())
         attributes = span.attributes or {}
-        with self._lock:
-            inside = self._inside(span.parent)
-            silent = key in self._silent
-            self._open.pop(key, None)
-            self._silent.discard(key)
-        if not is_inference(attributes) or inside or silent:
+        unlogged = self._exclusive.call(self._note_end, span, key)
+        if not is_inference(attributes) or unlogged:
             return
         begin, end = _time(span.start_time), _time(span.end_time)
         fields = entry_fields(attributes)
@@ -145,9 +143,16 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
             )
         observation.settle(Extraction())
 
-    def _inside(self, parent: Any) -> bool:
-        """Say whether a span further out is a request itself."""
-        at = None if parent is None else _key(parent)
+    def _note_end(self, span: Any, key: _Key) -> bool:
+        """Forget a span; say whether somebody further out logs its request."""
+        inside = self._inside(None if span.parent is None else _key(span.parent))
+        silent = key in self._silent
+        self._open.pop(key, None)
+        self._silent.discard(key)
+        return inside or silent
+
+    def _inside(self, at: _Key | None) -> bool:
+        """Say whether a span, or one further out, is a request itself."""
         while at is not None:
             found = self._open.get(at)
             if found is None:
@@ -162,16 +167,7 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         ids = active_trace_ids()
         if ids is None:
             return False
-        at: _Key | None = (int(ids[0], 16), int(ids[1], 16))
-        with self._lock:
-            while at is not None:
-                found = self._open.get(at)
-                if found is None:
-                    return False
-                if is_inference(found[0].attributes or {}):
-                    return True
-                at = found[1]
-        return False
+        return self._inside((int(ids[0], 16), int(ids[1], 16)))
 
 
 def _key(context: Any) -> _Key:

@@ -152,7 +152,7 @@ class BodyReader:
             self._read(start)
             self._finish()
         elif self._held:
-            self._whole(b"".join(self._held))
+            self._read_whole_body(b"".join(self._held))
 
     # The formats ----------------------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class BodyReader:
         found = _parsed(data)
         return bool(self.fold.add(found, failed=self._failed)) if isinstance(found, dict) else False
 
-    def _whole(self, body: bytes) -> None:
+    def _read_whole_body(self, body: bytes) -> None:
         found = _parsed(body)
         if isinstance(found, dict):
             self.fold.add(found, failed=self._failed)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
 from ...errors import ErrorCode, FileSystemError, NotFoundError
+from ...files.compression import open_segment
 from ...files.layout import Layout, LogKind
 from ...files.segments import Segment, active_logs, newest_forms, parse_segment_name, scan_segments
 from ...files.spool.waiting import Waiting, find_waiting
@@ -49,6 +50,7 @@ _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
 _WRITTEN_MEANWHILE: Final = 1 << 20
+_CLOCKS_DIFFER_NS: Final = 2_000_000_000
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
@@ -343,10 +345,11 @@ def _waiting_files(
     opened = []
     for log in logs:
         lines = waiting.lines.get(str(log.active))
-        if lines:
-            # Most of those that were written in the meantime stand at the end of the active file.
-            there = next((_last_lines_of(f) for f in reversed(files) if f.log == log and f.is_active), set())
-            lines = [line for line in lines if line not in there]
+        for file in reversed([file for file in files if file.log == log] if lines else []):
+            # Those that were written in the meantime stand at the end of the active file, or of one that was rotated since.
+            if file.is_active or file.mtime_ns >= waiting.since_ns - _CLOCKS_DIFFER_NS:
+                there = _last_lines_of(file)
+                lines = [line for line in lines or () if line not in there]
         if lines:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
             copy.writelines(lines)
@@ -358,8 +361,12 @@ def _waiting_files(
 
 
 def _last_lines_of(file: LogFile) -> set[bytes]:
-    start = max(0, file.size - _WRITTEN_MEANWHILE)
-    return set(os.pread(file.descriptor, file.size - start, start).splitlines(keepends=True))
+    if file.raw.compression is None or file.segment is None:
+        start = max(0, file.size - _WRITTEN_MEANWHILE)
+        return set(os.pread(file.descriptor, file.size - start, start).splitlines(keepends=True))
+    with suppress(OSError, EOFError), open_segment(file.segment.path) as stream:
+        return set(stream.read().splitlines(keepends=True))
+    return set()
 
 
 def _allow_descriptors(stack: ExitStack) -> None:
