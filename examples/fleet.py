@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -51,10 +52,13 @@ def bucket() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             yield f"file://{folder}"
         return
-    endpoint = "http://127.0.0.1:5055"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1")
     os.environ["AWS_ENDPOINT_URL"] = endpoint
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "5055"]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             for _ in range(100):
