@@ -137,11 +137,12 @@ def _described(session: Any, url: Any, options: Mapping[str, Any]) -> HTTPReques
     build = getattr(session, "_build_url", None)
     whole = str(url if build is None else build(url))
     parts = urlsplit(whole)
-    headers = options.get("headers")
-    said = headers.get("x-stainless-retry-count") if isinstance(headers, Mapping) else None
+    headers = {**getattr(session, "headers", {}), **(options.get("headers") or {})}
+    lower = {str(name).lower(): str(value) for name, value in headers.items()}
     return HTTPRequest(
-        parts.hostname or "", parts.port, parts.path, whole, functools.partial(_body, options), said
-    )
+        parts.hostname or "", parts.port, parts.path, whole, functools.partial(_body, options), lower.get,
+        lower.get("x-stainless-retry-count"),
+    )  # fmt: skip
 
 
 def _body(options: Mapping[str, Any]) -> bytes | Mapping[str, Any] | None:

@@ -185,7 +185,9 @@ class LoggedTransport:
 def _described(request: Any) -> HTTPRequest:
     url = request.url
     retries = request.headers.get("x-stainless-retry-count")
-    return HTTPRequest(url.host, url.port, url.path, url.raw_path, functools.partial(_body, request), retries)
+    return HTTPRequest(
+        url.host, url.port, url.path, url.raw_path, functools.partial(_body, request), request.headers.get, retries
+    )
 
 
 def _body(request: Any) -> bytes | dict[str, Any] | None:
@@ -197,13 +199,15 @@ def _body(request: Any) -> bytes | dict[str, Any] | None:
     held = getattr(request.stream, "_stream", None)
     if isinstance(held, bytes):
         return held
-    # A form, for audio: its fields are kept in order; those that are files have no value.
-    values = {field.name: getattr(field, "value", None) for field in getattr(request.stream, "fields", ())}
-    return {
-        name: value if isinstance(value, str) else value.decode("utf-8", "replace")
-        for name, value in values.items()
-        if isinstance(value, (str, bytes))
-    } or None
+    # A form, for audio: a file is taken where it lies in memory, and never read.
+    found: dict[str, Any] = {}
+    for field in getattr(request.stream, "fields", ()):
+        value = getattr(field, "value", None)
+        if isinstance(value, (str, bytes)):
+            found[field.name] = value if isinstance(value, str) else value.decode("utf-8", "replace")
+        elif isinstance(held := getattr(field, "file", None), bytes):
+            found[field.name] = held
+    return found or None
 
 
 # -- every client made later --------------------------------------------------------------------------------------------

@@ -164,6 +164,10 @@ class LLMCall:
             learned["error"] = error
         if found.time_to_first_token_ms is not None:
             learned["provider_first_token"] = found.time_to_first_token_ms
+        if found.refused:
+            self._fields.setdefault("refused", True)
+        if found.blocked is not None:
+            self._fields.setdefault("block_reason", found.blocked)
         if found.provider_latency_ms is not None:
             self._fields.setdefault("provider_latency_ms", found.provider_latency_ms)
 

@@ -6,9 +6,11 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ...failure_report import say_once
 from ...logger.adapter import LLMLoggerAdapter
 from ...usage.estimate import Counter, estimated_usage
-from ...usage.routes import Route, hosts_from_environment, route_of
+from ...usage.routes import ENV_HOSTS, Route, hosts_from_environment, route_of
+from ...usage.unknown_hosts import looks_like_model_call, route_of_unknown, sdk_of
 from .background import Poll, polled
 from .exchange import Exchange
 from .nesting import covered
@@ -40,6 +42,7 @@ class HTTPRequest(NamedTuple):
         path: Without query.
         url: Tells one request from another.
         body: Returns the body where it is at hand: bytes, or the fields of a form or of JSON; never reads a stream.
+        header: Returns a header by its name in lower case.
         retries: How many retries the SDK says it has made.
     """
 
@@ -48,6 +51,7 @@ class HTTPRequest(NamedTuple):
     path: str
     url: object
     body: Callable[[], bytes | Mapping[str, Any] | None]
+    header: Callable[[str], str | None]
     retries: str | None = None
 
 
@@ -118,10 +122,24 @@ class Watch:
             if method != "POST":
                 return None
             route = route_of(request.host, request.port, request.path, hosts)
+            if route is None:
+                route = self._unknown(request)
             return None if route is None else self._observe(request, route)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
             return None
+
+    def _unknown(self, request: HTTPRequest) -> Route | None:
+        """Return the route to a host that nobody has named; say once where a request looks like one and is not logged."""
+        sdk = sdk_of(request.header)
+        route = route_of_unknown(request.host, request.port, request.path, sdk)
+        if route is None and looks_like_model_call(request.path):
+            say_once(
+                f"a request to {request.host} is not logged",
+                f"its path {request.path!r} looks like a call of a model, but neither the host nor the SDK is known; "
+                f"name the host with hosts={{{request.host!r}: 'provider'}} or the environment variable {ENV_HOSTS}",
+            )
+        return route
 
     def _poll(self, request: HTTPRequest, response_id: str, hosts: Mapping[str, str]) -> Begun | None:
         route = route_of(request.host, request.port, "/responses", hosts)
@@ -149,6 +167,7 @@ class Watch:
             attempt=attempt.number,
             request_group=attempt.group or None,
             messages=told.messages if content else None,
+            **told.fields,
         )
         if observation is None:
             return None

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
+from ...context import current_scope
 from ...failure_report import show_failure
 from ...logger.adapter import LLMLoggerAdapter, get_logger
 from ...logger.call import LLMCall
@@ -24,6 +25,8 @@ from ...usage.accumulator import Extraction
 __all__ = ["Observation", "guarded", "report", "wants_content"]
 
 P = ParamSpec("P")
+# What a request says of these is one SDK's idea of them; what the application has bound wins.
+_YIELDING = frozenset({"chat_id", "user_id"})
 
 
 def report() -> None:
@@ -87,6 +90,9 @@ class Observation:
             log = log or get_logger()
             if not has_sinks(log.logger):
                 return None
+            for name in _YIELDING & fields.keys():
+                if log.context.get(name) is not None or current_scope().get(name) is not None:
+                    del fields[name]
             call = log.request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
@@ -137,8 +143,8 @@ class Observation:
         if self._ended:
             return
         self._ended = True
-        if found.text is not None:
-            self._call.note(response=found.text)
+        if found.answer is not None:
+            self._call.note(response=found.answer)
         self._call.settle(found, how, error)
         self._call.end()
 
