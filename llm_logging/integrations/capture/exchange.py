@@ -116,6 +116,8 @@ class Exchange:
     def item(self, item: Any) -> None:
         """Read one event of a stream that an SDK has decoded itself."""
         if self._reader is not None:
+            # The SDK has read the body, and would have raised over one that holds nothing.
+            self._expects_answer = False
             self._came(bool(self._reader.fold.add(item)))
 
     @guarded

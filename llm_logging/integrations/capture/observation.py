@@ -73,7 +73,7 @@ class Observation:
 
     @classmethod
     def begin(
-        cls, log: LLMLoggerAdapter | None, *, instrumentation: str, pending: bool = True, **fields: Any
+        cls, log: LLMLoggerAdapter | None, *, instrumentation: str = "capture", pending: bool = True, **fields: Any
     ) -> Observation | None:
         """Start logging a call.
 
