@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import Ending, when_abandoned
+from ..usage.estimate import Counter
 from ..usage.sdk_errors import is_cancellation
 from .capture.background import Poll
 from .capture.exchange import Exchange
@@ -181,6 +182,7 @@ def instrument(
     hosts: Mapping[str, str] | None = None,
     pending: bool = False,
     content: bool | None = None,
+    estimate: Counter | None = None,
 ) -> None:
     """Log the LLM calls of every aiohttp session, those that exist, too; a second call changes nothing.
 
@@ -189,6 +191,7 @@ def instrument(
         hosts: As there.
         pending: As there.
         content: As there.
+        estimate: As there.
 
     Raises:
         ConfigurationError: aiohttp is not installed.
@@ -200,7 +203,9 @@ def instrument(
         return
     # Every way to send a request, of subclasses too, leads through this method, after whose errors nothing is changed.
     original = session._request  # noqa: SLF001  the middlewares of aiohttp see neither timeouts nor refused connections
-    watch = Watch(log, instrumentation="aiohttp", hosts=hosts, pending=pending, content=content)
+    watch = Watch(
+        log, instrumentation="aiohttp", hosts=hosts, pending=pending, content=content, estimate=estimate
+    )
 
     @functools.wraps(original)
     async def request(self: Any, method: Any, str_or_url: Any, **options: Any) -> Any:

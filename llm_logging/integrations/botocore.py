@@ -1,7 +1,7 @@
 """Log the calls of Bedrock that boto3 makes: Converse and InvokeModel, whole and streamed.
 
     client = instrument_client(boto3.client("bedrock-runtime"))   # this client
-    instrument()                                                  # every client made later
+    instrument()                                                  # every client
 
 It listens to botocore's own events, so retries are seen one by one, and what boto3 returns keeps its type.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from ..usage.extract import extract
 from ..usage.routes import Route
 from ..usage.sdk_errors import is_cancellation
 from .capture.exchange import Exchange
+from .capture.later import when_imported
 from .capture.nesting import covered
 from .capture.observation import Observation, guarded, report, wants_content
 from .capture.optional import required
@@ -366,13 +368,16 @@ def instrument_client(
             code=ErrorCode.INVALID_CONFIGURATION,
         )
     _Listener(log, pending=pending, content=content).listen(meta.events)
+    client.__dict__[_UNIQUE] = True
     return client
 
 
 def instrument(
     log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
 ) -> None:
-    """Log the calls of every `bedrock-runtime` client made from now on; a second call changes nothing.
+    """Log the calls of every `bedrock-runtime` client, aiobotocore's, too; a second call changes nothing.
+
+    Clients that exist are logged from their next call on.
 
     Args:
         log: See `instrument_client`.
@@ -385,25 +390,32 @@ def instrument(
     base = required(
         "BaseClient", module="botocore.client", package="botocore", brings="boto3", who="instrument"
     )
-    if _original:
-        return
-    original = base.__init__
+    if not _original:
+        listener = _Listener(log, pending=pending, content=content)
+        _wrap(base, listener)
+        when_imported("aiobotocore.client", lambda: _wrap(sys.modules["aiobotocore.client"].AioBaseClient, listener))
+
+
+def _wrap(base: Any, listener: _Listener) -> None:
+    """Listen to every client of a class from its next call on; aiobotocore's class has this method of its own."""
+    original = base.__dict__["_make_api_call"]
 
     @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+    def make_api_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self.meta.service_model.service_name == _SERVICE:
-                instrument_client(self, log, pending=pending, content=content)
-        except Exception:  # noqa: BLE001  a client must be made whatever happens here
+            if self.meta.service_model.service_name == _SERVICE and _UNIQUE not in self.__dict__:
+                self.__dict__[_UNIQUE] = True
+                listener.listen(self.meta.events)
+        except Exception:  # noqa: BLE001  a call must be made whatever happens here
             report()
+        return original(self, *args, **kwargs)
 
     _original.append((base, original))
-    base.__init__ = init
+    base._make_api_call = make_api_call  # noqa: SLF001  the one method that every call of every client passes
 
 
 def uninstrument() -> None:
-    """Take `instrument` back for clients made from now on."""
+    """Take `instrument` back for clients that have made no call yet."""
     while _original:
         client, original = _original.pop()
-        client.__init__ = original
+        client._make_api_call = original

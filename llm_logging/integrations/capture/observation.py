@@ -21,6 +21,7 @@ from ...logger.dispatch import has_sinks
 from ...logger.stream import Ending
 from ...reach import sinks_within_reach
 from ...usage.accumulator import Extraction
+from .nesting import spans_around
 
 __all__ = ["Observation", "guarded", "report", "wants_content"]
 
@@ -90,11 +91,16 @@ class Observation:
             log = log or get_logger()
             if not has_sinks(log.logger):
                 return None
+            around = spans_around()
+            for span in around:
+                fields = {**span.facts, **{name: value for name, value in fields.items() if value is not None}}
             for name in _YIELDING & fields.keys():
                 if log.context.get(name) is not None or current_scope().get(name) is not None:
                     del fields[name]
             call = log.request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
+            for span in around:
+                span.holds(call.id)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
             return None
