@@ -116,8 +116,8 @@ class _Listener:
             call.exchange = None
             return
         if not call.attempt.group:
-            call.attempt.group = observation.id
-            observation.note(request_group=observation.id)
+            call.attempt.group = observation.request_group or observation.id
+            observation.note(request_group=call.attempt.group)
         call.exchange = Exchange(observation, call.attempt)
 
     @guarded

@@ -17,6 +17,7 @@ from ..usage.estimate import Counter, tiktoken_counter
 from . import aiohttp, botocore, httpx, mcp, requests
 from .capture.http_calls import Watch
 from .capture.later import forget_later, when_imported
+from .capture.threads import carry_into_threads, leave_threads_alone
 
 __all__ = ["instrument", "uninstrument"]
 
@@ -69,6 +70,7 @@ def instrument(
         "botocore.client": functools.partial(botocore.instrument, log, pending=pending, content=content),
         "mcp.client.session": functools.partial(mcp.instrument, log, content=content),
     }
+    carry_into_threads()
     for name, step in steps.items():
         when_imported(name, step)
 
@@ -77,5 +79,6 @@ def uninstrument() -> None:
     """Take `instrument` back; see the same function of each integration."""
     _on[0] = False
     forget_later()
+    leave_threads_alone()
     for integration in (httpx, aiohttp, requests, botocore, mcp):
         integration.uninstrument()

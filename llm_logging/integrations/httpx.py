@@ -81,6 +81,7 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return inner.handle_request(request)
+        request = _asking(begun, request)
         try:
             with begun.exchange.running():
                 response = inner.handle_request(request)
@@ -96,6 +97,7 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return await inner.handle_async_request(request)
+        request = _asking(begun, request)
         try:
             with begun.exchange.running():
                 response = await inner.handle_async_request(request)
@@ -183,6 +185,21 @@ class LoggedTransport:
             response.stream = made(response.stream, begun.exchange)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
+
+
+def _asking(begun: Begun, request: Any) -> Any:
+    """Return the request, or one like it that also asks for the usage of its stream."""
+    try:
+        body = begun.body_with_usage(request.url.path, request.__dict__.get("_content"))
+        if body is None:
+            return request
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
+        return type(request)(
+            request.method, request.url, headers=headers, content=body, extensions=request.extensions
+        )
+    except Exception:  # noqa: BLE001  a request must be sent whatever happens here
+        report()
+        return request
 
 
 def _described(request: Any) -> HTTPRequest:

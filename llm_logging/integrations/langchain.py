@@ -13,7 +13,7 @@ from typing import Any
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import first, mapping, plain, text
-from ..models.otel import provider_from_otel
+from ..models.otel import provider_named
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from .capture.nesting import close_run, covered, open_run
@@ -108,7 +108,7 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
             model=text(first(asked, "model", "model_name", "model_id", "deployment_name"))
             or text(about.get("ls_model_name"))
             or "unknown",
-            provider=provider_from_otel(about.get("ls_provider")),
+            provider=provider_named(about.get("ls_provider")),
             operation=operation,
             stream=True if asked.get("stream") is True else None,
             tags=[str(tag) for tag in kwargs.get("tags") or []] or None,

@@ -26,6 +26,7 @@ from ..clock import clock
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import first, mapping, plain
+from ..models.otel import provider_named
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from ..usage.sdk_errors import failure_of
@@ -37,17 +38,6 @@ from .capture.retries import Attempt
 
 __all__ = ["LiteLLMLogger"]
 
-_PROVIDERS = {
-    "azure_ai": "azure",
-    "bedrock_converse": "bedrock",
-    "cohere_chat": "cohere",
-    "fireworks_ai": "fireworks",
-    "gemini": "google",
-    "ollama_chat": "ollama",
-    "text-completion-openai": "openai",
-    "together_ai": "together",
-    "vertex_ai_beta": "vertex_ai",
-}
 _OPERATIONS = {
     "aembedding": "embeddings",
     "atext_completion": "text_completion",
@@ -231,7 +221,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
             instrumentation="litellm",
             pending=self._pending,
             model=str(model or kwargs.get("model") or "unknown"),
-            provider=_PROVIDERS.get(provider, provider) or None,
+            provider=provider_named(provider),
             operation=_OPERATIONS.get(str(kwargs.get("call_type")), "chat"),
             stream=True if optional.get("stream") or kwargs.get("stream") else None,
             attempt=attempt.number,
@@ -242,8 +232,8 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         if observation is None:
             return None
         if not attempt.group:
-            attempt.group = observation.id
-            observation.note(request_group=observation.id)
+            attempt.group = observation.request_group or observation.id
+            observation.note(request_group=attempt.group)
         run = _Run(observation, attempt)
         run.mock = parameters.get("mock_response") is not None or bool(kwargs.get("mock_response"))
         run_id = str(kwargs.get("litellm_call_id") or "")

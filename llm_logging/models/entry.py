@@ -23,6 +23,7 @@ from .counting.sdk_objects import mapping
 from .counting.usage_objects import as_usage, usage_fields
 from .fields import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 from .otel import otel_attributes
+from .rules import end_before_start, settle_usage
 from .statuses import Status, derive_status, settle_status
 
 __all__ = [
@@ -89,48 +90,12 @@ class Usage(_Part):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        given = self.total_tokens
-        total = (
-            None
-            if prompt is None and completion is None
-            else (prompt if prompt is not None else 0) + (completion if completion is not None else 0)
-        )
-        if given is not None and given != total:
-            self.raw = {"total_tokens": given, **(self.raw or {})}
-        self.total_tokens = total
-        if self.cache_write_tokens is None:
-            # Those kept for an hour are part of the writes: so many there were at least, and the prompt bounds them.
-            self.cache_write_tokens = self.cache_write_1h_tokens
-        cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
-        if prompt is not None and cached > prompt:
-            raise rule_broken(
-                f"expected at most prompt_tokens ({prompt}), which include cached ones, got {cached}",
-                "cache_read_tokens",
-                "cache_write_tokens",
-                "cache_write_1h_tokens",
-            )
-        if (
-            self.cache_write_tokens is not None
-            and (self.cache_write_1h_tokens or 0) > self.cache_write_tokens
-        ):
-            raise rule_broken(
-                f"expected at most cache_write_tokens ({self.cache_write_tokens}), got {self.cache_write_1h_tokens}",
-                "cache_write_1h_tokens",
-            )
-        for name, whole, most in (
-            ("image_prompt_tokens", "prompt_tokens", prompt),
-            ("image_completion_tokens", "completion_tokens", completion),
-        ):
-            part = getattr(self, name) or 0
-            if most is not None and part > most:
-                raise rule_broken(f"expected at most {whole} ({most}), which include them, got {part}", name)
-        if completion is not None and (self.reasoning_tokens or 0) > completion:
-            raise rule_broken(
-                f"expected at most completion_tokens ({completion}), which include them, got "
-                f"{self.reasoning_tokens}",
-                "reasoning_tokens",
-            )
+        values = self.__dict__.copy()
+        broken = settle_usage(values)
+        if broken is not None:
+            raise rule_broken(broken.reason, *broken.fields)
+        for name in ("total_tokens", "cache_write_tokens", "raw"):
+            setattr(self, name, values.get(name))
         return self
 
 
@@ -248,7 +213,7 @@ class LLMRequestLogEntry(BaseModel):
 
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:
-        if self.timestamp_end is not None and self.timestamp_end < self.timestamp_start:
+        if self.timestamp_end is not None and end_before_start(self.timestamp_start, self.timestamp_end):
             raise rule_broken(
                 f"expected at or after timestamp_start ({format_time(self.timestamp_start)}), got "
                 f"{format_time(self.timestamp_end)}",

@@ -71,6 +71,16 @@ _MEANINGS: Final[dict[str, Outcome]] = {
 }
 _HTTP: Final = re.compile(r"(?:http[ /_]*(?:[\d.]+ )?)?([1-5]\d\d)(?: .*)?", re.IGNORECASE)
 _MEMBER: Final = re.compile(r"[^\W\d]\w*\.(\w+)")
+# Fields of which any shows that an answer came.
+_EVIDENCE: Final = (
+    "usage",
+    "cost",
+    "response",
+    "finish_reasons",
+    "provider_response_id",
+    "timings",
+    "timestamp_end",
+)
 _TIMEOUT_STATUSES: Final = frozenset({408, 504})
 
 
@@ -128,16 +138,7 @@ def derive_status(entry: Mapping[str, Any]) -> str:
     refused = isinstance(http_status, int) and http_status >= 400
     if entry.get("error") is not None or refused:
         return "error"
-    evidence = (
-        "usage",
-        "cost",
-        "response",
-        "finish_reasons",
-        "provider_response_id",
-        "timings",
-        "timestamp_end",
-    )
-    if http_status is not None or any(entry.get(name) is not None for name in evidence):
+    if http_status is not None or any(entry.get(name) is not None for name in _EVIDENCE):
         return "success"
     return "pending"
 

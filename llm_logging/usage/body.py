@@ -179,7 +179,7 @@ class BodyReader:
             self._read(start)
             self._finish()
         elif self._held:
-            self._whole(b"".join(self._held))
+            self._read_whole_body(b"".join(self._held))
 
     # The formats ----------------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class BodyReader:
         self._parts += 1
         return bool(self.fold.add(found, failed=self._failed))
 
-    def _whole(self, body: bytes) -> None:
+    def _read_whole_body(self, body: bytes) -> None:
         found = _parsed(body, keep=self._keeps)
         if isinstance(found, dict):
             self._parts += 1

@@ -31,7 +31,7 @@ from portalocker import LOCK_EX, LOCK_NB, lock
 
 from ...files.safe_open import open_private
 from ...files.segments import list_segments
-from ...maintenance.segment_names import noted_name, seal_active
+from ...maintenance.segment_names import lock_name, noted_name, seal_active
 from ...runtime.threads import pause
 from .rotation_interval import Interval
 
@@ -127,7 +127,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def _become(self, path: str) -> None:
         self.baseFilename = os.path.abspath(path)
-        self.lockFilename = self.getLockFilename(None)
+        self.lockFilename = os.fspath(lock_name(Path(self.baseFilename)))
         self._thread_lock: Any = _NoLock()
         self.lock_seconds = self._options.lock_seconds
         self._name_when_opened: tuple[str, int] | None = None
@@ -341,7 +341,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
         if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
             return size
         whole = _last_line_end(fd, size)
-        if size - whole <= _LONGEST_WHOLE and _whole(os.pread(fd, size - whole, whole)):
+        if size - whole <= _LONGEST_WHOLE and _is_object(os.pread(fd, size - whole, whole)):
             os.write(fd, b"\n")
             return size + 1
         os.ftruncate(fd, whole)
@@ -502,7 +502,7 @@ def _last_line_end(fd: int, size: int) -> int:
     return 0
 
 
-def _whole(torn: bytes) -> bool:
+def _is_object(torn: bytes) -> bool:
     try:
         return isinstance(json.loads(torn), dict)
     except (ValueError, RecursionError):

@@ -67,6 +67,21 @@ class Begun(NamedTuple):
     exchange: Exchange | Poll
     route: Route
     told: Asked
+    ask_for_usage: bool = False
+
+    def body_with_usage(self, path: str, body: object) -> bytes | None:
+        """Return the body of a request that asks for a stream's usage, too; None where it is not to be changed.
+
+        Args:
+            path: Where it goes.
+            body: The body as it is.
+        """
+        if not self.ask_for_usage or not self.told.stream or self.told.stream_options:
+            return None
+        if not isinstance(body, bytes) or not path.endswith("/chat/completions"):
+            return None
+        head = body.rstrip()
+        return head[:-1] + b',"stream_options":{"include_usage":true}}' if head.endswith(b"}") else None
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Read the head of the answer; see `telling_headers`."""
@@ -80,7 +95,7 @@ class Watch:
     `instrumentation` is the name of the library that sends them.
     """
 
-    __slots__ = ("_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
+    __slots__ = ("_ask_for_usage", "_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
 
     def __init__(
         self,
@@ -92,6 +107,7 @@ class Watch:
         pending: bool = False,
         content: bool | None = None,
         estimate: Counter | None = None,
+        ask_for_usage: bool = False,
     ) -> None:
         self._log = log
         self._instrumentation = instrumentation
@@ -100,6 +116,7 @@ class Watch:
         self._pending = pending
         self._content = content
         self._estimate = estimate
+        self._ask_for_usage = ask_for_usage
 
     def begin(self, method: str, describe: Callable[[], HTTPRequest]) -> Begun | None:
         """Start logging a request.
@@ -172,13 +189,13 @@ class Watch:
         if observation is None:
             return None
         if not attempt.group:
-            attempt.group = observation.id
+            attempt.group = observation.request_group or observation.id
             observation.note(request_group=attempt.group)
         exchange = Exchange(observation, attempt)
         if self._estimate is not None:
             model = told.model or route.model or ""
             exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
-        return Begun(exchange, route, told)
+        return Begun(exchange, route, told, self._ask_for_usage)
 
 
 def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -111,6 +111,11 @@ class Observation:
         """The id of its lines."""
         return self._call.id
 
+    @property
+    def request_group(self) -> str | None:
+        """What joins the attempts of its call, where the application has said that; see `LLMLoggerAdapter.call`."""
+        return self._call.request_group
+
     def running(self) -> running:
         """Return what the code inside of this call sees, a context manager."""
         return self._call.running()

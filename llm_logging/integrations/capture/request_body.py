@@ -31,6 +31,7 @@ class Asked(NamedTuple):
         messages: The prompt as messages; only where asked for.
         content: Whether it was asked for.
         fields: What else the body says, as fields of the entry: `request`, `output_format_hint`, `user_id`, `chat_id`.
+        stream_options: Whether the body says how to stream.
     """
 
     model: str | None = None
@@ -38,6 +39,7 @@ class Asked(NamedTuple):
     messages: list[Any] | None = None
     content: bool = False
     fields: Mapping[str, Any] = {}
+    stream_options: bool = False
 
 
 def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> Asked:
@@ -62,6 +64,7 @@ def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> A
         messages=messages_of(body) if content else None,
         content=content,
         fields=parameters_of(body),
+        stream_options="stream_options" in body,
     )
 
 

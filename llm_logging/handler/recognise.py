@@ -1,8 +1,11 @@
-"""Records of other loggers in the form that our own have, and records whose standard attributes were damaged.
+"""Stage 1 of a record's way to its file: recognise what it is. Next: `complete`.
 
-structlog hands its event dict over as the message (`wrap_for_formatter`), as keywords (`render_to_log_kwargs`) or as JSON text
-(`JSONRenderer`); loguru puts bound fields into the attribute `extra`. `unwrapped` moves such fields to where an
-`extra=` of `logging` has them, on a copy: the caller's record is never changed.
+A record is an LLM request, a chat message, or else an event. An LLM request is recognised by `extra={"llm_request": {...}}`, an
+entry object, or flat extras with `event_type="llm_request"`; a chat message likewise. Records of other loggers are first brought
+into the form of our own: structlog passes its event dict as the message (`wrap_for_formatter`), as keywords
+(`render_to_log_kwargs`) or as JSON text (`JSONRenderer`), and loguru puts bound fields into the attribute `extra`. `unwrapped`
+moves such fields to where an `extra=` of `logging` has them, on a copy. `mended` replaces standard attributes that a filter has
+deleted or damaged. The caller's record is never changed.
 """
 
 from __future__ import annotations
@@ -18,10 +21,23 @@ from typing import Any, Final
 
 from ..clock import clock
 from ..context import current_scope
-from ..models.entry import RECORD_ATTRIBUTE
+from ..files.layout import LogKind
+from ..models.entry import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry
+from ..models.json_values import repr_of
 from ..models.record import RecordPayload
 
-__all__ = ["STANDARD", "extras_of", "mended", "unwrapped"]
+__all__ = [
+    "CHAT_MESSAGE",
+    "LLM_REQUEST",
+    "RESERVED",
+    "STANDARD",
+    "Line",
+    "extras_of",
+    "mended",
+    "message_of",
+    "recognise",
+    "unwrapped",
+]
 
 STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 RESERVED: Final = STANDARD | {"message", "asctime", "taskName", RECORD_ATTRIBUTE}
@@ -31,6 +47,118 @@ _ENVELOPE: Final = ("level", "logger", "timestamp")
 _TEXTS: Final = ("event", "message", "msg")
 _NEAREST: Final = 40
 _LONGEST_JSON: Final = 1 << 24
+LLM_REQUEST: Final = "llm_request"
+CHAT_MESSAGE: Final = "chat_message"
+
+
+class Line:
+    """A record on its way to one line of a log; each stage sets the attributes of its own.
+
+    Attributes:
+        record: The record; not changed.
+        micros: Its time in whole microseconds since 1970.
+        message: Its message.
+        event_type: `llm_request`, `chat_message`, or the type of an event, which is empty until it is completed.
+        entry: Recognised: a validated entry or message, where the caller had one; then there are no fields.
+        fields: Recognised: the call's own fields.
+        context: Recognised: what the adapter and the scopes have bound.
+        defaults: Recognised: what holds where neither says anything.
+        kind: Completed: which file it is for.
+        body: Completed: field names to JSON values; never the caller's own dict at its top.
+        project_id: Completed: whose file; None for the system's.
+        chat_id: Completed: whose file, for chats.
+        content: Completed: `messages` and `response` of a request. Protected: what of them is kept; None for nothing.
+        invalid: Completed: how many fields were wrong.
+        checked: Completed: whether the body is a request that `fast_entry` has checked, so that free text is only where its
+            model has room for it.
+    """
+
+    event_type = ""
+    entry: LLMRequestLogEntry | ChatMessage | None = None
+    fields: Mapping[str, Any]
+    context: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    kind = LogKind.SYSTEM
+    body: dict[str, Any]
+    project_id: str | None = None
+    chat_id: str | None = None
+    content: dict[str, Any] | None = None
+    invalid = 0
+    checked = False
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self.record = record
+        self.micros = round(clock().created(record.created) * 1_000_000)
+        self.message = message_of(record)
+
+    def beside(self, kind: LogKind, event_type: str, body: dict[str, Any]) -> Line:
+        """Return another completed line of the same record, project and chat."""
+        line = copy.copy(self)
+        line.kind, line.event_type, line.body, line.checked, line.content = (
+            kind,
+            event_type,
+            body,
+            False,
+            None,
+        )
+        return line
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Return the record's message as `logging.Formatter` has it; one whose arguments do not fit it is kept with them."""
+    try:
+        # A record class of the user's may merge arguments in another way.
+        message = record.getMessage()
+        return message if type(message) is str else str(message)
+    except Exception:  # noqa: BLE001  a format that does not fit, somebody's __str__, or no message at all
+        given, args = record.__dict__.get("msg"), record.__dict__.get("args")
+        if "msg" not in record.__dict__:
+            return ""
+        return f"{repr_of(given)} {repr_of(args)}" if args else repr_of(given)
+
+
+def recognise(line: Line, defaults: Mapping[str, Any]) -> None:
+    """Set what a line's record is, and the fields and the context it brings.
+
+    Args:
+        line: Its `event_type` stays empty for an event.
+        defaults: The handler's `defaults=`.
+    """
+    record = line.record
+    payload = record.__dict__.get(RECORD_ATTRIBUTE)
+    line.defaults = defaults
+    kind: str | None = None
+    if type(payload) is RecordPayload:
+        if isinstance(payload.entry, (LLMRequestLogEntry, ChatMessage)):
+            line.entry = payload.entry
+            line.event_type = LLM_REQUEST if isinstance(payload.entry, LLMRequestLogEntry) else CHAT_MESSAGE
+            return
+        line.context = payload.context or {}
+        fields, kind = payload.fields, payload.kind
+        if kind == LLM_REQUEST:
+            line.event_type, line.fields = LLM_REQUEST, fields
+            line.defaults = {**(payload.fallback or {}), **defaults}
+            return
+    else:
+        line.context = current_scope()
+        extras = fields = extras_of(record)
+        if payload is not None:
+            extras[RECORD_ATTRIBUTE] = payload
+    given = fields.get("event_type")
+    event_type = given if isinstance(given, str) else None
+    for name in (LLM_REQUEST, CHAT_MESSAGE):
+        nested = fields.get(name)
+        if isinstance(nested, (LLMRequestLogEntry, ChatMessage)):
+            nested = {key: value for key, value in nested if value is not None}
+        if isinstance(nested, Mapping):
+            outer = {key: value for key, value in fields.items() if key not in {name, "event_type"}}
+            line.event_type, line.fields = name, {**outer, **nested}
+            return
+        if name in (event_type, kind):
+            line.event_type = name
+            line.fields = {key: value for key, value in fields.items() if key != "event_type"}
+            return
+    line.fields = fields
 
 
 def extras_of(record: logging.LogRecord) -> dict[str, Any]:

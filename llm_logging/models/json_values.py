@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from ..clock import format_time
 from ..truncation import cut_short
 
-__all__ = ["jsonable", "key_text", "plain", "to_bytes"]
+__all__ = ["is_json", "jsonable", "key_text", "repr_of", "to_bytes"]
 
 MAX_DEPTH: Final = 64
 _MAX_REPR: Final = 10_000
@@ -32,7 +32,7 @@ _SCALARS: Final = frozenset({str, float, bool, type(None)})
 _INT_MAX: Final = 2**63
 
 
-def plain(value: Any, depth: int = MAX_DEPTH) -> bool:
+def is_json(value: Any, depth: int = MAX_DEPTH) -> bool:
     """Say whether a value holds nothing but JSON's own types, not too deep, so that it can be written as it is."""
     kind = type(value)
     if kind in _SCALARS:
@@ -42,14 +42,14 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     if not depth:
         return False
     if kind is dict:
-        return all(type(key) is str and plain(item, depth - 1) for key, item in value.items())
+        return all(type(key) is str and is_json(item, depth - 1) for key, item in value.items())
     if kind is list:
-        return all(plain(item, depth - 1) for item in value)
+        return all(is_json(item, depth - 1) for item in value)
     return False
 
 
 def to_bytes(value: Any) -> bytes:
-    """Write a value that `plain` accepts; text with lone surrogates goes the long way.
+    """Write a value that `is_json` accepts; text with lone surrogates goes the long way.
 
     Args:
         value: JSON's own types.
