@@ -32,7 +32,11 @@ def carry(variable: ContextVar[Any]) -> None:
 
 def carried() -> dict[ContextVar[Any], Any]:
     """Return the values of this moment that differ from their defaults; empty where nothing is bound."""
-    return {variable: value for variable in _carried if (value := variable.get()) is not None and value is not _EMPTY}
+    return {
+        variable: value
+        for variable in _carried
+        if (value := variable.get()) is not None and value is not _EMPTY
+    }
 
 
 def with_context(values: Mapping[ContextVar[Any], Any], fn: Callable[P, R]) -> Callable[P, R]:

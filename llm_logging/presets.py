@@ -35,7 +35,8 @@ class WithoutRequestLines(logging.Filter):
         if record.levelno == logging.INFO and record.name not in self._said:
             self._said.add(record.name)
             logging.getLogger("llm_logging").info(
-                "lines of the logger %r at INFO are left out: it logs one for each request (said once)", record.name
+                "lines of the logger %r at INFO are left out: it logs one for each request (said once)",
+                record.name,
             )
         return False
 

@@ -168,7 +168,7 @@ class _Listener:
 
 def _watched(stream: Any, exchange: Exchange) -> Any:
     """Return a stream that an exchange reads along with; None where that cannot be done, and the stream is left alone."""
-    kind = type(stream)
+    kind: Any = type(stream)
     try:
         if hasattr(kind, "read"):
             # In its place: a body that is let go closes its connection.
@@ -393,7 +393,9 @@ def instrument(
     if not _original:
         listener = _Listener(log, pending=pending, content=content)
         _wrap(base, listener)
-        when_imported("aiobotocore.client", lambda: _wrap(sys.modules["aiobotocore.client"].AioBaseClient, listener))
+        when_imported(
+            "aiobotocore.client", lambda: _wrap(sys.modules["aiobotocore.client"].AioBaseClient, listener)
+        )
 
 
 def _wrap(base: Any, listener: _Listener) -> None:
@@ -418,4 +420,4 @@ def uninstrument() -> None:
     """Take `instrument` back for clients that have made no call yet."""
     while _original:
         client, original = _original.pop()
-        client._make_api_call = original
+        client._make_api_call = original  # noqa: SLF001  as above

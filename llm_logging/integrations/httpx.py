@@ -206,7 +206,13 @@ def _described(request: Any) -> HTTPRequest:
     url = request.url
     retries = request.headers.get("x-stainless-retry-count")
     return HTTPRequest(
-        url.host, url.port, url.path, url.raw_path, functools.partial(_body, request), request.headers.get, retries
+        url.host,
+        url.port,
+        url.path,
+        url.raw_path,
+        functools.partial(_body, request),
+        request.headers.get,
+        retries,
     )
 
 
@@ -265,7 +271,9 @@ def instrument(
             code=ErrorCode.MISSING_DEPENDENCY,
         )
     # Made once, since it reads the environment; all clients share it.
-    watch = Watch(log, instrumentation="httpx", hosts=hosts, pending=pending, content=content, estimate=estimate)
+    watch = Watch(
+        log, instrumentation="httpx", hosts=hosts, pending=pending, content=content, estimate=estimate
+    )
     for name in modules:
         instrument_library(name, watch)
     if has_aiohttp:
@@ -288,7 +296,7 @@ def instrument_library(name: str, watch: Watch) -> None:
 def uninstrument() -> None:
     """Take `instrument` back; no client logs any more."""
     for client, original in list(_originals.items()):
-        client._transport_for_url = original
+        client._transport_for_url = original  # noqa: SLF001  as above
         del _originals[client]
     aiohttp.uninstrument()
 

@@ -167,7 +167,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
     @guarded
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Note that a request is sent."""
-        if covered(by_others_than="litellm") or self._is_second(kwargs):
+        if covered(by_others_than="litellm") or self._is_second():
             return
         run = self._begin(model, messages, kwargs)
         holder = None if run is None else _holder(kwargs)
@@ -178,7 +178,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         run.finaliser = when_abandoned(holder, functools.partial(self._left, run_id, run))
         _watch_first_chunk(holder, run)
 
-    def _is_second(self, kwargs: Mapping[str, Any]) -> bool:
+    def _is_second(self) -> bool:
         """Say whether another logger of this class logs the call: the first one that LiteLLM calls does."""
         litellm: Any = sys.modules["litellm"]
         loggers = [one for one in litellm.callbacks or () if isinstance(one, LiteLLMLogger)]
@@ -290,7 +290,10 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
         found = extract(response, keep_text=wants_content(self._log, self._content))
         if found.counted is not None and last is not None and not _counted_by_provider(last, kwargs):
             found.counted["source"] = "estimated"
-        if found.cost is not None and mapping(getattr(response, "_hidden_params", None)).get("upstream_usage_cost") is None:
+        if (
+            found.cost is not None
+            and mapping(getattr(response, "_hidden_params", None)).get("upstream_usage_cost") is None
+        ):
             found.cost = found.cost.model_copy(update={"source": "estimated"})
         observation.note(http_status=200)
         observation.settle(found)

@@ -51,7 +51,9 @@ def instrument(log: LLMLoggerAdapter | None = None, *, content: bool | None = No
             model=str(name),
             request_type="tool",
             operation=EXECUTE_TOOL,
-            messages=[{"role": "assistant", "tool_calls": [{"name": str(name), "arguments": plain(arguments)}]}]
+            messages=[
+                {"role": "assistant", "tool_calls": [{"name": str(name), "arguments": plain(arguments)}]}
+            ]
             if keep
             else None,
         )
@@ -81,7 +83,9 @@ def _settle(observation: Observation, result: Any, *, keep: bool) -> None:
     """Note a tool's result; one that says that it is an error is none."""
     try:
         said = mapping(result)
-        found = Extraction(answer=plain(said.get("structuredContent") or said.get("content")) if keep else None)
+        found = Extraction(
+            answer=plain(said.get("structuredContent") or said.get("content")) if keep else None
+        )
         if said.get("isError") is True:
             texts = [text(mapping(part).get("text")) for part in said.get("content") or ()]
             message = next((one for one in texts if one is not None), None) if keep else None

@@ -182,7 +182,9 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         trace = _key(span.get_span_context())[0]
         with self._lock:
             fitting = [one for one in self._heads if one.named == named and one.end <= span.end_time]
-            head = next((one for one in reversed(fitting) if one.trace == trace), fitting[-1] if fitting else None)
+            head = next(
+                (one for one in reversed(fitting) if one.trace == trace), fitting[-1] if fitting else None
+            )
             if head is not None:
                 self._heads.remove(head)
         if head is not None and head.covered:
@@ -248,7 +250,11 @@ class _OpenSpan:
         return {
             "trace_id": f"{context.trace_id:032x}",
             "span_id": f"{context.span_id:016x}",
-            **{name: known[name] for name in ("chat_id", "user_id", "prompt_name", "project_id") if name in known},
+            **{
+                name: known[name]
+                for name in ("chat_id", "user_id", "prompt_name", "project_id")
+                if name in known
+            },
         }
 
     def holds(self, request_id: str, *, counted: bool = True) -> None:

@@ -9,6 +9,7 @@ back-pressure and closing pass through unchanged, and an error of ours never rea
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,7 +88,12 @@ def _described(request: Any) -> HTTPRequest:
     parts = urlsplit(request.url)
     headers = request.headers
     return HTTPRequest(
-        parts.hostname or "", parts.port, parts.path, request.url, functools.partial(_body, request), headers.get
+        parts.hostname or "",
+        parts.port,
+        parts.path,
+        request.url,
+        functools.partial(_body, request),
+        headers.get,
     )
 
 
@@ -113,52 +119,68 @@ def _answered(begun: Begun, response: Any) -> None:
         report()
 
 
-def _read_along(raw: Any, exchange: Exchange | Poll) -> None:
-    """Wrap the methods of a raw response that bytes and its end pass through."""
-    kind = type(raw)
-    abandoned = when_abandoned(raw, functools.partial(exchange.ended, "left"))
-    streaming: list[bool] = []
+class _Along:
+    """The methods of a raw response that bytes and its end pass through, each noting what does.
 
-    def over(error: BaseException | None = None) -> None:
-        abandoned.detach()
-        if error is None:
-            exchange.ended("exhausted")
-        else:
-            exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+    Args:
+        raw: The raw response, of urllib3's.
+        exchange: Reads along.
+    """
 
-    def stream(*arguments: Any, **options: Any) -> Iterator[bytes]:
-        streaming.append(True)
+    def __init__(self, raw: Any, exchange: Exchange | Poll) -> None:
+        # Its methods are on the response: holding it would make a circle.
+        self._raw = weakref.ref(raw)
+        self._exchange = exchange
+        self._streaming = False
+
+    def _failed(self, error: BaseException) -> None:
+        self._exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
+
+    def stream(self, *arguments: Any, **options: Any) -> Iterator[bytes]:
+        """Yield the body."""
+        self._streaming = True
         try:
-            for data in kind.stream(raw, *arguments, **options):
-                exchange.bytes_arrived(data)
+            for data in _method(self._raw, "stream")(*arguments, **options):
+                self._exchange.bytes_arrived(data)
                 yield data
         except GeneratorExit:
+            # Closing and letting go are seen elsewhere.
             raise
         except BaseException as error:
-            over(error)
+            self._failed(error)
             raise
-        over()
+        self._exchange.ended("exhausted")
 
-    def read(*arguments: Any, **options: Any) -> Any:
+    def read(self, *arguments: Any, **options: Any) -> Any:
+        """Read some of the body; `stream` reads by this, too."""
         try:
-            data = kind.read(raw, *arguments, **options)
+            data = _method(self._raw, "read")(*arguments, **options)
         except BaseException as error:
-            if not streaming:
-                over(error)
+            if not self._streaming:
+                self._failed(error)
             raise
-        if not streaming:
-            exchange.bytes_arrived(data)
-            if not data or not (arguments or options.get("amt")) or arguments[:1] == (None,):
-                over()
+        if not self._streaming:
+            self._exchange.bytes_arrived(data)
+            if not data or (arguments[0] if arguments else options.get("amt")) is None:
+                self._exchange.ended("exhausted")
         return data
 
-    def close() -> Any:
+    def close(self) -> Any:
+        """Close the connection."""
         try:
-            return kind.close(raw)
+            return _method(self._raw, "close")()
         finally:
-            abandoned.detach()
-            exchange.ended("closed")
+            self._exchange.ended("closed")
 
-    for name, method in (("stream", stream), ("read", read), ("close", close)):
-        if hasattr(kind, name):
-            setattr(raw, name, method)
+
+def _method(known: weakref.ref[Any], name: str) -> Any:
+    raw = known()
+    return getattr(type(raw), name).__get__(raw)
+
+
+def _read_along(raw: Any, exchange: Exchange | Poll) -> None:
+    along = _Along(raw, exchange)
+    when_abandoned(raw, functools.partial(exchange.ended, "left"))
+    for name in ("stream", "read", "close"):
+        if hasattr(type(raw), name):
+            setattr(raw, name, getattr(along, name))

@@ -13,6 +13,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..handler.file_handler import LLMFileHandler
 from ..logger.adapter import LLMLoggerAdapter
@@ -33,8 +34,10 @@ _STARTUP = Path(__file__).parent / "startup"
 
 def begin() -> None:
     """Log every call of a model that this process makes, by a logger of its own, as the environment says."""
-    logger = logging.Logger("llm", logging.INFO)
-    logger.addHandler(LLMFileHandler(content=os.environ.get(ENV_CONTENT) or "off"))
+    logger = logging.Logger("llm", logging.INFO)  # noqa: LOG001  in no tree, so no configuration of the program's disables it
+    # The handler says what it expects where the environment says something else.
+    content: Any = os.environ.get(ENV_CONTENT) or "off"
+    logger.addHandler(LLMFileHandler(content=content))
     instrument(LLMLoggerAdapter(logger))
 
 

@@ -295,9 +295,9 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             name: The tool's name; stands as `model`.
             **fields: As in `request`; `messages` for the arguments, `response` for the result.
         """
-        return self.request(
-            name, pending=False, **{"request_type": "tool", "operation": EXECUTE_TOOL, **fields}
-        )
+        fields.setdefault("request_type", "tool")
+        fields.setdefault("operation", EXECUTE_TOOL)
+        return self.request(name, pending=False, **fields)
 
     def call(self) -> attempts:
         """Join the requests in a block as attempts of one call, where the application itself tries again.

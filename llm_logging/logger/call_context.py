@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ..context import carry, suppressing
 
@@ -81,7 +81,7 @@ class attempts:  # noqa: N801  a context manager, named as it is used
         self.count += 1
         return self.id, self.count
 
-    def __enter__(self) -> attempts:
+    def __enter__(self) -> Self:
         self._tokens.append(_attempts.set(self))
         return self
 
@@ -94,7 +94,7 @@ class attempts:  # noqa: N801  a context manager, named as it is used
             # As above.
             return
 
-    async def __aenter__(self) -> attempts:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(

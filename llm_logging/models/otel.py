@@ -11,7 +11,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["EXECUTE_TOOL", "PROVIDER_NAMES", "entry_fields", "is_inference", "otel_attributes", "provider_named"]
+__all__ = [
+    "EXECUTE_TOOL",
+    "PROVIDER_NAMES",
+    "entry_fields",
+    "is_inference",
+    "otel_attributes",
+    "provider_named",
+]
 
 EXECUTE_TOOL: Final = "execute_tool"
 """The operation of a tool's call."""

@@ -526,12 +526,7 @@ class ResponseFold:
         )
         if reasons:
             self._finish.update(reasons)
-        if (
-            reasons
-            or values.get("done") is True
-            or "stopReason" in values
-            or blocked is not None
-        ):
+        if reasons or values.get("done") is True or "stopReason" in values or blocked is not None:
             # Whatever follows a finish reason is bookkeeping; Anthropic and the Responses API say more by `type`.
             self._final = self._final or values.get("object") != "response"
 

@@ -9,6 +9,7 @@ The providers' shapes differ in names and nesting only, so one table of part typ
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ _CALLS: Final = ("tool_use", "function_call", "_call", "tool-call", "mcp_tool_us
 _ARGUMENTS: Final = ("arguments", "input", "args", "parameters", "partial_json", "action", "code", "queries")
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 _MEDIA: Final = ("inlineData", "inline_data", "image_url", "b64_json", "image", "audio_data")
+_VERDICTS: Final = frozenset({"relevance_score", "score", "flagged", "category_scores"})
 _THOUGHTS: Final = frozenset({"thinking", "reasoning", "redacted_thinking", "thought"})
 
 
@@ -56,7 +58,11 @@ class _Choice:
         known[0] = known[0] or call_id
         known[1] = known[1] or text(first(inner, "name", "tool_name")) or _tool_type(inner)
         arguments = first(inner, *_ARGUMENTS)
-        if arguments is not None and arguments != "" and not (arguments == {} and key in self.calls and known[2]):
+        if (
+            arguments is not None
+            and arguments != ""
+            and not (arguments == {} and key in self.calls and known[2])
+        ):
             known[2].append(arguments)
 
     def message(self) -> dict[str, Any]:
@@ -81,10 +87,8 @@ def _call(call_id: Any, name: Any, pieces: list[Any]) -> dict[str, Any]:
     arguments: Any
     if texts:
         arguments = "".join(texts)
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             arguments = from_json(arguments)
-        except (ValueError, RecursionError):
-            pass
     else:
         arguments = plain(pieces[-1]) if pieces else {}
     found = {"id": call_id, "name": name}
@@ -246,18 +250,10 @@ class AnswerFold:
                 return
             target.call(key if key is not None else part.get("id"), part)
             return
-        for name in ("functionCall", "function_call", "toolUse", "toolCall"):
-            if part.get(name) is not None:
-                target.call(key, mapping(part[name]))
-        if part.get("reasoningContent") is not None:
-            inner = mapping(part["reasoningContent"])
-            self._reasoning(target, first(inner, "reasoningText", "text"))
-        for name in ("executableCode", "executable_code"):
-            if part.get(name) is not None:
-                target.call(None, {"name": "code_execution", "arguments": plain(part[name])})
+        self._named_parts(target, part, key)
         if isinstance(part.get("refusal"), str):
             target.refusal.append(part["refusal"])
-        if kind == "message" or kind == "message.output":
+        if kind in ("message", "message.output"):
             self._message(target, part)
             return
         value = first(part, "text", "transcript", "output_text")
@@ -269,6 +265,18 @@ class AnswerFold:
             self._parts(target, mapping(value).get("value"))
         if any(part.get(name) is not None for name in _MEDIA) or kind in ("image", "audio", "video"):
             target.media.append(plain({name: value for name, value in part.items() if name != "text"}))
+
+    def _named_parts(self, target: _Choice, part: Mapping[str, Any], key: Any) -> None:
+        """Take what Gemini and Converse tell by the name of the part's one field."""
+        for name in ("functionCall", "function_call", "toolUse", "toolCall"):
+            if part.get(name) is not None:
+                target.call(key, mapping(part[name]))
+        if part.get("reasoningContent") is not None:
+            inner = mapping(part["reasoningContent"])
+            self._reasoning(target, first(inner, "reasoningText", "text"))
+        for name in ("executableCode", "executable_code"):
+            if part.get(name) is not None:
+                target.call(None, {"name": "code_execution", "arguments": plain(part[name])})
 
     def _block(self, index: Any, value: Any) -> None:
         """Take the start of a block of content, or a piece of one (Anthropic, Converse)."""
@@ -351,7 +359,13 @@ class AnswerFold:
             if kind.endswith("delta"):
                 self._parts(self._choice(), values.get("delta"))
             return True
-        if kind in ("tool-call-start", "tool-call-delta", "content-start", "content-delta", "tool-plan-delta"):
+        if kind in (
+            "tool-call-start",
+            "tool-call-delta",
+            "content-start",
+            "content-delta",
+            "tool-plan-delta",
+        ):
             self._cohere_event(values)
             return True
         return kind in ("content_block_stop", "message_stop", "message_delta", "message_start", "ping")
@@ -373,7 +387,9 @@ class AnswerFold:
         if kind == "response.output_item.added":
             item = mapping(values.get("item"))
             if (text(item.get("type")) or "").endswith("_call") and not item.get("arguments"):
-                target.call(at, {"name": item.get("name"), "call_id": item.get("call_id"), "type": item.get("type")})
+                target.call(
+                    at, {"name": item.get("name"), "call_id": item.get("call_id"), "type": item.get("type")}
+                )
         elif not isinstance(delta, str):
             return
         elif kind in ("response.output_text.delta", "response.text.delta") or "transcript.delta" in kind:
@@ -416,26 +432,22 @@ class AnswerFold:
         for name in ("results", "generations"):
             several = values.get(name)
             if isinstance(several, (list, tuple)) and several:
-                if not self._texts_of(several):
-                    self._take_list(several)
+                self._texts_of(several)
+                self._take_list(several)
         data = values.get("data")
         if isinstance(data, (list, tuple)) and data:
             self._data(data)
 
-    def _texts_of(self, several: Any) -> bool:
+    def _texts_of(self, several: Any) -> None:
         """Take the texts of several answers (Titan, watsonx, Cohere's first version)."""
-        took = False
         for position, item in enumerate(several):
             found = first(mapping(item), "outputText", "generated_text", "text")
             if isinstance(found, str):
                 self._choice(position).content.append(found)
-                took = True
-        return took
 
     def _take_list(self, several: Any) -> None:
-        if all("relevance_score" in mapping(item) or "score" in mapping(item) for item in several):
-            self._list = plain(several)
-        elif any("flagged" in mapping(item) for item in several):
+        """Keep a list of scores (of a ranking) or verdicts (of a moderation) as it is."""
+        if not all(_VERDICTS.isdisjoint(mapping(item)) for item in several):
             self._list = plain(several)
 
     def _data(self, data: Any) -> None:

@@ -74,7 +74,9 @@ def plain_delta(values: Mapping[str, Any]) -> bool | None:
     """
     kind = values.get("type")
     if kind is not None:
-        is_delta = type(kind) is str and (kind in _DELTA_TYPES or kind.endswith(".delta")) and "refusal" not in kind
+        is_delta = (
+            type(kind) is str and (kind in _DELTA_TYPES or kind.endswith(".delta")) and "refusal" not in kind
+        )
         return True if is_delta and "delta" in values and values.get("event_type") is None else None
     choices = values.get("choices")
     if type(choices) is not list or len(choices) != 1:

@@ -83,7 +83,10 @@ class Exchange:
         self._expects_answer = (
             status not in (202, 204)
             and route.operation not in NOT_ANSWERS
-            and not (route.operation == "transcription" and kind.startswith(("text/plain", "text/vtt", "application/x-subrip")))
+            and not (
+                route.operation == "transcription"
+                and kind.startswith(("text/plain", "text/vtt", "application/x-subrip"))
+            )
         )
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < _REFUSED
         self._reader = BodyReader(
@@ -137,7 +140,9 @@ class Exchange:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
         elif flaw is not None:
-            self.observation.note(status="error", error={"code": INVALID_RESPONSE, "message": f"expected an answer, got {flaw}"})
+            self.observation.note(
+                status="error", error={"code": INVALID_RESPONSE, "message": f"expected an answer, got {flaw}"}
+            )
         elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"

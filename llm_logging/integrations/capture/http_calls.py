@@ -95,7 +95,16 @@ class Watch:
     `instrumentation` is the name of the library that sends them.
     """
 
-    __slots__ = ("_ask_for_usage", "_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
+    __slots__ = (
+        "_ask_for_usage",
+        "_content",
+        "_estimate",
+        "_hosts",
+        "_instrumentation",
+        "_log",
+        "_pending",
+        "_provider",
+    )
 
     def __init__(
         self,

@@ -74,7 +74,12 @@ class Observation:
 
     @classmethod
     def begin(
-        cls, log: LLMLoggerAdapter | None, *, instrumentation: str = "capture", pending: bool = True, **fields: Any
+        cls,
+        log: LLMLoggerAdapter | None,
+        *,
+        instrumentation: str = "capture",
+        pending: bool = True,
+        **fields: Any,
     ) -> Observation | None:
         """Start logging a call.
 
@@ -93,7 +98,10 @@ class Observation:
                 return None
             around = spans_around()
             for span in around:
-                fields = {**span.facts, **{name: value for name, value in fields.items() if value is not None}}
+                fields = {
+                    **span.facts,
+                    **{name: value for name, value in fields.items() if value is not None},
+                }
             for name in _YIELDING & fields.keys():
                 if log.context.get(name) is not None or current_scope().get(name) is not None:
                     del fields[name]

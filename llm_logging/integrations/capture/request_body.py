@@ -282,9 +282,11 @@ def _response_format(body: Mapping[str, Any]) -> str | None:
                 return given
             asked_format = mapping(given)
             if asked_format:
-                return text(asked_format.get("type")) if "type" in asked_format and asked_format[
-                    "type"
-                ] != "object" else "json_schema"
+                return (
+                    text(asked_format.get("type"))
+                    if "type" in asked_format and asked_format["type"] != "object"
+                    else "json_schema"
+                )
     for name in ("generationConfig", "generation_config", "config"):
         config = mapping(body.get(name))
         if first(config, "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"):

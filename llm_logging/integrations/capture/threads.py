@@ -24,7 +24,8 @@ def carry_into_threads() -> None:
     """Carry what is bound into threads that are started, and into work that thread pools are given, from now on."""
     if _originals:
         return
-    submit, start = ThreadPoolExecutor.submit, threading.Thread.start
+    submit: Any = ThreadPoolExecutor.submit
+    start: Any = threading.Thread.start
 
     @functools.wraps(submit)
     def submit_within(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:

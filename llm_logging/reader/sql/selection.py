@@ -115,10 +115,16 @@ def _where(question: Question) -> tuple[str, list[Any]]:
     if period.end is not None:
         clauses.append("timestamp_start < ?")
         bound.append(_naive(period.end))
-    asked_about = {column.path for column in (*(g.column for g in question.groups), *(c.column for c in question.conditions)) if column}
+    asked_about = {
+        column.path
+        for column in (*(g.column for g in question.groups), *(c.column for c in question.conditions))
+        if column
+    }
     if asked_about.isdisjoint({"operation", "request_type"}):
         # Calls of tools are no requests to a model, and would distort counts and latency.
-        clauses.append(f"(request_type IS DISTINCT FROM 'tool' OR operation IS DISTINCT FROM '{EXECUTE_TOOL}')")
+        clauses.append(
+            f"(request_type IS DISTINCT FROM 'tool' OR operation IS DISTINCT FROM '{EXECUTE_TOOL}')"
+        )
     for condition in question.conditions:
         clauses.append(f"({condition.sql})")
         bound.extend(condition.parameters)
