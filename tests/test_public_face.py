@@ -50,6 +50,7 @@ FACE = [
     "get_project_metrics",
     "get_stats",
     "get_system_logs",
+    "instrument",
     "log_llm_request",
     "presets",
     "reset_cached_stats",

@@ -30,6 +30,12 @@ P = ParamSpec("P")
 _YIELDING = frozenset({"chat_id", "user_id"})
 
 
+@functools.cache
+def default_log() -> LLMLoggerAdapter:
+    """Return the logger that is used where none is named."""
+    return get_logger()
+
+
 def report() -> None:
     """Show the error of ours that is being handled, and let the call go on."""
     error = sys.exception()
@@ -59,7 +65,7 @@ def wants_content(log: LLMLoggerAdapter | None, content: bool | None) -> bool:
     """
     if content is not None:
         return content
-    sinks = sinks_within_reach((log or get_logger()).logger)
+    sinks = sinks_within_reach((log or default_log()).logger)
     return any(getattr(sink, "wants_content", False) for sink in sinks)
 
 
@@ -93,7 +99,7 @@ class Observation:
             The observation; None where it cannot be logged.
         """
         try:
-            log = log or get_logger()
+            log = log or default_log()
             if not has_sinks(log.logger):
                 return None
             around = spans_around()

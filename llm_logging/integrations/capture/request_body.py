@@ -203,6 +203,8 @@ def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         `request` with the parameters, `output_format_hint`, `user_id` and `chat_id`; what is not stated is absent.
     """
+    if body.keys() <= _BARE:
+        return {}
     found: dict[str, Any] = {}
     _gather(body, found)
     for name in _GROUPS:
@@ -233,6 +235,12 @@ def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
     if chat is not None:
         fields["chat_id"] = chat
     return fields
+
+
+# Fields that say nothing of how the answer is to be made.
+_BARE: Final = frozenset(
+    {"model", "messages", "stream", "stream_options", "input", "prompt", "contents", "system", "instructions"}
+)
 
 
 def _gather(values: Mapping[str, Any], found: dict[str, Any]) -> None:
@@ -271,10 +279,16 @@ def _tool_names(body: Mapping[str, Any]) -> list[str]:
 
 
 _FORMATS: Final = ("response_format", "output_format", "format")
+_CONFIGS: Final = ("generationConfig", "generation_config", "config")
+_HOLD_FORMATS: Final = frozenset(
+    {*_FORMATS, *_CONFIGS, "text", "output_config", "guided_json", "json_schema"}
+)
 
 
 def _response_format(body: Mapping[str, Any]) -> str | None:
     """Return which form of answer is asked for: `json_schema`, `json_object`, `text`, a media type ..."""
+    if _HOLD_FORMATS.isdisjoint(body):
+        return None
     for holder in (body, mapping(body.get("text")), mapping(body.get("output_config"))):
         for name in _FORMATS:
             given = holder.get(name)
@@ -287,7 +301,7 @@ def _response_format(body: Mapping[str, Any]) -> str | None:
                     if "type" in asked_format and asked_format["type"] != "object"
                     else "json_schema"
                 )
-    for name in ("generationConfig", "generation_config", "config"):
+    for name in _CONFIGS:
         config = mapping(body.get(name))
         if first(config, "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"):
             return "json_schema"
