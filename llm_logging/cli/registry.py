@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from .app import EXIT_STATUSES
+
 __all__ = ["COMMANDS", "program"]
 
 # panel of the help -> name -> module that holds it
@@ -47,9 +49,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 _EPILOG: Final = (
-    "Exit status: 0 the answer was given; 1 there is none (nothing logged, no such project, chat or request) or a "
-    "check failed; 2 the command was not understood; 3 a file cannot be read or written; 4 a package is missing; "
-    "130 interrupted; 141 the reader of a pipe went away."
+    f"Exit status: {'; '.join(f'{status} {meaning}' for status, meaning in EXIT_STATUSES.items())}."
 )
 
 
@@ -96,6 +96,6 @@ def program() -> Callable[..., Any]:
             bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
         ] = False,
     ) -> None:
-        """Read what llm_logging wrote: tokens, cost, latency and errors of your LLM requests."""
+        """Show tokens, cost, latency and errors of your LLM requests, from the files that llm_logging wrote."""
 
     return typer.main.get_command(app)

@@ -30,7 +30,7 @@ from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of
 from .pipeline import Pipeline, ack_of
-from .recognise import Line, message_of
+from .recognise import Line, is_structlog, loses_fields, message_of
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -54,41 +54,42 @@ class LLMFileHandler(logging.Handler):
     handler receives goes to one file, or to one for each `{project_id}` / `{chat_id}` named in it.
 
     Args:
-        root: The folder; absent, the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
-        filename: One file instead; may name `{project_id}` and `{chat_id}`.
-        level: As in `logging`. Accounting (`log_llm_request`, `log.request`) is not silenced by it.
-        defaults: Context for records that say nothing else: `project_id`, `chat_id`, attributes of your own.
-        sync: Wait for the file with every record.
-        content: What becomes of prompts, answers and chat messages: `full`, `hash` (SHA-256 and length) or `off`.
-        max_content_chars: Longer text of content is cut; 0 keeps all.
-        redact: Take secrets out: True for the defaults, a mapping for `Redactor`'s options, False for nothing.
-        pseudonyms: Fields to replace by a keyed hash, as a list, or a mapping with `fields`, `key_file` or `key_env`.
-        max_bytes: Seal a file before a line that would make it larger; 0 never. One longer line has a file of its own.
-        rotate_interval: Seal a file at the end of each `1h`, `1d`, `1w`, `midnight` ...; None never.
-        utc: Whether those periods have UTC boundaries; else local ones.
-        compress: `gz`, `zst`, True for `gz`, or None: compress sealed segments.
-        backup_count: Sealed segments to keep of each log; 0 keeps all.
-        max_age_days: Delete segments sealed longer ago; None keeps all.
-        content_max_age_days: As `max_age_days`, for content and chats; None takes `max_age_days`.
-        max_total_bytes: Bytes of each log to keep; 0 keeps all.
-        max_root_bytes: Bytes of all logs of the root to keep; 0 keeps all.
-        on_rotate: Called in a thread of its own with the path of each sealed segment.
-        fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed): what a power cut may cost.
-        buffer_bytes: Bytes of lines that wait to be written at most.
-        flush_bytes: Writing starts when that many wait,
-        flush_interval: or after so many seconds; on a busy machine up to three times as many.
-        spool: Where they wait: `auto` (in the root's folder on a local disk, else in shared memory), `shm`, `root`; `off` is plain
-            memory, which a killed process loses.
-        overflow: When the buffer is full and waiting did not help: `drop_new` or `drop_old` records.
-        overflow_wait: Seconds a caller waits for room at most; a running event loop never waits.
-        flush_timeout: Seconds that `flush`, `close` and `sync=True` wait for the disk at most.
-        max_open_files: Files open at once.
+        root: The folder of the logs. Default: the environment variable `LLM_LOGGING_ROOT`, else `./llm_logs`.
+        filename: Write everything to this one file instead. The name may contain `{project_id}` and `{chat_id}`.
+        level: As in `logging`. It does not silence `log_llm_request` and `log.request`.
+        defaults: Context for records that name none: `project_id`, `chat_id`, attributes of your own.
+        sync: Wait until each record is in its file.
+        content: How to store prompts, answers and chat messages: `full`, `hash` (SHA-256 and length) or `off`.
+        max_content_chars: Truncate content beyond this length. 0: no limit.
+        redact: Remove secrets. True: the defaults; a mapping: options of `Redactor`; False: keep everything.
+        pseudonyms: Fields to replace by a keyed hash: a list, or a mapping with `fields`, `key_file` or `key_env`.
+        max_bytes: Rotate before a line that would make the file larger. 0: never. A longer line gets its own file.
+        rotate_interval: Rotate at the end of each period: `1h`, `1d`, `1w`, `midnight` ... None: never.
+        utc: Whether these periods begin in UTC or in local time.
+        compress: Compress rotated segments: `gz`, `zst`, True for `gz`, or None.
+        backup_count: Rotated segments to keep of each log. 0: all.
+        max_age_days: Delete segments that were rotated more days ago. None: keep all.
+        content_max_age_days: The same for content and chats. None: as `max_age_days`.
+        max_total_bytes: Bytes to keep of each log. 0: no limit.
+        max_root_bytes: Bytes to keep of all logs of the root. 0: no limit.
+        on_rotate: A function to call with the path of each rotated segment, in a thread of its own.
+        fsync: When to force data to the disk: `never`, `batch` (each write) or `rotate` (each rotated file). Decides what a
+            power cut can cost.
+        buffer_bytes: Most bytes of lines waiting to be written.
+        flush_bytes: Write as soon as this many bytes wait.
+        flush_interval: Write after this many seconds at the latest; up to three times as many on a busy machine.
+        spool: Where lines wait: `root` (a folder in the root), `shm` (shared memory), `auto` (`root` on a local disk, else
+            `shm`) or `off` (plain memory, lost when the process is killed).
+        overflow: What to drop when the buffer stays full: `drop_new` or `drop_old` records.
+        overflow_wait: Most seconds that a caller waits for room in the buffer. A running event loop never waits.
+        flush_timeout: Most seconds that `flush`, `close` and `sync=True` wait for the disk.
+        max_open_files: Most files open at a time.
         file_mode: Permissions of new files.
         dir_mode: Permissions of new folders.
-        umask: Taken off both.
+        umask: Permission bits to remove from both.
         owner: User and group of new files, as names or numbers.
-        manifest_key: Key of the manifests' HMAC; absent, the environment variable `LLM_LOGGING_MANIFEST_KEY` or the file
-            that `LLM_LOGGING_MANIFEST_KEY_FILE` names; without any, the chain alone. See Security in the README.
+        manifest_key: HMAC key of the manifests. Default: `LLM_LOGGING_MANIFEST_KEY`, else the file that
+            `LLM_LOGGING_MANIFEST_KEY_FILE` names, else manifests are hash chains without a key.
 
     Raises:
         ConfigurationError: An option is not as described.
@@ -157,6 +158,7 @@ class LLMFileHandler(logging.Handler):
         self.defaults = self._pipeline.defaults
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
+        self._said: set[str] = set()  # what is said once
         files = FileOptions(
             max_bytes=number("max_bytes", max_bytes),
             interval=interval_from(rotate_interval, utc=truth("utc", utc)),
@@ -266,6 +268,8 @@ class LLMFileHandler(logging.Handler):
 
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         line = self._pipeline.line(record)
+        if (line.kind is not LogKind.REQUESTS and "structlog" in sys.modules) or line.record is not record:
+            self._say_structlog(record, line)
         if line.invalid:
             name = "invalid_entries" if line.event_type == "invalid_entry" else "invalid_fields"
             self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
@@ -306,6 +310,22 @@ class LLMFileHandler(logging.Handler):
         finally:
             self._guard.busy = False
 
+    def _say_structlog(self, record: logging.LogRecord, line: Line) -> None:
+        """Say once that the fields of structlog's records arrive, or that they do not: it depends on how structlog was set up."""
+        if line.record is not record:
+            if "structlog" not in self._said and is_structlog(record):
+                self._said.add("structlog")
+                text = "records of structlog are read: their fields are those of `extra=`"
+                self._notice("structlog_recognised", text, {}, logging.INFO)
+        elif "fields" not in self._said and loses_fields(record):
+            self._said.add("fields")
+            text = (
+                "structlog renders requests as text before they reach the handler, so they are not counted; end its processors with "
+                "ProcessorFormatter.wrap_for_formatter, render_to_log_kwargs or JSONRenderer"
+            )
+            self._writer.tell("structlog", text)
+            self._notice("structlog_fields_lost", text, {})
+
     def _say_unused(self) -> None:
         unused, self._unused_formatter = self._unused_formatter, None
         self._notice(
@@ -314,10 +334,12 @@ class LLMFileHandler(logging.Handler):
             {"formatter": unused},
         )
 
-    def _notice(self, event_type: str, message: str, data: dict[str, Any]) -> None:
+    def _notice(
+        self, event_type: str, message: str, data: dict[str, Any], level: int = logging.WARNING
+    ) -> None:
         """Log something about the log itself, past loggers and filters; never raise."""
         try:
-            record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
+            record = logging.LogRecord("llm_logging", level, __file__, 0, message, None, None)
             line = Line(record)
             line.event_type, line.body = event_type, {"data": data}
             self._store(line, None)

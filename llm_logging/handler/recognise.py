@@ -33,6 +33,8 @@ __all__ = [
     "STANDARD",
     "Line",
     "extras_of",
+    "is_structlog",
+    "loses_fields",
     "mended",
     "message_of",
     "recognise",
@@ -190,7 +192,7 @@ def unwrapped(record: logging.LogRecord) -> logging.LogRecord:
     found = copy.copy(record)
     if event is not None:
         event = {key: value for key, value in event.items() if key not in _MARKS}
-        if _is_structlog(record):
+        if is_structlog(record):
             for name in _ENVELOPE:
                 event.pop(name, None)
         _take_message(found, event)
@@ -200,11 +202,22 @@ def unwrapped(record: logging.LogRecord) -> logging.LogRecord:
     return found
 
 
+def loses_fields(record: logging.LogRecord) -> bool:
+    """Say whether structlog has rendered a request as text for people, in which its fields cannot be read any more."""
+    message = record.msg
+    return (
+        type(message) is str
+        and "event_type" in message
+        and ("llm_request" in message or "chat_message" in message)
+        and is_structlog(record)
+    )
+
+
 def _event_dict(record: logging.LogRecord) -> Mapping[Any, Any] | None:
     message: Any = record.msg
     if isinstance(message, Mapping):
         return message
-    if not isinstance(message, (str, bytes)) or not _is_structlog(record) or len(message) > _LONGEST_JSON:
+    if not isinstance(message, (str, bytes)) or not is_structlog(record) or len(message) > _LONGEST_JSON:
         return None
     try:
         found = json.loads(message)
@@ -213,7 +226,7 @@ def _event_dict(record: logging.LogRecord) -> Mapping[Any, Any] | None:
     return found if isinstance(found, dict) and any(isinstance(found.get(n), str) for n in _TEXTS) else None
 
 
-def _is_structlog(record: logging.LogRecord) -> bool:
+def is_structlog(record: logging.LogRecord) -> bool:
     """Say whether structlog made a record.
 
     A JSON text that anything else logs stays a message: it may quote a request's body, and fields in it are somebody else's.

@@ -7,15 +7,19 @@ hold is the reader's business.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ErrorCode, NotFoundError
-from ..models.stats import RunningTotals, StatsScope
 from ..runtime.forks import at_fork
+from ..runtime.threads import Exclusive
+
+if TYPE_CHECKING:
+    # Making its classes takes an eighth of a program's start, which only logs.
+    from ..models.query import StatsScope
+    from ..models.stats import RunningTotals
 
 __all__ = ["LiveTotals", "get_cached_stats", "live_totals", "reset_cached_stats"]
 
@@ -114,6 +118,8 @@ class _Totals:
 
     def figures(self) -> RunningTotals:
         """Return the sums as figures."""
+        from ..models.stats import RunningTotals
+
         finished = self.success + self.failed
         dollars = self.cost.get("USD")
         return RunningTotals(
@@ -156,7 +162,7 @@ class LiveTotals:
 
     def reset(self) -> None:
         """Start at zero."""
-        self._lock = threading.Lock()
+        self._exclusive = Exclusive()
         self._backlog: deque[Mapping[str, Any]] = deque()
         self._chats: OrderedDict[tuple[str, str], _Totals] = OrderedDict()
         self._projects: OrderedDict[str, _Totals] = OrderedDict()
@@ -172,13 +178,9 @@ class LiveTotals:
 
     def fold(self) -> None:
         """Add up what was noted."""
-        if not self._backlog or not self._lock.acquire(blocking=False):
-            # Whoever holds the lock adds up, also what came meanwhile.
-            return
-        try:
-            self._fold()
-        finally:
-            self._lock.release()
+        if self._backlog:
+            # Who is at it already adds up, also what came meanwhile.
+            self._exclusive.run(self._fold, seconds=0)
 
     def _fold(self) -> None:
         backlog = self._backlog
@@ -236,32 +238,33 @@ class LiveTotals:
             NotFoundError: Nothing of the project or chat was logged by this process, or it was so long ago that its totals
                 were joined to others.
         """
-        with self._lock:
-            self._fold()
-            total = _Totals()
-            found = scope.type == "global"
-            for (project, chat), part in self._chats.items():
-                if scope.type == "global" or (
-                    project == scope.project_id and (scope.type == "project" or chat == scope.chat_id)
-                ):
-                    total.join(part)
-                    found = True
-            for project, part in self._projects.items():
-                if scope.type == "global" or (scope.type == "project" and project == scope.project_id):
-                    total.join(part)
-                    found = True
-            if scope.type == "global":
-                total.join(self._rest)
-            total.pending = sum(
-                scope.type == "global"
-                or (project == scope.project_id and (scope.type == "project" or chat == scope.chat_id))
-                for project, chat in self._pending.values()
-            )
-        if not found:
+        total = self._exclusive.call(self._sum, scope)
+        if total is None:
             code = ErrorCode.PROJECT_NOT_FOUND if scope.type == "project" else ErrorCode.CHAT_NOT_FOUND
             which = "/".join(str(part) for part in (scope.project_id, scope.chat_id) if part is not None)
             raise NotFoundError(f"{scope.type} {which}: nothing was logged by this process", code=code)
-        return total.figures()
+        found: RunningTotals = total.figures()
+        return found
+
+    def _sum(self, scope: StatsScope) -> _Totals | None:
+        """Return the sums of a scope; None where nothing of it is known."""
+        self._fold()
+        everything, project_only = scope.type == "global", scope.type == "project"
+
+        def within(project: str, chat: str | None) -> bool:
+            return everything or (project == scope.project_id and (project_only or chat == scope.chat_id))
+
+        parts = [part for (project, chat), part in self._chats.copy().items() if within(project, chat)]
+        parts += [part for project, part in self._projects.copy().items() if within(project, None)]
+        if everything:
+            parts.append(self._rest)
+        if not parts:
+            return None
+        total = _Totals()
+        for part in parts:
+            total.join(part)
+        total.pending = sum(within(*key) for key in self._pending.copy().values())
+        return total
 
 
 live_totals = LiveTotals()
@@ -282,6 +285,8 @@ def get_cached_stats(scope: StatsScope | Mapping[str, Any] | None = None) -> Run
     Raises:
         NotFoundError: Nothing of the project or chat was logged by this process.
     """
+    from ..models.query import StatsScope
+
     return live_totals.figures(StatsScope.of(scope, "scope"))
 
 

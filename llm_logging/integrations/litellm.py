@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import first, mapping, plain
 from ..models.otel import provider_named
+from ..runtime.threads import Exclusive
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from ..usage.sdk_errors import failure_of
@@ -81,9 +81,9 @@ class _Open:
     """The requests of this process that LiteLLM has begun, whichever logger logs them, and the last attempt of each call."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self._exclusive = Exclusive()
         self.runs: dict[str, list[_Run]] = {}
-        self.last: OrderedDict[Any, Attempt] = OrderedDict()
+        self._last: OrderedDict[Any, Attempt] = OrderedDict()
 
     def next_attempt(self, key: Any) -> Attempt:
         """Note that a request of a call is sent.
@@ -91,46 +91,39 @@ class _Open:
         Args:
             key: Of the call: equal for its retries and fallbacks.
         """
-        now = clock().monotonic()
-        with self.lock:
-            last = self.last.pop(key, None)
-            again = last is not None and last.retryable and now - (last.ended or now) < _LONGEST_PAUSE
-            attempt = (
-                Attempt(key, last.number + 1, last.group, last.began)
-                if last is not None and again
-                else Attempt(key, 1, "", now)
-            )
-            self.last[key] = attempt
-            if len(self.last) > _MOST_CALLS:
-                self.last.popitem(last=False)
+        found: Attempt = self._exclusive.call(self._next_attempt, key, clock().monotonic())
+        return found
+
+    def _next_attempt(self, key: Any, now: float) -> Attempt:
+        last = self._last.pop(key, None)
+        attempt = Attempt(key, 1, "", now)
+        if last is not None and last.retryable and now - (last.ended or now) < _LONGEST_PAUSE:
+            attempt = Attempt(key, last.number + 1, last.group, last.began)
+        self._last[key] = attempt
+        if len(self._last) > _MOST_CALLS:
+            self._last.popitem(last=False)
         return attempt
 
     def add(self, run_id: str, run: _Run) -> None:
         """Keep a request until it ends."""
-        with self.lock:
-            self.runs.setdefault(run_id, []).append(run)
+        self._exclusive.call(self._add, run_id, run)
 
-    def take(self, run_id: str) -> _Run | None:
-        """Return the earliest request of an id that is open, and keep it no longer."""
-        with self.lock:
-            runs = self.runs.get(run_id)
-            if not runs:
-                return None
-            run = runs.pop(0)
+    def _add(self, run_id: str, run: _Run) -> None:
+        self.runs.setdefault(run_id, []).append(run)
+
+    def take(self, run_id: str, run: _Run | None = None) -> _Run | None:
+        """Return a request that is open, the earliest of its id where none is named, and keep it no longer."""
+        found: _Run | None = self._exclusive.call(self._take, run_id, run)
+        return found
+
+    def _take(self, run_id: str, run: _Run | None) -> _Run | None:
+        runs = self.runs.get(run_id, [])
+        found = next((one for one in runs if run is None or one is run), None)
+        if found is not None:
+            runs.remove(found)
             if not runs:
                 del self.runs[run_id]
-            return run
-
-    def take_this(self, run_id: str, run: _Run) -> bool:
-        """Say whether a request was open, and keep it no longer."""
-        with self.lock:
-            runs = self.runs.get(run_id, [])
-            if run not in runs:
-                return False
-            runs.remove(run)
-            if not runs:
-                del self.runs[run_id]
-            return True
+        return found
 
 
 _open = _Open()
@@ -255,7 +248,7 @@ class LiteLLMLogger(_Base):  # type: ignore[misc]  # litellm is typed for itself
 
     @guarded
     def _left(self, run_id: str, run: _Run) -> None:
-        if _open.take_this(run_id, run):
+        if _open.take(run_id, run) is not None:
             close_run(run_id)
             _over(run, failed=False)
             run.observation.settle(Extraction(complete=False), "left")

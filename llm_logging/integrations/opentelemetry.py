@@ -11,7 +11,6 @@ and is not logged again, unless it alone knows the usage. An open span silences 
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from ..logger.adapter import LLMLoggerAdapter
 from ..models.entry import LLMRequestLogEntry
 from ..models.otel import entry_fields, is_inference, otel_attributes
 from ..models.validation import validate
+from ..runtime.threads import Exclusive
 from ..usage.accumulator import Extraction
 from .capture.nesting import covered, unwatch_spans, watch_spans
 from .capture.observation import Observation, guarded
@@ -77,7 +77,7 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         # Spans that have not ended.
         self._open: dict[_Key, _OpenSpan] = {}
         self._heads: list[_Head] = []
-        self._lock = threading.Lock()
+        self._exclusive = Exclusive()
         watch_spans(self._current)
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  named by the SDK
@@ -90,10 +90,12 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
 
     def shutdown(self) -> None:
         """Forget the spans that never ended."""
-        with self._lock:
-            self._open.clear()
-            self._heads.clear()
+        self._exclusive.call(self._forget)
         unwatch_spans(self._current)
+
+    def _forget(self) -> None:
+        self._open.clear()
+        self._heads.clear()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  named by the SDK
         """Say that nothing is held back: handlers have every line as soon as its span ends."""
@@ -103,18 +105,19 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
     def _begun(self, span: Any) -> None:
         # Who is logging further out is only known now; the span may end elsewhere.
         opened = _OpenSpan(span, None if span.parent is None else _key(span.parent), silent=covered())
-        with self._lock:
-            self._open[_key(span.get_span_context())] = opened
-            if len(self._open) > _MOST_OPEN:
-                del self._open[next(iter(self._open))]
+        self._exclusive.call(self._note_begin, _key(span.get_span_context()), opened)
+
+    def _note_begin(self, key: _Key, opened: _OpenSpan) -> None:
+        self._open[key] = opened
+        if len(self._open) > _MOST_OPEN:
+            del self._open[next(iter(self._open))]
 
     @guarded
     def _ended(self, span: Any) -> None:
         key = _key(span.get_span_context())
         attributes = span.attributes or {}
-        with self._lock:
-            opened = self._open.pop(key, None)
-            outer = self._request_around(None if span.parent is None else _key(span.parent))
+        opened = self._open.pop(key, None)
+        outer = self._request_around(None if span.parent is None else _key(span.parent))
         if not is_inference(attributes) or (opened is not None and opened.silent):
             return
         fields = entry_fields(attributes)
@@ -172,21 +175,28 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
             (fields.get("provider"), fields.get("model")), request_id, span.start_time, span.end_time,
             _key(span.get_span_context())[0], covered,
         )  # fmt: skip
-        with self._lock:
-            self._heads.append(head)
-            del self._heads[:-_MOST_HEADS]
+        self._exclusive.call(self._keep_head, head)
+
+    def _keep_head(self, head: _Head) -> None:
+        self._heads.append(head)
+        del self._heads[:-_MOST_HEADS]
+
+    def _take_head(self, named: tuple[Any, Any], trace: int, end: int) -> _Head | None:
+        """Return the head of a stream that ends now, the latest of its trace first, and keep it no longer."""
+        fitting = [one for one in self._heads if one.named == named and one.end <= end]
+        head = next(
+            (one for one in reversed(fitting) if one.trace == trace), fitting[-1] if fitting else None
+        )
+        if head is not None:
+            self._heads.remove(head)
+        return head
 
     def _is_end_of_stream(self, span: Any, attributes: Mapping[str, Any], fields: dict[str, Any]) -> bool:
         """Log an instant span that tells of a stream's end as the end of the request that its first span began."""
         named = (fields.get("provider"), fields.get("model"))
-        trace = _key(span.get_span_context())[0]
-        with self._lock:
-            fitting = [one for one in self._heads if one.named == named and one.end <= span.end_time]
-            head = next(
-                (one for one in reversed(fitting) if one.trace == trace), fitting[-1] if fitting else None
-            )
-            if head is not None:
-                self._heads.remove(head)
+        head: _Head | None = self._exclusive.call(
+            self._take_head, named, _key(span.get_span_context())[0], span.end_time
+        )
         if head is not None and head.covered:
             return True
         begin, end = _time(span.start_time), _time(span.end_time)
@@ -218,8 +228,7 @@ class LLMSpanProcessor(_Base):  # type: ignore[misc]  # the SDK need not be ther
         ids = active_trace_ids()
         if ids is None:
             return None
-        with self._lock:
-            return self._request_around((int(ids[0], 16), int(ids[1], 16)))
+        return self._request_around((int(ids[0], 16), int(ids[1], 16)))
 
 
 class _OpenSpan:

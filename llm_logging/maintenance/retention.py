@@ -83,12 +83,13 @@ def apply_retention(
         key: Key of the manifest's HMAC.
     """
     report = PruneReport()
-    segments = list_segments(active)
+    age = _age_for(active, retention)
+    bounded = age is not None or retention.backup_count > 0 or retention.max_total_bytes > 0
+    segments = list_segments(active) if bounded else []
     sealed = [segment for segment in segments if not segment.active]
     doomed: list[Segment] = []
     if retention.backup_count > 0:
         doomed += sealed[: max(0, len(sealed) - retention.backup_count)]
-    age = _age_for(active, retention)
     if age is not None:
         doomed += _older(sealed, clock().now() - age)
     if retention.max_total_bytes > 0:

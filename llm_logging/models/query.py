@@ -168,12 +168,12 @@ class _Question(BaseModel):
 
 
 class StatsScope(_Question):
-    """Say which requests a question is about: all, those of one project, or those of one chat.
+    """Select the requests of one chat, one project, or all.
 
     Args:
-        type: `global`, `project` or `chat`.
-        project_id: Needed by `project` and `chat`.
-        chat_id: Needed by `chat`.
+        type: `global` (all), `project` or `chat`.
+        project_id: Required for `project` and `chat`.
+        chat_id: Required for `chat`.
 
     Raises:
         ValidationError: `INVALID_SCOPE`, `INVALID_PROJECT_ID` or `INVALID_CHAT_ID`.
@@ -240,24 +240,22 @@ def _equality(field: Any, value: Any) -> str | tuple[str, str]:
 
 
 class StatsOptions(_Question):
-    """Say how a question is to be answered.
+    """Select a period, groups and filters.
 
     Args:
-        from_date: The first moment that counts: a `date`, a `datetime` (naive: in `time_zone`) or text, see
-            `MOMENT_FORMS`. None: from the beginning.
-        to_date: The first moment that no longer counts; a bare day, week, month or year includes itself. A period that
-            ends before it starts is refused where the question is asked.
-        group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
-            the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
-            or `tag`. A request with several tags counts in each of their groups, and with two lists in each pair of
-            their members.
-        time_zone: An IANA name; bare dates and buckets are its days.
-        where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
-            `?`) or `!~`; all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values is read as equalities, every
-            value as it is, None as absent; so is a pair of two texts among the filters.
-        fill_gaps: Also give rows of zeros for periods in which nothing happened.
-        orphaned_after: A request pending for longer than this counts as orphaned, not as running.
-        strict: Fail on the first line that cannot be used, instead of skipping and counting it.
+        from_date: First moment that counts: a `date`, a `datetime` (naive: in `time_zone`), or a text such as `2026-01-15`,
+            `2026-W03`, `2026-01`, `7d` or `today`. None: from the beginning.
+        to_date: First moment that no longer counts. A bare day, week, month or year is included. None: to the end.
+        group_by: One name, a list, or names with commas: `hour`, `day`, `week`, `month`, `model`, `provider`, `project`,
+            `chat`, `user`, `status`, any other field (`error.code` ...), `attributes.<name>` or `tag`. A request with
+            several tags counts in the group of each.
+        time_zone: IANA name of the zone whose days, weeks and months count.
+        where: Filters, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and `?`) or `!~`;
+            all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values, or a pair of texts among
+            the filters, is read as equalities.
+        fill_gaps: Add rows of zeros for periods without requests.
+        orphaned_after: A request pending for longer counts as orphaned, not as running.
+        strict: Raise on the first unusable line instead of skipping and counting it.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`.

@@ -72,33 +72,60 @@ class Percentiles(_Model):
 class Figures(_Model):
     """The figures of one group of requests.
 
-    `total_requests = successful_requests + failed_requests`; pending and cancelled ones stand beside them. Tokens and
-    money are those of all of them: what was spent on a cancelled request was spent. Latency is that of
-    `total_requests`.
+    `total_requests = successful_requests + failed_requests`. Pending and cancelled requests are counted separately. Tokens
+    and cost include them: tokens spent on a cancelled request were spent. Latency covers `total_requests`.
 
     Attributes:
-        running_requests: Pending ones younger than the stated age.
-        orphaned_requests: Pending ones older than that: their process is likely gone.
-        total_calls: Calls (`request_group`, else the request itself), each counted where its last finished attempt is.
-        failed_calls: Those whose last finished attempt failed.
+        total_requests: Finished requests. Each attempt of a call is a request.
+        successful_requests: Those with status `success`.
+        failed_requests: Those with status `error` or `timeout`, without cancelled ones.
+        pending_requests: Requests without a final line: `running_requests + orphaned_requests`.
+        running_requests: Pending requests younger than `orphaned_after`.
+        orphaned_requests: Pending requests older than that. Their process probably died.
+        cancelled_requests: Requests that the application cancelled before the first chunk.
+        total_calls: Calls: retries with the same `request_group` count once, in the day and model of the last finished attempt.
+        failed_calls: Calls whose last finished attempt failed.
         retried_requests: Attempts after the first.
-        retry_share: `retried_requests / total_requests`, 0 where there are none.
-        error_rate: `failed_requests / total_requests`, 0 where there are none.
-        error_codes: How many requests failed with which `error.code` (else `error.type`, else `timeout` or
-            `unknown`); cancelled ones under `cancelled`.
-        http_statuses: How many requests ended with which HTTP status, where one is known.
-        requests_with_usage: How many requests the tokens come from.
-        currency: Of the costs below. Amounts that a provider reported in others are in `other_costs`.
-        reported_cost: What providers reported; None when nobody did.
-        estimated_cost: List prices of those that no provider reported, as far as they are known; None when none is.
-        total_cost: Both; None when neither is known. A lower bound where `unpriced_requests` is not 0.
-        cache_savings: What the cached tokens would have cost more as ordinary prompt tokens, less what writing the
-            cache cost more; of list-priced requests.
-        reported_requests: How many requests `reported_cost` comes from.
-        priced_requests: How many requests have a list price for all that they used.
-        unpriced_requests: Requests whose cost is not known, or only in part: no token counts, partial ones, no price of
-            the model, its tier, speed or one of its units. Pending requests are not among them, nor are those that a
-            provider refused (HTTP 429, 400, 503 ...) or that never reached it: they cost nothing.
+        retry_share: `retried_requests / total_requests`, 0 without requests.
+        error_rate: `failed_requests / total_requests`, 0 without requests.
+        error_codes: Failed requests by `error.code` (else `error.type`, else `timeout` or `unknown`); cancelled requests
+            under `cancelled`.
+        http_statuses: Requests by HTTP status, where it is known.
+        prompt_tokens: Input tokens, cached ones included.
+        completion_tokens: Output tokens, reasoning included.
+        total_tokens: Both.
+        cache_read_tokens: Prompt tokens read from a cache.
+        cache_write_tokens: Prompt tokens written to a cache.
+        cache_write_1h_tokens: Those that are kept for an hour.
+        reasoning_tokens: Completion tokens spent on reasoning.
+        audio_prompt_tokens: Prompt tokens that encode audio.
+        audio_completion_tokens: Completion tokens that encode audio.
+        image_prompt_tokens: Prompt tokens that encode images.
+        image_completion_tokens: Completion tokens that encode images.
+        requests_with_usage: Requests with token counts.
+        requests_without_usage: Finished requests without token counts.
+        estimated_usage_requests: Requests whose tokens were estimated.
+        partial_usage_requests: Requests whose token counts are incomplete.
+        average_latency_ms: Mean of `timings.latency_ms`, 0 where no request has it.
+        latency_ms: Mean and percentiles of `timings.latency_ms`.
+        success_latency_ms: The same for successful requests.
+        failure_latency_ms: The same for failed requests.
+        time_to_first_token_ms: Mean and percentiles of `timings.time_to_first_token_ms`.
+        tokens_per_second: Completion tokens per second after the first token; per second of latency where that is unknown.
+        currency: Currency of the costs below.
+        reported_cost: Sum of the costs that providers reported. None: no provider did.
+        estimated_cost: List prices of the requests without a reported cost. None: no price is known.
+        total_cost: Reported and estimated cost. A lower bound if `unpriced_requests` is not 0. None: nothing is known.
+        cache_savings: What cached tokens would have cost as ordinary prompt tokens, minus the extra cost of cache writes.
+            Covers requests with a list price.
+        other_costs: Costs that providers reported in other currencies.
+        reported_requests: Requests in `reported_cost`.
+        priced_requests: Requests with a list price for all that they used.
+        unpriced_requests: Requests whose cost is unknown, or known only in part: without complete token counts, or without a
+            price for the model, its tier, speed or one of its units. Pending requests do not count, nor do requests that
+            the provider refused (HTTP 429, 400, 503 ...) or that never reached it: these cost nothing.
+        first_request: Start of the first request.
+        last_request: Start of the last request.
     """
 
     total_requests: int = 0
@@ -258,32 +285,32 @@ class SequenceGap(_Model):
 
 
 class Quality(_Model):
-    """What an answer had to leave out, and how sure it is.
+    """What an answer left out, and how reliable it is.
 
     Attributes:
-        complete: True when nothing that was logged is known to be missing: no line skipped as broken, no gap.
+        complete: True if nothing that was logged is known to be missing: no broken line, no gap.
         lines: All lines that were read.
-        skipped_lines: Those that could not be used, of `skipped`.
-        skipped: How many lines were skipped for which reason.
-        other_lines: Well-formed lines of other kinds (events, chat messages, other programs').
-        repeated_lines: The same line met twice, counted once.
-        folded_lines: Lines that joined another of the same request.
-        duplicate_requests: Requests seen twice by different instrumentations, counted once.
-        invalid_fields: How many values were unusable, by field; the rest of their lines counted.
-        requests_without_usage: Finished requests whose tokens nobody knows.
-        unpriced_requests: Requests whose cost is not known, or only in part.
-        unpriced_models: Their models, and how many.
-        unpriced_reasons: What of them has no price, and how many: `no token counts`, `partial token counts`, `model`,
+        skipped_lines: Lines that could not be used.
+        skipped: Skipped lines by reason.
+        other_lines: Well-formed lines of other kinds: events, chat messages, lines of other programs.
+        repeated_lines: Copies of a line. Each line counts once.
+        folded_lines: Lines that were merged into another line of the same request.
+        duplicate_requests: Requests that two instrumentations logged. Each counts once.
+        invalid_fields: Unusable values by field. The rest of their lines counted.
+        requests_without_usage: Finished requests without token counts.
+        unpriced_requests: Requests whose cost is unknown, or known only in part.
+        unpriced_models: Unpriced requests by model.
+        unpriced_reasons: Unpriced requests by what has no price: `no token counts`, `partial token counts`, `model`,
             `service tier flex`, `speed fast`, `web_searches`, `audio_prompt_tokens` ...
         estimated_usage_requests: Requests whose tokens were estimated.
-        partial_usage_requests: Requests whose tokens are only part of theirs.
-        gaps: Which lines are missing, of which writer.
-        missing_lines: How many lines that is.
-        pruned_lines: Lines that were removed on purpose, as the manifests say; no gap.
-        unclosed_writers: Writers whose clean end was not noted: still running, or killed.
-        unreadable_files: Files that could not be read to their end, and why.
-        notes: What else a reader of the figures should know, in sentences.
-        errors: `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`, with how often.
+        partial_usage_requests: Requests whose token counts are incomplete.
+        gaps: Ranges of missing lines, by log and writer.
+        missing_lines: Lines in these ranges.
+        pruned_lines: Lines removed on purpose, according to the manifests. They are not gaps.
+        unclosed_writers: Writers without a noted clean end: still running, or killed.
+        unreadable_files: Files that could not be read to the end, and why.
+        notes: Further remarks, as sentences.
+        errors: Counts of `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`.
     """
 
     complete: bool = True

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import Layout, LogKind
-from ..files.spool.waiting import Waiting, find_waiting
+from ..files.layout import LogKind
 from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
-from .answer.run import Answer, Reading, ask_requests
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_plan, run_session
 from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import Log, LogFile, named_logs, open_logs, rotations, scope_logs
+from .lines.log_files import Log, LogFile, Sources, open_logs, open_sources, rotations
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
 from .retrieval.paging import decode_cursor, encode_cursor, may_hold, micros_of
@@ -34,7 +34,7 @@ from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
-    fold_request,
+    fold_requests,
     key_of,
     read_request_lines,
     read_whole_file,
@@ -51,6 +51,7 @@ Filters = StatsOptions | Mapping[str, Any] | Sequence[str] | str | None
 _OPTIONS: Final = ("from_date", "to_date", "time_zone", "where")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_START: Final = -(2**62)
+_Row = tuple[uuid.UUID, datetime | None]
 
 
 class RequestLogPage(BaseModel):
@@ -126,12 +127,16 @@ def get_llm_request_logs(
     wanted = page_size(limit)
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
+    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading).ungrouped()
     with ExitStack() as stack:
-        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack)
-        rows = _page(made.db, wanted + 1, after)
-        more = len(rows) > wanted
-        rows = rows[:wanted]
-        entries = _entries(made, rows, stack, content=content)
+
+        def page(session: Session) -> tuple[list[_Row], list[RequestLog], bool]:
+            rows = _page(session.db, wanted + 1, after)
+            more = len(rows) > wanted
+            rows = rows[:wanted]
+            return rows, _entries(session, rows, stack, content=content), more
+
+        rows, entries, more = run_session(plan, open_plan(plan, stack), stack, page)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
@@ -143,9 +148,7 @@ def _started(value: datetime | None) -> int:
     return _NO_START if value is None else micros_of(value.replace(tzinfo=UTC))
 
 
-def _page(
-    db: DuckDBPyConnection, limit: int, after: Sequence[Any] | None
-) -> list[tuple[uuid.UUID, datetime | None]]:
+def _page(db: DuckDBPyConnection, limit: int, after: Sequence[Any] | None) -> list[_Row]:
     start = f"coalesce(epoch_us(started), {_NO_START})"
     where, bound = "", []
     if after is not None:
@@ -168,15 +171,15 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
 
 
 def _entries(
-    made: Answer,
-    rows: Sequence[tuple[uuid.UUID, datetime | None]],
+    made: Session,
+    rows: Sequence[_Row],
     stack: ExitStack,
     *,
     content: bool,
 ) -> list[RequestLog]:
     if not rows:
         return []
-    db, files = made.db, made.files
+    db, files = made.db, made.sources.files
     keys = [key for key, _ in rows]
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
@@ -199,9 +202,11 @@ def _entries(
         _add(lines, _collect_unnamed(files, logs, owner))
     _add_twins(db, lines, files, logs, owner, texts)
     if content:
-        _join_content(owner, lines, near, stack, made.layout, made.waiting, texts)
-    folded = [fold_twice(lines[key]) for key in keys if key in lines]
-    return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
+        _join_content(owner, lines, near, stack, made.sources, texts)
+    folded = fold_requests({key: lines[key] for key in keys if key in lines}, db)
+    return [
+        to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded.values()
+    ]
 
 
 def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
@@ -275,15 +280,6 @@ def _collect_unnamed(
     return found
 
 
-def fold_twice(lines: Sequence[RequestLine]) -> RequestLine:
-    """Fold the lines of each id, then the ids of one call seen twice."""
-    by_key: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-    for line in lines:
-        by_key[line.key].append(line)
-    folded = [fold_request(of_one) for of_one in by_key.values()]
-    return folded[0] if len(folded) == 1 else fold_request(folded)
-
-
 def _with_content(line: RequestLine, texts: Mapping[str, Any], *, content: bool) -> RequestLine:
     names = ("messages", "response")
     for name in names:
@@ -299,8 +295,7 @@ def _join_content(
     lines: Mapping[uuid.UUID, Sequence[RequestLine]],
     files: Sequence[LogFile],
     stack: ExitStack,
-    layout: Layout,
-    waiting: Waiting,
+    sources: Sources,
     texts: dict[uuid.UUID, dict[str, Any]],
 ) -> None:
     actives = {file.log.active for file in files if file.log.active is not None}
@@ -309,8 +304,8 @@ def _join_content(
         return
     times = [line.time for found in lines.values() for line in found if line.time is not None]
     oldest = min(times, default=None)
-    named = [Log(_name(path, layout.root), path) for path in contents]
-    opened = [file for file in open_logs(named, stack, waiting=waiting) if may_hold(file, oldest)]
+    named = [Log(_name(path, sources.layout.root), path) for path in contents]
+    opened = [file for file in open_logs(named, stack, waiting=sources.waiting) if may_hold(file, oldest)]
     for _, data in lines_with_ids(opened, owner):
         _note_content(data, owner, texts)
 
@@ -349,9 +344,8 @@ def get_request_log(
     layout = reading_layout(root)
     with ExitStack() as stack:
         asked = StatsScope.of(scope, "scope")
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
-        opened = open_logs(logs, stack, waiting=waiting)
+        sources = open_sources(layout, files, asked, [LogKind.REQUESTS], stack)
+        logs, opened = sources.logs, sources.files
         named = _whole_id(request_id, opened)
         key, needles = key_of(named), needles_of(named)
         owner = {key: key}
@@ -372,8 +366,8 @@ def get_request_log(
                 code=ErrorCode.REQUEST_NOT_FOUND,
             )
         if content and files is None:
-            _join_content(owner, {key: lines}, opened, stack, layout, waiting, texts)
-    folded = fold_request(lines)
+            _join_content(owner, {key: lines}, opened, stack, sources, texts)
+    folded = fold_requests({key: lines})[key]
     return to_entry(_with_content(folded, texts.get(key, {}), content=content)), raw
 
 

@@ -12,19 +12,13 @@ import pydantic
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
-from ..files.layout import Layout, LogKind
-from ..files.spool.waiting import Waiting, find_waiting
+from ..files.layout import LogKind
 from ..models.entry import ChatMessage, Event
 from ..models.fields import UTCTime
 from ..models.query import StatsScope
 from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import (
-    Log,
-    LogFile,
-    named_logs,
-    open_logs,
-)
-from .retrieval.pages import object_of, page_size, period_of, place_of, require_project, require_root
+from .lines.log_files import LogFile, open_sources
+from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import encode_cursor, newest_lines
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "read_event"]
@@ -145,11 +139,9 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
-        layout = reading_layout(root)
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = named_logs(files, stack) if files is not None else _event_logs(asked, layout, waiting)
+        kind = LogKind.SYSTEM if asked.project_id is None else LogKind.EVENTS
         found = newest_lines(
-            open_logs(logs, stack, waiting=waiting),
+            open_sources(reading_layout(root), files, asked, [kind], stack).files,
             want,
             limit=wanted + 1,
             before=before,
@@ -159,15 +151,6 @@ def get_system_logs(
     shown = found[:wanted]
     following = encode_cursor("events", shown[-1][0]) if len(found) > wanted else None
     return EventPage(entries=[event for _, event in shown], cursor=following)
-
-
-def _event_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
-    require_root(layout)
-    if scope.project_id is None:
-        return [Log(layout.relative(LogKind.SYSTEM), layout.path(LogKind.SYSTEM))]
-    require_project(layout, scope.project_id, waiting)
-    relative = layout.relative(LogKind.EVENTS, scope.project_id)
-    return [Log(relative, layout.root / relative)]
 
 
 def _check_filters(checks: Mapping[str, Any]) -> None:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ..clock import format_time
 from ..models.query import StatsOptions, StatsScope
-from .answer.run import Reading, ask_requests
+from .answer.plan import Reading, make_plan
+from .answer.session import open_plan, run_session
 from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import Column, columns
 from .lines.duckdb_engine import quoted
@@ -155,12 +156,8 @@ def export_requests(
         What `get_stats` raises.
     """
     check_keywords("export_requests", reading)
+    plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
+    plan = plan.ungrouped(every_field=True)
     with ExitStack() as stack:
-        made = ask_requests(
-            StatsScope.of(scope, "scope"),
-            StatsOptions.of(options, "options"),
-            Reading(**reading),
-            stack,
-            every_field=True,
-        )
-        yield Export(made.db, made.costs.scale)
+        sources = open_plan(plan, stack)
+        yield run_session(plan, sources, stack, lambda session: Export(session.db, session.costs.scale))

@@ -12,7 +12,8 @@ from typing import Any, Unpack
 
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import PriceReport, PriceUse
-from .answer.run import Answer, Reading, answer
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_plan, run_session
 from .lines.arguments import ReadingOptions, check_keywords
 from .pricing.rates import FAR, Rate, list_version
 from .sql.aggregate import PART, amount_of, money_text, sum_of
@@ -39,21 +40,18 @@ def get_prices(
         What `get_stats` raises.
     """
     check_keywords("get_prices", reading)
+    plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
+    plan = plan.ungrouped()
     with ExitStack() as stack:
-        made = answer(
-            StatsScope.of(scope, "scope"),
-            StatsOptions.of(options, "options"),
-            Reading(**reading),
-            stack,
-        )
-        return PriceReport(
-            version=list_version(),
-            overrides=str(made.overrides) if made.overrides is not None else None,
-            uses=_uses(made),
-        )
+        uses = run_session(plan, open_plan(plan, stack), stack, _uses)
+    return PriceReport(
+        version=list_version(),
+        overrides=str(plan.rates_file) if plan.rates_file is not None else None,
+        uses=uses,
+    )
 
 
-def _uses(made: Answer) -> list[PriceUse]:
+def _uses(made: Session) -> list[PriceUse]:
     rows = made.db.execute(
         f"""
         SELECT price_provider, price_model, price_tier, price_speed, price_units, rate_no, currency, gap,

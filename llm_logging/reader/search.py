@@ -19,20 +19,19 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
 from ..files.layout import LogKind
-from ..files.spool.waiting import find_waiting
 from ..models.entry import ChatMessage
 from ..models.query import StatsScope
 from .events import LoggedEvent, read_chat_message, read_event
 from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import LogFile, named_logs, open_logs
+from .lines.log_files import Log, LogFile, open_sources
 from .retrieval.id_scan import lines_with_ids
-from .retrieval.pages import all_logs, object_of, page_size, period_of, place_of
+from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import Place, encode_cursor, may_hold, newest_lines
 from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
-    fold_request,
+    fold_requests,
     key_of,
     moment_of,
     read_request_lines,
@@ -194,10 +193,8 @@ def search_logs(
     asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        layout = reading_layout(root)
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = named_logs(files, stack) if files is not None else all_logs(layout, asked, held, waiting)
-        search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack, waiting=waiting))
+        sources = open_sources(reading_layout(root), files, asked, held, stack)
+        search = _Search(text, asked, frozenset(kinds), sources.files)
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None
     return SearchPage(hits=[hit for _, hit in hits[:wanted]], cursor=following)
@@ -297,26 +294,27 @@ class _Search:
         begun = [moment for item in found if item.key is not None for moment in _moments(item.fields)]
         oldest = min(begun, default=None)
         near = [file for file in self.request_files if may_hold(file, oldest)]
-        held = _Lines(keys)
+        held = _Lines(keys, [file.log for file in self.files])
         held.read(near)
         if oldest is None or held.oldest() < oldest or not keys <= held.lines.keys():
             # One of them began before any of its lines that match; or its numbers are not where its text is.
             held.read([file for file in self.request_files if file not in near])
-        return {key: held.entry(key) for key in keys if held.lines[key] or key in held.bare}
+        return held.entries()
 
 
 class _Lines:
     """The lines of some requests, and their content."""
 
-    def __init__(self, keys: set[uuid.UUID]) -> None:
-        self.keys = keys
+    def __init__(self, keys: set[uuid.UUID], logs: Sequence[Log]) -> None:
+        self.keys, self.logs = keys, list(dict.fromkeys(logs))
         self.lines: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
         self.texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
         self.bare: dict[uuid.UUID, dict[str, Any]] = {}
 
     def read(self, files: Sequence[LogFile]) -> None:
         for place, data in lines_with_ids(files, self.keys):
-            for line in read_request_lines(data, log=place, name=files[place].raw.name):
+            file = files[place]
+            for line in read_request_lines(data, log=self.logs.index(file.log), name=file.raw.name):
                 if line.key in self.keys:
                     self.lines[line.key].append(line)
             content = content_of(data)
@@ -330,13 +328,14 @@ class _Lines:
         ]
         return min(moments, default=datetime.max.replace(tzinfo=UTC))
 
-    def entry(self, key: uuid.UUID) -> RequestLog:
-        if self.lines[key]:
-            folded = fold_request(self.lines[key])
-            folded.fields.update(self.texts[key])
-            return to_entry(folded)
-        # Its numbers are gone, pruned before its text.
-        return to_entry(RequestLine(key, {**self.bare[key], "status": "pending"}, self.bare[key]))
+    def entries(self) -> dict[uuid.UUID, RequestLog]:
+        folded = fold_requests({key: lines for key, lines in self.lines.items() if lines})
+        for key, line in folded.items():
+            line.fields.update(self.texts[key])
+        # The numbers of others were pruned before their text.
+        for key in self.bare.keys() - folded.keys():
+            folded[key] = RequestLine(key, {**self.bare[key], "status": "pending"}, self.bare[key])
+        return {key: to_entry(line) for key, line in folded.items()}
 
 
 def _moments(fields: Mapping[str, Any]) -> Iterator[datetime]:

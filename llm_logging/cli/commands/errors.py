@@ -59,7 +59,7 @@ def errors(
     limit: opt.Limit = None,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """Count failed and cancelled requests by error code, and by what --by says."""
+    """Count failed and cancelled requests by error code and by group."""
     from ..query import Question
 
     stats = Question(

@@ -37,21 +37,21 @@ def doctor(
     root: opt.Root = None,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not read the lines of the logs.", show_default=False)
+        bool, typer.Option("--quick", help="Skip the checks that read all lines.", show_default=False)
     ] = False,
     recover: Annotated[
         bool,
         typer.Option(
-            "--recover/--no-recover", help="Write the lines that killed processes left in their buffers."
+            "--recover/--no-recover", help="Write lines that killed processes left in their buffers."
         ),
     ] = True,
     cache_dir: opt.CacheDir = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Look for torn lines, missing lines, open permissions, leftovers, a full disk and a broken cache.
+    """Check the logs for torn and missing lines, open permissions, leftovers, a full disk and a broken cache.
 
-    Writes the lines that killed processes left in their buffers, exactly once; changes nothing else. Ends with status 1
-    where it finds a problem; warnings alone end with 0.
+    Writes the lines that killed processes left in their buffers and changes nothing else. Exit status 1 if it finds a
+    problem, 0 if it finds only warnings.
     """
     colour = use_colour()
     worst = "ok"
@@ -133,23 +133,27 @@ def prune(
     *,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="DURATION", help="Segments sealed longer ago: 90d, 26w."),
+        typer.Option(
+            "--older-than", metavar="DURATION", help="Delete segments rotated longer ago: 90d, 26w."
+        ),
     ] = None,
     max_bytes: Annotated[
         str | None,
         typer.Option(
-            "--max-bytes", metavar="SIZE", help="Then the oldest, until the root holds no more: 5GB, 500MiB."
+            "--max-bytes",
+            metavar="SIZE",
+            help="Delete the oldest segments until the root is no larger: 5GB, 500MiB.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would go.", show_default=False)
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.", show_default=False)
     ] = False,
     yes: opt.Yes = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Delete old segments; never a file that is still written. What goes is noted in the manifest.
+    """Delete old segments, never a file still being written. Deletions are noted in the manifest.
 
-    Asks before it deletes; where there is no terminal to ask on, --yes is needed.
+    Asks for confirmation. Without a terminal, --yes is required.
     """
     from ...maintenance.retention import prune as prune_root
 

@@ -24,7 +24,7 @@ app = typer.Typer(rich_markup_mode="rich")
 @app.command(
     epilog="Examples:\n\n"
     "\b\n  llm-logging verify\n"
-    "  llm-logging verify --print-heads > heads.json      # keep it where nobody who writes the logs can write\n"
+    "  llm-logging verify --print-heads > heads.json      # keep it where the logging user cannot write\n"
     "  llm-logging verify --heads heads.json"
 )
 def verify(
@@ -32,7 +32,11 @@ def verify(
     *,
     heads: Annotated[
         Path | None,
-        typer.Option("--heads", metavar="FILE", help="Heads of an earlier run, as --print-heads wrote them."),
+        typer.Option(
+            "--heads",
+            metavar="FILE",
+            help="File with the output of an earlier --print-heads to check against.",
+        ),
     ] = None,
     print_heads: Annotated[
         bool,
@@ -40,9 +44,9 @@ def verify(
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Say which sealed segment was changed, removed, inserted or moved, and what is not sealed yet.
+    """Report rotated segments that were changed, removed, inserted or moved.
 
-    A key in LLM_LOGGING_MANIFEST_KEY (or _FILE) also checks who signed. Ends with status 1 where something is wrong.
+    With a key in LLM_LOGGING_MANIFEST_KEY (or _FILE) signatures are checked, too. Exit status 1 if something is wrong.
     """
     from ...maintenance.verify import verify as verify_root
 
@@ -102,24 +106,24 @@ def _heads(path: Path | None) -> dict[str, str] | None:
 def forget(
     root: opt.Root = None,
     *,
-    user: Annotated[
-        str, typer.Option("--user", metavar="ID", help="The person, as user_id has it.", show_default=False)
-    ],
+    user: Annotated[str, typer.Option("--user", metavar="ID", help="The user_id.", show_default=False)],
     mode: Annotated[
-        str, typer.Option("--mode", metavar="MODE", help="remove their lines, or pseudonymise their id.")
+        str,
+        typer.Option(
+            "--mode", metavar="MODE", help="remove: delete the lines; pseudonymise: replace the id in them."
+        ),
     ] = "remove",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.", show_default=False)
+        bool, typer.Option("--dry-run", help="Only show what would be changed.", show_default=False)
     ] = False,
     yes: opt.Yes = False,
     cache_dir: opt.CacheDir = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Remove or pseudonymise one person's lines in all logs of a root, atomically, noted in the manifests.
+    """Remove or pseudonymise the lines of one user in all logs of a root. The manifests note it.
 
-    Refuses while a process logs to the root. Asks before it changes a file; where there is no terminal to ask on, --yes
-    is needed. Keys are read from LLM_LOGGING_PSEUDONYM_KEY and
-    LLM_LOGGING_MANIFEST_KEY, or the files that these names with _FILE say.
+    Refuses while a process logs to the root. Asks for confirmation; without a terminal, --yes is required. Keys come from
+    LLM_LOGGING_PSEUDONYM_KEY and LLM_LOGGING_MANIFEST_KEY, or from files named by these variables with _FILE.
     """
     from ...maintenance.forget import forget as forget_person
 

@@ -46,11 +46,13 @@ class Waiting:
         lines: By the file that they are for.
         held: Lines of this process that cannot be written now, nor read.
         unreadable: Folders of rings that this user may not read.
+        since_ns: When rings began to be read: what is written from then on may be in a file and among the lines.
     """
 
     lines: dict[str, list[bytes]] = field(default_factory=dict)
     held: int = 0
     unreadable: list[str] = field(default_factory=list)
+    since_ns: int = field(default_factory=time.time_ns)
 
     def logs_in(self, folder: Path) -> set[Path]:
         """Return the files of a folder that lines are still to be written to."""

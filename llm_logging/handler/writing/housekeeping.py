@@ -23,6 +23,8 @@ from .process_exit import threads_run
 
 __all__ = ["Housekeeper"]
 
+_BATCH = 64  # segments that are cared for together at most
+
 Notice = Callable[[str, str, dict[str, Any]], None]
 
 
@@ -58,7 +60,7 @@ class Housekeeper:
 
     def after_fork(self) -> None:
         """Start with nothing to do: a forked child's parent cares for what it rotated."""
-        self._queue: deque[tuple[Path, Path] | None] = deque()
+        self._queue: deque[tuple[Path, Path]] = deque()
         self._thread: OsThread | None = None
         self._seen: set[Path] = set()
         self._wake = Bell()
@@ -96,7 +98,6 @@ class Housekeeper:
         done = self.finish(seconds)
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._queue.append(None)
             self._wake.set()
             if not thread.here:
                 thread.join(0.5)
@@ -108,44 +109,73 @@ class Housekeeper:
             # Before anything is taken, so that nobody finds the queue empty while the last item is in work.
             self._working = True
             try:
-                while self._queue:
-                    item = self._queue.popleft()
-                    if item is None:
-                        return
-                    self._care(*item)
+                self._drain()
             finally:
                 self._working = False
+            if self._thread is None or not self._thread.here:
+                return
 
     def _drain(self) -> None:
         while self._queue:
             with contextlib.suppress(IndexError):
-                item = self._queue.popleft()
-                if item is not None:
-                    self._care(*item)
+                self._care(*self._next())
 
-    def _care(self, active: Path, segment: Path) -> None:
-        final = segment
+    def _next(self) -> list[Path]:
+        """Take the oldest segment, and those of the same log that follow it; return the log, then the segments.
+
+        Each step after a rotation reads folder and manifest, so segments that wait are cared for together.
+        """
+        batch = list(self._queue.popleft())
+        with contextlib.suppress(IndexError):
+            while len(batch) <= _BATCH:
+                active, segment = self._queue.popleft()
+                if active != batch[0]:
+                    self._queue.appendleft((active, segment))
+                    break
+                batch.append(segment)
+        return batch
+
+    def _care(self, active: Path, *segments: Path) -> None:
+        segment, final, failed = segments[0], list(segments), False
         try:
             with contextlib.suppress(FileNotFoundError):
-                record_sealed(active, segment, key=self._key)
+                record_sealed(active, *segments, key=self._key)
             if self._compression is not None:
-                final = compress_segment(segment, self._compression)
+                for place, segment in enumerate(segments):
+                    final[place] = compress_segment(segment, self._compression)
                 if active not in self._seen:
                     self._seen.add(active)
                     finish_interrupted(active, self._compression)
-            apply_retention(active, self._retention, root=self._root, key=self._key)
         except OSError as error:
+            # Those that stay plain are looked for after the next rotation.
+            failed = True
+            self._seen.discard(active)
+            self._say_failed(segment, error)
+        for path in final:
+            self._call_back(path)
+        # Nothing is pruned that the user's callback has not seen yet.
+        waiting = self._on_rotate is not None and any(log == active for log, _ in self._queue.copy())
+        try:
+            if not failed and not waiting:
+                apply_retention(active, self._retention, root=self._root, key=self._key)
+        except OSError as error:
+            self._say_failed(segment, error)
+
+    def _say_failed(self, segment: Path, error: OSError) -> None:
+        self._notice(
+            "housekeeping_failed",
+            f"{segment} was sealed, but not compressed or pruned as configured: {error}",
+            {"file": os.fspath(segment), "errno": error.errno},
+        )
+
+    def _call_back(self, segment: Path) -> None:
+        if self._on_rotate is None:
+            return
+        try:
+            self._on_rotate(segment)
+        except Exception as error:  # noqa: BLE001  a user's callback must not end the thread
             self._notice(
-                "housekeeping_failed",
-                f"{segment} was sealed, but not compressed or pruned as configured: {error}",
-                {"file": os.fspath(segment), "errno": error.errno},
+                "on_rotate_failed",
+                f"on_rotate raised {type(error).__qualname__}",
+                {"file": os.fspath(segment)},
             )
-        if self._on_rotate is not None:
-            try:
-                self._on_rotate(final)
-            except Exception as error:  # noqa: BLE001  a user's callback must not end the thread
-                self._notice(
-                    "on_rotate_failed",
-                    f"on_rotate raised {type(error).__qualname__}",
-                    {"file": os.fspath(final)},
-                )

@@ -27,7 +27,7 @@ from ...files.spool.ring import Ring
 from ...files.spool.waiting import enrol_buffer
 from ...models.entry import SCHEMA_VERSION
 from ...models.record import Acknowledgement
-from ...runtime.threads import NESTED, Bell, Exclusive, OsThread, pause
+from ...runtime.threads import Bell, Exclusive, OsThread, pause
 from .drain import Drain
 from .file_pool import OpenFiles
 from .housekeeping import Housekeeper
@@ -315,10 +315,7 @@ class Writer:
     # -- starting and ending --------------------------------------------------------------------------------------------
 
     def _start(self) -> Spool:
-        spool = self._starts.run(self._start_now)
-        if spool is NESTED:
-            # A signal handler or a finaliser that logs came in between, in this very thread.
-            spool = self._start_now()
+        spool = self._starts.call(self._start_now)
         assert isinstance(spool, Spool)
         if self._thread is None:
             self._recoverer.look()

@@ -49,7 +49,6 @@ __all__ = [
     "TALLY_BY_MARK",
     "Parsed",
     "clean_rows",
-    "line_columns",
     "mark",
     "parse_file",
     "parse_marked",
@@ -93,12 +92,6 @@ class Parsed:
         """Read what `dataclasses.asdict` made of one."""
         counts = {name: Counter(value[name]) for name in ("skipped", "invalid")}
         return cls(lines=value["lines"], others=value["others"], error=value["error"], **counts)
-
-
-def line_columns(extra: Sequence[Column] = ()) -> list[str]:
-    """Name the columns of a parsed line, in order."""
-    held = [column.name for column in (*held_columns(), *extra)]
-    return ["key", "line_time", "writer_id", "seq", "bad", *held]
 
 
 def _paths(extra: Sequence[Column]) -> dict[str, str]:

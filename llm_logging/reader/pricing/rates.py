@@ -297,13 +297,11 @@ def _slopes(
         return constant, tuple(slopes)
 
 
-def resolve_rates(
-    products: Iterable[tuple[Product, datetime, datetime]], overrides: Sequence[Override]
-) -> list[Rate]:
-    """Find the rates of the kinds of request that there are.
+def resolve_rates(products: Iterable[Product], overrides: Sequence[Override]) -> list[Rate]:
+    """Find the rates of kinds of request, at all times.
 
     Args:
-        products: Each with the first and the last moment of its requests, aware UTC.
+        products: The kinds.
         overrides: The user's own rates.
 
     Returns:
@@ -311,23 +309,21 @@ def resolve_rates(
     """
     found: list[Rate] = []
     listings: dict[tuple[str, ...], _Listing | None] = {}
-    for product, first, last in products:
+    for product in products:
         kind = product[:4]
         if kind not in listings:
             listings[kind] = _listing(product)
         own = [override for override in overrides if override.fits(*kind)]
-        found.extend(_rates_of(product, first, last, listings[kind], own))
+        found.extend(_rates_of(product, listings[kind], own))
     return found
 
 
-def _rates_of(
-    product: Product, first: datetime, last: datetime, listing: _Listing | None, own: Sequence[Override]
-) -> Iterable[Rate]:
+def _rates_of(product: Product, listing: _Listing | None, own: Sequence[Override]) -> Iterable[Rate]:
     edges = {edge for override in own for edge in (override.since, override.until) if edge is not None}
     edges.update(listing.dates if listing is not None else ())
-    inner = sorted(edge for edge in edges if first < edge <= last)
-    after = last + timedelta(microseconds=1)
-    for since, until in zip([first, *inner], [*inner, after], strict=True):
+    inner = sorted(edge for edge in edges if EVER < edge <= NEVER)
+    after = NEVER + timedelta(microseconds=1)
+    for since, until in itertools.pairwise([EVER, *inner, after]):
         ours = next((override for override in reversed(own) if override.active(since)), None)
         chosen = _own_listing(ours) if ours is not None else listing
         if chosen is None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...files.compression import open_gzip
-from ..cache.store import digest_of, log_folder, make_private, read_file, write_file
+from ..cache.store import digest_of, key_of, log_folder, make_private, read_file, write_file
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed
 
@@ -221,7 +221,7 @@ class SegmentCache:
     def new_name(self, file: LogFile, start: int, end: int) -> str:
         """Return a name for a piece; two readers that build the same one give it the same name."""
         identity = [file.inode, file.size if file.raw.compression else 0, file.mtime_ns, start, end]
-        return f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]}.parquet"
+        return f"{key_of(identity)}.parquet"
 
     def make_folder(self) -> None:
         """Make the log's folder, for its owner only."""

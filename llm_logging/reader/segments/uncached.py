@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from ...files.wrappers import Unwrapper
 from ..lines.coercions import has_bent
-from ..lines.columns import Column, held_columns
+from ..lines.columns import Column
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import rotations
 from ..lines.parse import (
     TALLY_BY_MARK,
     Parsed,
-    line_columns,
     mark,
     parse_file,
     parse_marked,
@@ -34,6 +33,7 @@ from ..lines.salvage import Salvage, salvage_lines, salvage_rest
 from ..lines.source_sql import RawFile
 from ..sql.fold import drop_pending, fold_piece
 from ..sql.quality import numbers_by_mark, numbers_in
+from ..sql.tables import create_table, row_names
 from .parquet import Span, copy_span, span_lines
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
         Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were
         folded into others.
     """
-    types = {column.name: column.sql_type for column in (*held_columns(), *extra)}
-    fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
-    listed = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **types}.items())
-    db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({listed}, filename VARCHAR)")
+    create_table(db, "tail", extra)
     small = [span for span in spans if span.end - span.start <= _SMALL and span.file.raw.compression is None]
     small = small if len(small) > 1 else []
     broken: list[Span] = []
@@ -204,7 +201,7 @@ def _take(
     numbers = numbers_by_mark(db, "piece")
     joined = drop_pending(db, "piece", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, log AS filename FROM piece "
+        f"INSERT INTO tail BY NAME SELECT {row_names(extra)}, log AS filename FROM piece "
         "JOIN (SELECT unnest(?::BIGINT[]) AS mark, unnest(?::VARCHAR[]) AS log) USING (mark) WHERE kind = 1",
         [marks, [f"log:{spans[number].log_no}" for number in marks]],
     )
@@ -271,11 +268,7 @@ def _load_alone(db: DuckDBPyConnection, one: _Broken, extra: Sequence[Column]) -
     # Most requests have a pending line, which need not be held.
     joined = fold_piece(db, "piece", "piece_rows", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece_rows",
+        f"INSERT INTO tail BY NAME SELECT {row_names(extra)}, ? AS filename FROM piece_rows",
         [f"log:{span.log_no}"],
     )
     return span, parsed, numbers, joined
-
-
-def _names(extra: Sequence[Column]) -> str:
-    return ", ".join(f'"{name}"' for name in line_columns(extra) if name != "bad")

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..lines.columns import Column, held_columns
+from .tables import create_table, row_names, row_types
 from .twins import Seen, twins
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "drop_pending",
     "fold_lines",
     "fold_piece",
+    "ranked_sql",
 ]
 
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
@@ -93,7 +95,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
         f"CREATE OR REPLACE TEMP TABLE hot_lines AS SELECT key, seq, line_time, piece FROM lines WHERE {hot}"
     )
     fields = (*held_columns(), *extra)
-    names = ", ".join(_names(extra))
+    names = row_names(extra)
     hot_lines = _one(db, "SELECT count(*) FROM hot_lines")
     if not hot_lines:
         db.execute(
@@ -153,7 +155,7 @@ def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence
     Returns:
         How many lines joined others.
     """
-    names = ", ".join(_names(extra))
+    names = row_names(extra)
     if not _find_many(db, source):
         db.execute(f"CREATE OR REPLACE TEMP VIEW {target} AS SELECT {names} FROM {source} WHERE kind = 1")
         return 0
@@ -225,7 +227,7 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extr
         target: The view to make.
         extra: Columns beside the held ones.
     """
-    names = ", ".join(_names(extra))
+    names = row_names(extra)
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_lines AS SELECT key AS fold_key, 0 AS log_no, {names} FROM {source} "
         "WHERE kind = 1 AND key IN (SELECT key FROM many)"
@@ -235,7 +237,9 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extr
     )
     # The winner is the line with the folded row's number; it must lack nothing that the folded row has.
     same = " AND ".join(
-        f"f.{name} IS NOT DISTINCT FROM w.{name}" for name in _names(extra) if "timestamp_start" not in name
+        f'f."{name}" IS NOT DISTINCT FROM w."{name}"'
+        for name in row_types(extra)
+        if name != "timestamp_start"
     )
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE many_pure AS SELECT f.key FROM many_folded AS f "
@@ -249,11 +253,6 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extr
     )
     joined = "SELECT count(*) - count(DISTINCT key) FROM many_lines WHERE key IN (SELECT key FROM many_pure)"
     return _one(db, joined)
-
-
-def _names(extra: Sequence[Column]) -> list[str]:
-    fixed = ["key", "line_time", "writer_id", "seq"]
-    return [*fixed, *(f'"{column.name}"' for column in (*held_columns(), *extra))]
 
 
 def _one(db: DuckDBPyConnection, sql: str) -> int:
@@ -273,7 +272,7 @@ def _is_hot(db: DuckDBPyConnection) -> str:
 
 def _find_twins(db: DuckDBPyConnection) -> None:
     """Make the table `twins` of the requests that are one call with others: their keys, and a number of the call."""
-    db.execute("CREATE OR REPLACE TEMP TABLE twins (key UUID, call INTEGER)")
+    create_table(db, "twins")
     if not _one(db, "SELECT count(*) FROM hot_doubles"):
         return
     names = ", ".join(("key", "line_time", "writer_id", "seq", "status", *_OF_TWINS))
@@ -341,23 +340,33 @@ def _fold_sql(source: str, fields: Iterable[Column]) -> str:
             picked.append(f"arg_min(struct_pack({pack}), rank) FILTER (WHERE {present}) AS g_{name}")
             unpacked += [f'g_{name}."{member.name}" AS "{member.name}"' for member in members]
     return f"""
-        WITH spoken AS (
+        WITH picked AS (SELECT {", ".join(picked)} FROM ({ranked_sql(source)}) GROUP BY fold_key)
+        SELECT {", ".join(unpacked)} FROM picked
+    """
+
+
+def ranked_sql(source: str) -> str:
+    """Return SQL of the rows of a table with `rank`: 1 is the row that wins among those of one `fold_key`.
+
+    Retrieval ranks the lines of an entry by it too, so the law is written once; see the module's docstring.
+
+    Args:
+        source: A table with `fold_key`, `key`, `log_no`, `line_time`, `writer_id`, `seq` and `status`.
+    """
+    return f"""
+        SELECT *, row_number() OVER (
+            PARTITION BY fold_key
+            ORDER BY final DESC, spoken_at DESC NULLS LAST, writer_id DESC NULLS LAST, log_no DESC NULLS LAST,
+                seq DESC NULLS LAST, line_time DESC NULLS LAST, status DESC, key DESC
+        ) AS rank
+        FROM (
             SELECT *, status <> 'pending' AS final,
                 CASE WHEN writer_id IS NULL OR seq IS NULL THEN line_time
                      ELSE first_value(line_time) OVER (
                         PARTITION BY fold_key, status <> 'pending', log_no, writer_id
                         ORDER BY seq DESC NULLS LAST, line_time DESC) END AS spoken_at
             FROM {source}
-        ), ranked AS (
-            SELECT *, row_number() OVER (
-                PARTITION BY fold_key
-                ORDER BY final DESC, spoken_at DESC NULLS LAST, writer_id DESC NULLS LAST, log_no DESC NULLS LAST,
-                    seq DESC NULLS LAST, line_time DESC NULLS LAST, status DESC, key DESC
-            ) AS rank FROM spoken
-        ), picked AS (
-            SELECT {", ".join(picked)} FROM ranked GROUP BY fold_key
         )
-        SELECT {", ".join(unpacked)} FROM picked
     """
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = [
-    "CANCELLED_OUTCOME", "FAILURE", "PENDING", "SUCCESS", "Group", "Question", "ask", "make_question", "spread_lists",
+    "CANCELLED_OUTCOME", "FAILURE", "PENDING", "SUCCESS", "Group", "Selection", "make_selection", "select", "spread_lists",
 ]  # fmt: skip
 
 # How a request ended, as `asked` says it.
@@ -63,7 +63,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Selection:
     """A scope and options, checked and resolved.
 
     Attributes:
@@ -79,8 +79,8 @@ class Question:
     extra: tuple[Column, ...] = field(default=())
 
 
-def make_question(scope: StatsScope, options: StatsOptions, period: Period, now: datetime) -> Question:
-    """Check and resolve a question.
+def make_selection(scope: StatsScope, options: StatsOptions, period: Period, now: datetime) -> Selection:
+    """Check and resolve what is asked.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`, for a group or a filter that is none.
@@ -96,13 +96,13 @@ def make_question(scope: StatsScope, options: StatsOptions, period: Period, now:
     needed = [group.column for group in groups if group.column is not None]
     needed += [condition.column for condition in conditions]
     extra = {column.path: column for column in needed if column.path not in held}
-    return Question(scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()))
+    return Selection(scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()))
 
 
-def _where(question: Question) -> tuple[str, list[Any]]:
+def _where(chosen: Selection) -> tuple[str, list[Any]]:
     clauses = ["true"]
     bound: list[Any] = []
-    scope, period = question.scope, question.period
+    scope, period = chosen.scope, chosen.period
     if scope.project_id is not None:
         clauses.append("project_id = ?")
         bound.append(readable(scope.project_id))
@@ -117,7 +117,7 @@ def _where(question: Question) -> tuple[str, list[Any]]:
         bound.append(_naive(period.end))
     asked_about = {
         column.path
-        for column in (*(g.column for g in question.groups), *(c.column for c in question.conditions))
+        for column in (*(g.column for g in chosen.groups), *(c.column for c in chosen.conditions))
         if column
     }
     if asked_about.isdisjoint({"operation", "request_type"}):
@@ -125,7 +125,7 @@ def _where(question: Question) -> tuple[str, list[Any]]:
         clauses.append(
             f"(request_type IS DISTINCT FROM 'tool' OR operation IS DISTINCT FROM '{EXECUTE_TOOL}')"
         )
-    for condition in question.conditions:
+    for condition in chosen.conditions:
         clauses.append(f"({condition.sql})")
         bound.extend(condition.parameters)
     return " AND ".join(clauses), bound
@@ -145,24 +145,24 @@ def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def offsets_in(db: DuckDBPyConnection, source: str, question: Question) -> list[Offset]:
+def offsets_in(db: DuckDBPyConnection, source: str, chosen: Selection) -> list[Offset]:
     """List the offsets of the question's zone over the time of its requests."""
-    zone = ZoneInfo(question.options.time_zone)
-    if zone.key == "UTC" or not any(group.unit not in {None, "hour"} for group in question.groups):
+    zone = ZoneInfo(chosen.options.time_zone)
+    if zone.key == "UTC" or not any(group.unit not in {None, "hour"} for group in chosen.groups):
         return [Offset(None, 0)]
     row = db.execute(f"SELECT min(timestamp_start), max(timestamp_start) FROM {source}").fetchone()
     first, last = row if row is not None else (None, None)
     if first is None:
         return [Offset(None, 0)]
-    first, last = _clipped(first, last, question)
+    first, last = _clipped(first, last, chosen)
     return zone_offsets(zone, first, last)
 
 
-def _clipped(first: datetime, last: datetime, question: Question) -> tuple[datetime, datetime]:
+def _clipped(first: datetime, last: datetime, chosen: Selection) -> tuple[datetime, datetime]:
     """Keep a broken clock's year 1 or 9999 from costing a search through all of history."""
     first, last = first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
-    first = max(first, question.period.start or first, question.now - _WIDE)
-    last = min(last, question.period.end or last, question.now + _WIDE)
+    first = max(first, chosen.period.start or first, chosen.now - _WIDE)
+    last = min(last, chosen.period.end or last, chosen.now + _WIDE)
     return min(first, last), max(first, last)
 
 
@@ -187,22 +187,22 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
             return f"{shown(group.column)} AS {group.sql}"
 
 
-def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:
+def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
     """Make the view `asked` of the requests in question, with what figures are made of.
 
     Args:
         db: Where `source` is.
         source: The requests.
-        question: What is asked.
+        chosen: What is asked.
 
     Returns:
         The same text wherever the view has the same rows, but for what depends on the time of asking.
     """
-    offsets = offsets_in(db, source, question)
-    clauses, values = _where(question)
+    offsets = offsets_in(db, source, chosen)
+    clauses, values = _where(chosen)
     where = _bound(db, clauses, values)
-    groups = "".join(f", {_group_sql(group, offsets)}" for group in question.groups)
-    limit = _naive(question.now - question.options.orphaned_after)
+    groups = "".join(f", {_group_sql(group, offsets)}" for group in chosen.groups)
+    limit = _naive(chosen.now - chosen.options.orphaned_after)
     prompt, completion = "usage_prompt_tokens", "usage_completion_tokens"
     latency, first_token = "timings_latency_ms", "timings_time_to_first_token_ms"
     streamed = f"{latency} - coalesce({first_token}, 0)"
@@ -237,9 +237,9 @@ def ask(db: DuckDBPyConnection, source: str, question: Question) -> str:
     return f"{rows} {values!r}"
 
 
-def spread_lists(question: Question, source: str) -> str:
+def spread_lists(chosen: Selection, source: str) -> str:
     """Return the table or query in which a request stands once in each of its groups."""
-    for name in (g.sql for g in question.groups if g.column is not None and g.column.kind == "list"):
+    for name in (g.sql for g in chosen.groups if g.column is not None and g.column.kind == "list"):
         # One inside the other: several in one SELECT would go side by side, and each pair of members is a group.
         source = f"(SELECT * EXCLUDE ({name}), unnest({name}) AS {name} FROM {source})"
     return source

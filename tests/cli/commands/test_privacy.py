@@ -6,7 +6,7 @@ import pytest
 
 import llm_logging
 from llm_logging.reader.answer import partial_sums as sums
-from llm_logging.reader.segments import loader as load
+from llm_logging.reader.segments import pieces as load
 
 
 @pytest.fixture
