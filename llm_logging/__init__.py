@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .handler.formatter import LLMJsonFormatter
     from .handler.running_totals import get_cached_stats, reset_cached_stats
     from .handler.stream_handler import LLMStreamHandler
+    from .integrations.everything import instrument
     from .logger.adapter import LLMLoggerAdapter, alog_llm_request, get_logger, log_llm_request
     from .logger.call import LLMCall
     from .models.entry import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
@@ -121,6 +122,7 @@ __all__ = [
     "get_request_log",
     "get_stats",
     "get_system_logs",
+    "instrument",
     "log_llm_request",
     "presets",
     "reset_cached_stats",
@@ -186,6 +188,7 @@ _LATER = {
     "get_request_log": "reader.entries",
     "get_stats": "reader.stats",
     "get_system_logs": "reader.events",
+    "instrument": "integrations.everything",
     "log_llm_request": "logger.adapter",
     "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",

@@ -74,6 +74,7 @@ FACE = [
     "get_request_log",
     "get_stats",
     "get_system_logs",
+    "instrument",
     "log_llm_request",
     "presets",
     "reset_cached_stats",

@@ -25,7 +25,7 @@ from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
 from .answer.session import Session, open_plan, run_session
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, Sources, open_logs, open_sources, rotations
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
@@ -40,6 +40,7 @@ from .retrieval.request_log import (
     read_whole_file,
     to_entry,
 )
+from .segments.remote import open_root
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -133,7 +134,7 @@ def get_llm_request_logs(
     wanted = page_size(limit)
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
-    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading).ungrouped()
+    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading, lines=True).ungrouped()
     with ExitStack() as stack:
 
         def page(session: Session) -> tuple[list[_Row], list[RequestLog], bool]:
@@ -353,9 +354,9 @@ def get_request_log(
     """
     expect("request_id", request_id, str, "a text")
     check_request(root=root, files=files)
-    layout = reading_layout(root)
+    asked = StatsScope.of(scope, "scope")
+    layout = open_root(root if files is None else None, lines=True, scope=asked)
     with ExitStack() as stack:
-        asked = StatsScope.of(scope, "scope")
         sources = open_sources(layout, files, asked, [LogKind.REQUESTS], stack)
         logs, opened = sources.logs, sources.files
         named = _whole_id(request_id, opened)

@@ -16,10 +16,11 @@ from ..files.layout import LogKind
 from ..models.entry import ChatMessage, Event
 from ..models.fields import UTCTime
 from ..models.query import StatsScope
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import LogFile, open_sources
 from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import encode_cursor, newest_lines
+from .segments.remote import open_root
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "read_event"]
 
@@ -144,9 +145,10 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
         kind = LogKind.SYSTEM if asked.project_id is None else LogKind.EVENTS
         found = newest_lines(
-            open_sources(reading_layout(root), files, asked, [kind], stack).files,
+            open_sources(layout, files, asked, [kind], stack).files,
             want,
             limit=wanted + 1,
             before=before,

@@ -161,8 +161,8 @@ def export_requests(
         What `get_stats` raises.
     """
     check_keywords("export_requests", reading)
-    plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
-    plan = plan.ungrouped(every_field=True)
+    asked = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading)
+    plan = make_plan(*asked, lines=True).ungrouped(every_field=True)
     with ExitStack() as stack:
         sources = open_plan(plan, stack)
         yield run_session(plan, sources, stack, lambda session: Export(session.db, session.costs.scale))

@@ -22,7 +22,7 @@ from ..files.layout import LogKind
 from ..models.entry import ChatMessage
 from ..models.query import StatsScope
 from .events import LoggedEvent, read_chat_message, read_event
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, open_sources
 from .retrieval.id_scan import lines_with_ids
 from .retrieval.pages import object_of, page_size, period_of, place_of
@@ -37,6 +37,7 @@ from .retrieval.request_log import (
     read_request_lines,
     to_entry,
 )
+from .segments.remote import open_root
 
 __all__ = ["SearchHit", "SearchHits", "search_logs"]
 
@@ -199,7 +200,8 @@ def search_logs(
     asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        sources = open_sources(reading_layout(root), files, asked, held, stack)
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
+        sources = open_sources(layout, files, asked, held, stack)
         search = _Search(text, asked, frozenset(kinds), sources.files)
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None

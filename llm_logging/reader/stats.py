@@ -24,11 +24,12 @@ from .answer.plan import Reading, make_plan
 from .answer.result import result_of
 from .answer.results_cache import kept_answers
 from .answer.session import open_plan, run_session
-from .lines.arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
+from .lines.arguments import Files, Progress, ReadingOptions, check_keywords
 from .lines.columns import readable
 from .lines.duckdb_engine import connect, duckdb_module
 from .lines.log_files import Log, LogFile, open_logs
 from .retrieval.pages import object_of
+from .segments.remote import open_root
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
@@ -164,9 +165,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
     check_keywords("get_chat_metrics", reading)
     scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
     stats = get_stats(scope, **reading)
-    messages = (
-        0 if reading.get("files") is not None else _message_count(scope, reading_layout(reading.get("root")))
-    )
+    messages = 0
+    if reading.get("files") is None:
+        layout = open_root(reading.get("root"), lines=False, scope=scope, cache_dir=reading.get("cache_dir"))
+        messages = _message_count(scope, layout)
     return ChatMetrics(
         **stats.summary.model_dump(),
         **_of_models(stats),

@@ -89,10 +89,23 @@ def _parts(folder: Path) -> Iterator[_Part]:
         if not entry.is_dir():
             yield from _part(entry, foreign=False)
             continue
+        if entry.name == "remote":
+            # Copies of stores, which hold what any version can read.
+            for copy in _entries(Path(entry.path)):
+                yield from _tree(copy)
+            continue
         for child in _entries(Path(entry.path)):
             inner = _entries(Path(child.path)) if child.name == "answers" else [child]
             for one in inner:
                 yield from _part(one, foreign=entry.name != current)
+
+
+def _tree(entry: os.DirEntry[str]) -> Iterator[_Part]:
+    with suppress(OSError):
+        size = sum(
+            Path(folder, name).lstat().st_size for folder, _, names in os.walk(entry.path) for name in names
+        )
+        yield _Part(Path(entry.path), entry.stat(follow_symlinks=False).st_mtime, size, foreign=False)
 
 
 def _part(entry: os.DirEntry[str], *, foreign: bool) -> Iterator[_Part]:

@@ -455,7 +455,7 @@ def _open_file(
             filename=str(path),
         ) from error
     status = os.fstat(handle.fileno())
-    compression = {".gz": "gz", ".zst": "zst"}.get(path.suffix)
+    compression = {".gz": "gz", ".zst": "zst", ".parquet": "parquet"}.get(path.suffix)
     readable = Path(f"/proc/self/fd/{handle.fileno()}") if _BY_DESCRIPTOR else path
     return LogFile(
         raw=RawFile(readable, label if label is not None else str(path), compression),

@@ -28,7 +28,7 @@ from ..cache.store import digest_of, key_of, log_folder, make_private, read_file
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed
 
-__all__ = ["Piece", "Record", "SegmentCache"]
+__all__ = ["Piece", "Record", "SegmentCache", "piece_from", "plain_piece"]
 
 _SAMPLE: Final = 4096
 
@@ -266,32 +266,33 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _plain(record: Record) -> dict[str, Any]:
-    pieces = [
-        {
-            **vars(piece),
-            "parsed": {
-                **vars(piece.parsed),
-                "skipped": dict(piece.parsed.skipped),
-                "invalid": dict(piece.parsed.invalid),
-            },
+def plain_piece(piece: Piece) -> dict[str, Any]:
+    """Return a piece as JSON can hold it; see `piece_from`."""
+    parsed = {
+        **vars(piece.parsed),
+        "skipped": dict(piece.parsed.skipped),
+        "invalid": dict(piece.parsed.invalid),
+    }
+    return {**vars(piece), "parsed": parsed}
+
+
+def piece_from(item: Mapping[str, Any]) -> Piece:
+    """Return the piece that `plain_piece` was given."""
+    return Piece(
+        **{
+            **item,
+            "parsed": Parsed.from_json(item["parsed"]),
+            "kinds": tuple((*map(str, kind[:5]), int(kind[5]), bool(kind[6])) for kind in item["kinds"]),
+            "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in item["spans"]),
         }
-        for piece in record.pieces
-    ]
-    return {**vars(record), "pieces": pieces}
+    )
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {**vars(record), "pieces": [plain_piece(piece) for piece in record.pieces]}
 
 
 def _record(item: Mapping[str, Any]) -> Record:
-    pieces = [
-        Piece(
-            **{
-                **piece,
-                "parsed": Parsed.from_json(piece["parsed"]),
-                "kinds": tuple((*map(str, kind[:5]), int(kind[5]), bool(kind[6])) for kind in piece["kinds"]),
-                "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
-            }
-        )
-        for piece in item["pieces"]
-    ]
+    pieces = [piece_from(piece) for piece in item["pieces"]]
     packed = tuple(item["packed"]) if item["packed"] else None
     return Record(**{**item, "packed": packed, "pieces": pieces})

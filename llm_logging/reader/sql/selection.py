@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+from ...models.otel import EXECUTE_TOOL
 from ...models.query import TIME_UNITS, StatsOptions, StatsScope
 from ...models.stats import Period
 from ..lines.columns import Column, find_column, held_columns, readable, shown
@@ -109,6 +110,16 @@ def _where(chosen: Selection) -> tuple[str, list[Any]]:
     if period.end is not None:
         clauses.append("timestamp_start < ?")
         bound.append(_naive(period.end))
+    asked_about = {
+        column.path
+        for column in (*(g.column for g in chosen.groups), *(c.column for c in chosen.conditions))
+        if column
+    }
+    if asked_about.isdisjoint({"operation", "request_type"}):
+        # Calls of tools are no requests to a model, and would distort counts and latency.
+        clauses.append(
+            f"(request_type IS DISTINCT FROM 'tool' OR operation IS DISTINCT FROM '{EXECUTE_TOOL}')"
+        )
     for condition in chosen.conditions:
         clauses.append(f"({condition.sql})")
         bound.extend(condition.parameters)
