@@ -131,7 +131,7 @@ By = Annotated[
     str | None,
     typer.Option(
         "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
-        help="One row for each: hour, day, week, month, model, provider, project, chat, user, status, "
+        help="One row for each: hour, day, week, month, weekday, hour_of_day, model, provider, project, chat, user, status, "
         "request_type, any field, attributes.NAME or tag; several with commas.",
     ),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from ..errors import ErrorCode, ValidationError
 
 __all__ = [
+    "CALENDAR_UNITS",
     "MOMENT_FORMS",
     "TIME_UNITS",
     "Moment",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 TIME_UNITS: Final = ("hour", "day", "week", "month")
+# Times that come again: a request of any Monday is in the group Monday.
+CALENDAR_UNITS: Final = ("weekday", "hour_of_day")
 
 Moment = datetime | date | str
 _MOMENT: Final = re.compile(
@@ -247,8 +250,8 @@ class StatsOptions(_Question):
             `MOMENT_FORMS`. None: from the beginning.
         to_date: The first moment that no longer counts; a bare day, week, month or year includes itself. A period that
             ends before it starts is refused where the question is asked.
-        group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, any field of
-            the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
+        group_by: One name, several in a list, or several with commas: `hour`, `day`, `week`, `month`, `weekday`,
+            `hour_of_day`, any field of the entry (`model`, `provider`, `project`, `chat`, `user`, `status`, `error.code` ...), `attributes.<name>`
             or `tag`. A request with several tags counts in each of their groups, and with two lists in each pair of
             their members.
         time_zone: An IANA name; bare dates and buckets are its days.

@@ -19,7 +19,7 @@ from ..errors import ErrorCode, ValidationError
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
 from ..files.spool.waiting import Waiting, find_waiting
-from ..models.query import StatsOptions, StatsScope
+from ..models.query import TIME_UNITS, StatsOptions, StatsScope
 from ..models.stats import (
     ChatMetrics,
     Figures,
@@ -176,7 +176,7 @@ def _ordered(question: Question, rows: list[StatsRow], summary: Figures) -> list
 
 def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
     """Return rows of zeros for the periods, in every combination of the other groups, that have none."""
-    units = [group for group in question.groups if group.unit is not None]
+    units = [group for group in question.groups if group.unit in TIME_UNITS]
     if not units:
         return []
     first, last = _filled_range(question.period, summary, question.now)
@@ -187,7 +187,7 @@ def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[St
     assert finest.unit is not None
     there = {tuple(row.group.items()) for row in rows}
     rest = {
-        tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
+        tuple((group.name, row.group[group.name]) for group in question.groups if group not in units)
         for row in rows
     }
     if len(units) == len(question.groups):

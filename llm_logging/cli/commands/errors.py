@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from ...models.stats import Figures, Stats
+from ...presentation.numbers import bar, count, several, share
 from .. import options as opt
-from ..render.numbers import bar, count, several, share
 from ..render.stats import group_columns, title
 from ..render.table import Column, draw, markdown, paint
 from ..render.terminal import csv_cell, dumps, safe, use_colour, width

@@ -13,8 +13,8 @@ from typing import IO, Annotated
 import typer
 
 from ...errors import ErrorCode, ValidationError
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.terminal import csv_cell, dumps
 
 __all__ = ["app"]

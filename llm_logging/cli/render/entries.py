@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ...models.entry import ChatMessage, Cost, ErrorInfo, Timings, Usage
+from ...presentation.numbers import DASH, count, duration, money
 from ...reader.retrieval.request_log import RequestLog
 from ...reader.search import SearchHit
-from .numbers import DASH, count, duration, money
 from .table import Column, draw, markdown, paint
 from .terminal import csv_cell, dumps, safe, shorten, show_time
 

@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from ...models.query import TIME_UNITS, StatsScope
 from ...models.stats import Figures, Percentiles, Period, Quality, Stats, StatsRow
-from . import numbers
-from .numbers import DASH, count, duration, several, share
+from ...presentation import numbers
+from ...presentation.escaping import answer_json
+from ...presentation.numbers import DASH, count, duration, several, share
 from .table import Column, draw, markdown, paint
-from .terminal import csv_cell, json_safe, safe
+from .terminal import csv_cell, safe
 
 __all__ = [
     "Look",
@@ -58,7 +59,7 @@ class Look:
 
 def as_json(stats: Any, *, camel: bool = False, indent: int | None = 2) -> str:
     """Write an answer as JSON: the whole model, names in snake_case or camelCase."""
-    return json_safe(stats.model_dump_json(by_alias=camel, indent=indent)) + "\n"
+    return answer_json(stats, camel=camel, indent=indent)
 
 
 def flat(figures: Figures) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from ...models.query import TIME_UNITS, StatsOptions, StatsScope
+from ...models.query import CALENDAR_UNITS, TIME_UNITS, StatsOptions, StatsScope
 from ...models.stats import Period
 from ..lines.columns import Column, find_column, held_columns, readable, shown
 from ..pricing.spent import COUNTED_UNITS, REFUSED, UNITS, USED
@@ -86,10 +86,11 @@ def make_question(scope: StatsScope, options: StatsOptions, period: Period, now:
     """
     groups = []
     for place, name in enumerate(options.group_by):
-        column = None if name in TIME_UNITS else find_column(name)
-        if name not in TIME_UNITS and (column is None or column.kind == "json"):
+        unit = name if name in {*TIME_UNITS, *CALENDAR_UNITS} else None
+        column = None if unit is not None else find_column(name)
+        if unit is None and (column is None or column.kind == "json"):
             raise unknown_field("group_by", name)
-        groups.append(Group(name, column, name if name in TIME_UNITS else None, f"g{place}"))
+        groups.append(Group(name, column, unit, f"g{place}"))
     conditions = parse_filters(options, now)
     held = {column.path for column in held_columns()}
     needed = [group.column for group in groups if group.column is not None]

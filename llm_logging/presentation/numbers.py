@@ -11,8 +11,8 @@ from datetime import timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from typing import Final
 
-from ...models.stats import Figures
-from .terminal import safe
+from ..models.stats import Figures
+from .escaping import safe
 
 __all__ = ["DASH", "age", "bar", "cost", "count", "duration", "money", "several", "share", "signed", "size"]
 
