@@ -256,11 +256,15 @@ class StatsOptions(_Question):
             their members.
         time_zone: An IANA name; bare dates and buckets are its days.
         where: Filters as text, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and
-            `?`) or `!~`; all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values is read as equalities, every
+            `?`) or `!~`; all must hold. `field=a,b` takes either value, `field=` means absent, `cost>0.1` is
+            about dollars. A mapping of fields to values is read as equalities, every
             value as it is, None as absent; so is a pair of two texts among the filters.
         fill_gaps: Also give rows of zeros for periods in which nothing happened.
         orphaned_after: A request pending for longer than this counts as orphaned, not as running.
         strict: Fail on the first line that cannot be used, instead of skipping and counting it.
+        as_if: Models to price as others, `gpt-4o=gpt-4o-mini` or a mapping; `provider/model` names the provider too. Their
+            tokens stay as logged, and what a provider reported for them does not count.
+        prices_as_of: The moment whose list prices all requests get, whatever was reported; None: each its own.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`.
@@ -274,6 +278,8 @@ class StatsOptions(_Question):
     fill_gaps: bool = False
     orphaned_after: timedelta = timedelta(hours=1)
     strict: bool = False
+    as_if: tuple[tuple[str, str], ...] = ()
+    prices_as_of: Moment | None = Field(default=None, union_mode="left_to_right")
 
     if TYPE_CHECKING:
         # What the fields take is more than what they hold.
@@ -288,9 +294,20 @@ class StatsOptions(_Question):
             fill_gaps: bool = False,
             orphaned_after: timedelta = timedelta(hours=1),
             strict: bool = False,
+            as_if: str | Iterable[str | tuple[str, str]] | Mapping[str, str] | None = None,
+            prices_as_of: Moment | None = None,
         ) -> None: ...
 
-    @field_validator("from_date", "to_date", mode="plain")
+    @field_validator("as_if", mode="before")
+    @classmethod
+    def _model_pairs(cls, value: Any) -> Any:
+        given = value.items() if isinstance(value, Mapping) else _texts(value, separator=",")
+        pairs = [item.split("=", 1) if isinstance(item, str) else list(item) for item in given]
+        if not all(len(pair) == 2 and all(isinstance(p, str) and p.strip() for p in pair) for pair in pairs):
+            raise ValueError(f"expected models as in gpt-4o=gpt-4o-mini, got {value!r:.120}")
+        return tuple((model.strip(), other.strip()) for model, other in pairs)
+
+    @field_validator("from_date", "to_date", "prices_as_of", mode="plain")
     @classmethod
     def _known_moment(cls, value: Any) -> Moment | None:
         if value is None or isinstance(value, date):

@@ -30,6 +30,15 @@ Rows = Annotated[
 ]
 
 
+class RequestSort(StrEnum):
+    """Name what a list of requests is sorted by."""
+
+    START = "start"
+    COST = "cost"
+    LATENCY = "latency"
+    TOKENS = "tokens"
+
+
 def _size(limit: int, printed: int) -> int:
     """Return how many entries to ask for next; a limit of 0 is none."""
     return min(limit - printed, _PAGE) if limit else _PAGE
@@ -39,6 +48,8 @@ def _size(limit: int, printed: int) -> int:
     epilog="Examples:\n\n"
     "\b\n  llm-logging requests --since 1h --where status=error\n"
     "  llm-logging requests --project shop --where 'latency_ms>5000' -n 50\n"
+    "  llm-logging requests --since 7d --sort cost -n 10    # the dearest\n"
+    "  llm-logging requests --where 'cost>0.1'\n"
     "  llm-logging requests --where model~gpt-4* --format json | jq .usage.total_tokens\n"
     "  llm-logging requests --since 2026-01 --until 2026-01 -n 0 --format csv > january.csv"
 )
@@ -56,6 +67,10 @@ def requests(
     cursor: Cursor = None,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
+    prices: opt.Prices = None,
+    sort: Annotated[
+        RequestSort, typer.Option("--sort", help="The largest first.", rich_help_panel=opt.LOOK)
+    ] = RequestSort.START,
     limit: Rows = 20,
     content: Annotated[
         bool,
@@ -68,7 +83,7 @@ def requests(
     ] = False,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """List requests, the newest first, each once, with all its lines folded.
+    """List requests with their cost, the newest first, each once, with all its lines folded.
 
     Where none fits the status is 0; where nothing is logged yet it is 1, as that of `stats`.
     """
@@ -78,14 +93,14 @@ def requests(
 
     question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
-        where=where or (), cache_dir=cache_dir, use_cache=not no_cache,
+        where=where or (), cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
     )  # fmt: skip
     filters = question.options()
     source = question.source(once=cursor is None and limit != 0)
     printed = 0
     while True:
         page = get_llm_request_logs(
-            question.scope(), filters, _size(limit, printed), cursor, content=content, **source
+            question.scope(), filters, _size(limit, printed), cursor, content=content, sort=sort.value, **source
         )
         _print_requests(page.entries, form, tz, first=not printed)
         printed += len(page.entries)
@@ -139,9 +154,10 @@ def show(
     lines: Annotated[
         bool, typer.Option("--lines", help="Print its lines as they are in the files.", show_default=False)
     ] = False,
+    prices: opt.Prices = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Show one request: all its lines folded, with messages and response where they are kept."""
+    """Show one request: all its lines folded, its cost, with messages and response where they are kept."""
     from ...reader.entries import get_request_log
     from ..query import Question
     from ..render import entries as render
@@ -149,7 +165,7 @@ def show(
     question = Question(root=root, files=opt.all_files(files, paths), project=project, chat=chat)
     source = question.source()
     entry, raw = get_request_log(
-        request_id, question.scope(), root=source.get("root"), files=source.get("files")
+        request_id, question.scope(), root=source.get("root"), files=source.get("files"), prices=prices
     )
     if lines:
         opt.write("".join(json_safe(line.decode("utf-8", "replace")) + "\n" for line in raw))

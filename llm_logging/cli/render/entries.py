@@ -104,6 +104,16 @@ def _tokens(entry: RequestLog) -> str:
     return f"{count(prompt)} + {count(completion)}"
 
 
+def request_cost(entry: RequestLog) -> str:
+    """Write what a request cost: what the provider reported, else the list price, marked by how well it is known."""
+    reported = entry.cost
+    amount = reported.get("amount") if isinstance(reported, dict) else getattr(reported, "amount", None)
+    if amount is not None:
+        currency = reported.get("currency") if isinstance(reported, dict) else getattr(reported, "currency", "")
+        return money(str(amount), str(currency or "USD"))
+    return money(entry.estimated_cost, mark="~")
+
+
 def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: bool = False) -> list[Column]:
     """Return the columns of a list of requests."""
     starts = [entry.timestamp_start for entry in entries]
@@ -122,6 +132,7 @@ def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: boo
         ),
         Column("latency", [duration(_number(e.timings, "latency_ms")) for e in entries], rank=3),
         Column("in + out", [_tokens(e) for e in entries], rank=4),
+        Column("cost", [request_cost(e) for e in entries], rank=1),
     ]
 
 

@@ -28,8 +28,10 @@ from ..lines.columns import readable
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import Log, LogFile, named_logs, open_logs, scope_logs
 from ..pricing.overrides import Override, find_overrides, read_overrides
+from ..pricing.rates import list_version
 from ..segments.loader import Loaded, Loader
-from ..sql.costs import Costs, kinds_in, price_asked
+from ..sql.cost_filter import keep_by_cost
+from ..sql.costs import Costs, kinds_asked, kinds_in, price_asked
 from ..sql.fold import Folded, fold_lines
 from ..sql.period import resolve_period
 from ..sql.selection import Question, ask, make_question
@@ -187,7 +189,13 @@ def _compute(made: Answer, *, priced: bool) -> None:
     if made.folded.lines or made.folded.duplicates:
         # Folding brings fields together that no line had together.
         kinds = kinds | set(kinds_in(db, "hot_called"))
+    if question.repriced:
+        kinds = set(kinds_asked(db))
     made.costs = price_asked(db, made.own, kinds, folder)
+    if question.costs:
+        keep_by_cost(db, question.costs, made.costs.scale)
+        # Which requests fit depends on the prices too.
+        made.asked += repr((question.costs, list_version(), made.own))
 
 
 def duckdb_error() -> type[Exception]:

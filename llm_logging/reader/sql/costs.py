@@ -10,6 +10,7 @@ unit whose decimals `Costs.scale` says; NULL where the provider reported the cos
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from .selection import PENDING
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Costs", "Kind", "kinds_in", "price_asked", "price_keys", "same_rate"]
+__all__ = ["Costs", "Kind", "costs_of", "kinds_asked", "kinds_in", "price_asked", "price_keys", "same_rate"]
 
 # Provider, model, service tier, speed, units and pattern of tokens; and whether their counts fit each other.
 Kind = tuple[str, str, str, str, str, int, bool]
@@ -39,7 +40,7 @@ _REGULAR: Final = (
     "AND audio_completion_tokens + reasoning_tokens + image_completion_tokens <= completion_tokens "
     "AND units = price_units"
 )
-_LISTED: Final = "is_counted AND reported IS NULL AND started IS NOT NULL"
+_LISTED: Final = "is_counted AND reported IS NULL AND price_at IS NOT NULL"
 _BITS: Final = {
     **{f"{kind} > 0": 1 << bit for bit, kind in enumerate(OPTIONAL)},
     "no_prompt": NO_PROMPT,
@@ -53,7 +54,7 @@ _PATTERN: Final = " + ".join(f"CASE WHEN {fact} THEN {bit} ELSE 0 END" for fact,
 _UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "price_speed", "price_units", "pattern")
 # What odd requests are told apart by beside their counts.
-_ODD: Final = (*_PRODUCT[:4], "units", "started")
+_ODD: Final = (*_PRODUCT[:4], "units", "price_at")
 
 
 @dataclass
@@ -99,6 +100,14 @@ def kinds_in(db: DuckDBPyConnection, source: str) -> list[Kind]:
     return [(p, m, t, s, u, int(pattern), bool(regular)) for p, m, t, s, u, pattern, regular in rows]
 
 
+def kinds_asked(db: DuckDBPyConnection) -> list[Kind]:
+    """List the kinds of request in `asked`, by what their prices are asked for; see `selection.ask`."""
+    rows = db.execute(
+        f"SELECT DISTINCT {', '.join(_PRODUCT[:5])}, {_PATTERN}, {_REGULAR} FROM asked WHERE {_LISTED}"
+    ).fetchall()
+    return [(p, m, t, s, u, int(pattern), bool(regular)) for p, m, t, s, u, pattern, regular in rows]
+
+
 def price_asked(
     db: DuckDBPyConnection, overrides: Sequence[Override], kinds: Iterable[Kind], folder: Path | None
 ) -> Costs:
@@ -130,6 +139,26 @@ def price_asked(
     )
     _make_views(db, costs)
     return costs
+
+
+def costs_of(
+    db: DuckDBPyConnection, keys: Sequence[uuid.UUID], scale: int
+) -> dict[uuid.UUID, tuple[Decimal | None, str | None]]:
+    """Return the list prices of single requests of `priced`, and what of them has no price.
+
+    Args:
+        db: Where `priced` is.
+        keys: Of the requests.
+        scale: The decimals of the unit of `estimated`.
+    """
+    rows = db.execute(
+        "SELECT key, CASE WHEN NOT unpriced THEN estimated END, gap FROM priced "
+        "WHERE key IN (SELECT unnest(?::UUID[]))",
+        [[str(key) for key in keys]],
+    ).fetchall()
+    return {
+        key: (None if whole is None else Decimal(int(whole)).scaleb(-scale), gap) for key, whole, gap in rows
+    }
 
 
 def _decimals(price: Decimal) -> int:
@@ -185,7 +214,7 @@ def _load_odd(db: DuckDBPyConnection, odd: Sequence[tuple[Any, ...]], scale: int
     kinds = ", ".join(f"{kind} BIGINT" for kind in KINDS)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE odd_prices (price_provider VARCHAR, price_model VARCHAR, price_tier VARCHAR, "
-        f"price_speed VARCHAR, units VARCHAR, started TIMESTAMP, {kinds}, no_prompt BOOLEAN, no_completion BOOLEAN, amount HUGEINT)"
+        f"price_speed VARCHAR, units VARCHAR, price_at TIMESTAMP, {kinds}, no_prompt BOOLEAN, no_completion BOOLEAN, amount HUGEINT)"
     )
     rows = [[*row[:-1], _whole(row[-1], scale)] for row in odd if row[-1] is not None]
     if rows:
@@ -203,7 +232,7 @@ def _naive(moment: datetime) -> datetime:
 
 
 # The time of day in microseconds, also before 1970.
-_TIME_OF_DAY: Final = "epoch_us(started) - epoch_us(date_trunc('day', started))"
+_TIME_OF_DAY: Final = "epoch_us(price_at) - epoch_us(date_trunc('day', price_at))"
 
 
 def price_keys(costs: Costs) -> dict[str, str]:
@@ -226,8 +255,8 @@ def price_keys(costs: Costs) -> dict[str, str]:
         "price_units": "price_units" if costs.units else "''",
         "pattern": _PATTERN,
         "regular": _REGULAR if costs.irregular else "true",
-        "rate_since": f"CASE {_edges('started', [_literal(edge) for edge in moments])} "
-        f"WHEN started IS NOT NULL THEN {_literal(_naive(EVER))} END",
+        "rate_since": f"CASE {_edges('price_at', [_literal(edge) for edge in moments])} "
+        f"WHEN price_at IS NOT NULL THEN {_literal(_naive(EVER))} END",
     }
     # Most rates are the same at all times and for all prompts.
     day, prompt = [str(edge) for edge in times], [str(edge) for edge in prompts]
