@@ -40,14 +40,18 @@ FACE = [
     "UsageFields",
     "ValidationError",
     "alog_llm_request",
+    "check",
     "compare_stats",
     "get_cached_stats",
     "get_chat_metrics",
+    "get_chats",
+    "get_errors",
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
     "get_prices",
     "get_project_metrics",
+    "get_request_tree",
     "get_stats",
     "get_system_logs",
     "log_llm_request",
@@ -56,6 +60,7 @@ FACE = [
     "scope",
     "search_logs",
     "usage_from_response",
+    "write_report",
 ]
 
 

@@ -23,12 +23,21 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "errors": "commands.errors",
         "diff": "commands.diff",
         "prices": "commands.diff",
+        "chats": "commands.chats",
+        "check": "commands.monitoring",
     },
     "Entries": {
         "requests": "commands.entries",
         "show": "commands.entries",
+        "tree": "commands.chats",
         "search": "commands.entries",
         "export": "commands.export",
+        "sql": "commands.export",
+    },
+    "Pages and programs": {
+        "report": "commands.pages",
+        "view": "commands.pages",
+        "metrics": "commands.monitoring",
     },
     "Lines": {
         "tail": "commands.tail",

@@ -31,7 +31,7 @@ from .lines.arguments import Files, check_request, expect, reading_layout
 from .lines.log_files import Log, LogFile, named_logs, open_logs, rotations, scope_logs
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
-from .retrieval.paging import decode_cursor, encode_cursor, may_hold, micros_of
+from .retrieval.paging import decode_cursor, encode_cursor, may_hold
 from .retrieval.request_log import (
     RequestLine,
     RequestLog,
@@ -48,7 +48,7 @@ from .sql.costs import costs_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log"]
+__all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log", "price_entries", "read_entries"]
 
 Filters = StatsOptions | Mapping[str, Any] | Sequence[str] | str | None
 
@@ -151,7 +151,7 @@ def get_llm_request_logs(
         rows = _page(made, sort, wanted + 1, after)
         more = len(rows) > wanted
         rows = rows[:wanted]
-        entries = _entries(made, [row[:2] for row in rows], stack, content=content)
+        entries = read_entries(made, [row[:2] for row in rows], stack, content=content)
         _set_costs(entries, costs_of(made.db, [row[0] for row in rows], made.costs.scale))
     last = rows[-1] if rows else None
     following = None
@@ -194,13 +194,21 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
         ) from None
 
 
-def _entries(
+def read_entries(
     made: Answer,
     rows: Sequence[tuple[uuid.UUID, datetime | None]],
     stack: ExitStack,
     *,
     content: bool,
 ) -> list[RequestLog]:
+    """Read requests from their lines, in the order given.
+
+    Args:
+        made: The question that they are an answer to.
+        rows: Their keys and starts.
+        stack: Closes the files of their content.
+        content: Join messages and response where they are kept.
+    """
     if not rows:
         return []
     db, files = made.db, made.files

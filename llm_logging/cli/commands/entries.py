@@ -100,7 +100,13 @@ def requests(
     printed = 0
     while True:
         page = get_llm_request_logs(
-            question.scope(), filters, _size(limit, printed), cursor, content=content, sort=sort.value, **source
+            question.scope(),
+            filters,
+            _size(limit, printed),
+            cursor,
+            content=content,
+            sort=sort.value,
+            **source,
         )
         _print_requests(page.entries, form, tz, first=not printed)
         printed += len(page.entries)

@@ -109,7 +109,9 @@ def request_cost(entry: RequestLog) -> str:
     reported = entry.cost
     amount = reported.get("amount") if isinstance(reported, dict) else getattr(reported, "amount", None)
     if amount is not None:
-        currency = reported.get("currency") if isinstance(reported, dict) else getattr(reported, "currency", "")
+        currency = (
+            reported.get("currency") if isinstance(reported, dict) else getattr(reported, "currency", "")
+        )
         return money(str(amount), str(currency or "USD"))
     return money(entry.estimated_cost, mark="~")
 

@@ -138,7 +138,7 @@ def as_table(stats: Stats, look: Look) -> str:
     return "".join(parts)
 
 
-def title(stats: Stats) -> str:
+def title(stats: Any) -> str:
     """Say what an answer is about: whose requests, of which time."""
     period = stats.period
     return f"LLM requests of {whose(stats.scope)}, {span(period)} ({safe(period.time_zone)})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 import dataclasses
 
-from ..lines.columns import columns, held_columns
+from ..lines.columns import Column, columns, held_columns
 
 __all__ = ["Answer", "Reading", "answer", "begin", "compute", "connect", "duckdb_error"]
 
@@ -282,6 +282,7 @@ def ask_requests(
     stack: ExitStack,
     *,
     every_field: bool = False,
+    fields: Sequence[Column] = (),
 ) -> Answer:
     """Read, fold, filter and price the requests of a question.
 
@@ -291,15 +292,17 @@ def ask_requests(
         reading: Where the lines are.
         stack: Closes files and database.
         every_field: Give `requests` every field of the entry, not only those that figures need.
+        fields: Fields that `requests` is to have beside those that figures need.
 
     Returns:
         What is behind the answer; `requests`, `asked` and `priced` are in its database, its files are open.
     """
     asked = options.model_copy(update={"group_by": (), "fill_gaps": False})
     made = begin(scope, asked, reading, stack)
-    if every_field:
+    if every_field or fields:
         held = {column.path for column in held_columns()}
-        more = {column.path: column for column in columns().values() if column.path not in held}
+        wanted = columns().values() if every_field else fields
+        more = {column.path: column for column in wanted if column.path not in held}
         more.update({column.path: column for column in made.question.extra})
         made.question = dataclasses.replace(made.question, extra=tuple(more.values()))
     compute(made, reading, stack)

@@ -111,7 +111,9 @@ def make_question(scope: StatsScope, options: StatsOptions, period: Period, now:
     needed += [condition.column for condition in conditions if condition.cost is None]
     extra = {column.path: column for column in needed if column.path not in held}
     at = options.prices_as_of
-    moment = resolve_period(StatsOptions(from_date=at, time_zone=options.time_zone), now).start if at else None
+    moment = (
+        resolve_period(StatsOptions(from_date=at, time_zone=options.time_zone), now).start if at else None
+    )
     return Question(
         scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()), moment
     )
