@@ -17,7 +17,7 @@ from .lines.arguments import ReadingOptions, check_keywords
 from .pricing.rates import FAR, Rate, list_version
 from .sql.aggregate import PART, amount_of, money_text, sum_of
 
-__all__ = ["get_prices"]
+__all__ = ["get_prices", "price_report_of"]
 
 
 def get_prices(
@@ -46,11 +46,16 @@ def get_prices(
             Reading(**reading),
             stack,
         )
-        return PriceReport(
-            version=list_version(),
-            overrides=str(made.overrides) if made.overrides is not None else None,
-            uses=_uses(made),
-        )
+        return price_report_of(made)
+
+
+def price_report_of(made: Answer) -> PriceReport:
+    """Return the rates that the priced requests of an answer have."""
+    return PriceReport(
+        version=list_version(),
+        overrides=str(made.overrides) if made.overrides is not None else None,
+        uses=_uses(made),
+    )
 
 
 def _uses(made: Answer) -> list[PriceUse]:
