@@ -143,8 +143,11 @@ def get_overview(
     groups = given.model_copy(update={"group_by": (unit, *_RANKED), "fill_gaps": False})
     with ExitStack() as stack:
         made = answer(asked, groups, replace(Reading(**fixed), progress=None), stack)
-        return Overview(unit=unit, stats=stats, before=before, errors=_errors(made, stats), prices=price_report_of(made),
-                        **_drawn(made, unit, limit))  # fmt: skip
+        drawn = _drawn(made, unit, limit)
+        prices = price_report_of(made, "drawn")
+        return Overview(
+            unit=unit, stats=stats, before=before, errors=_errors(made, stats), prices=prices, **drawn
+        )  # fmt: skip
 
 
 def _errors(made: Answer, stats: Stats) -> ErrorReport:
@@ -163,7 +166,8 @@ def _drawn(made: Answer, unit: str, limit: int) -> dict[str, Any]:
     zone = ZoneInfo(made.question.options.time_zone)
     names = (
         "key, model, started, outcome, last_of_call, latency, prompt_tokens, completion_tokens, has_usage, reported, "
-        "currency, estimated, unpriced, gap"
+        "currency, estimated, unpriced, gap, is_counted, rate_no, price_provider, price_model, price_tier, price_speed, "
+        "price_units"
     )
     places = ", ".join(f"g{place}" for place in range(1 + len(_RANKED)))
     db.execute(f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {names}, {places} FROM priced")

@@ -49,16 +49,21 @@ def get_prices(
         return price_report_of(made)
 
 
-def price_report_of(made: Answer) -> PriceReport:
-    """Return the rates that the priced requests of an answer have."""
+def price_report_of(made: Answer, source: str = "priced") -> PriceReport:
+    """Return the rates that the priced requests of an answer have.
+
+    Args:
+        made: What is behind the answer.
+        source: Its requests, as `priced` has them.
+    """
     return PriceReport(
         version=list_version(),
         overrides=str(made.overrides) if made.overrides is not None else None,
-        uses=_uses(made),
+        uses=_uses(made, source),
     )
 
 
-def _uses(made: Answer) -> list[PriceUse]:
+def _uses(made: Answer, source: str) -> list[PriceUse]:
     rows = made.db.execute(
         f"""
         SELECT price_provider, price_model, price_tier, price_speed, price_units, rate_no, currency, gap,
@@ -66,7 +71,7 @@ def _uses(made: Answer) -> list[PriceUse]:
                 ELSE 'listed' END AS way,
             count(*), sum(trunc(reported)), sum(reported % 1), sum(estimated // {PART}), sum(estimated % {PART}),
             min(started), max(started)
-        FROM priced WHERE is_counted OR unpriced OR reported IS NOT NULL GROUP BY ALL
+        FROM {source} WHERE is_counted OR unpriced OR reported IS NOT NULL GROUP BY ALL
         """
     ).fetchall()
     merged: dict[tuple[Any, ...], PriceUse] = {}

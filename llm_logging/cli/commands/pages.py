@@ -48,17 +48,23 @@ def report(
     content: Annotated[
         bool,
         typer.Option(
-            "--content", help="Include prompts and responses of the requests with the highest cost.",
-            rich_help_panel=opt.LOOK, show_default=False,
+            "--content",
+            help="Include prompts and responses of the requests with the highest cost.",
+            rich_help_panel=opt.LOOK,
+            show_default=False,
         ),
     ] = False,
     form: Annotated[
         ReportFormat | None,
-        typer.Option("--format", "-o", help="Else by the ending of --output, else html.", rich_help_panel=opt.LOOK),
+        typer.Option(
+            "--format", "-o", help="Else by the ending of --output, else html.", rich_help_panel=opt.LOOK
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Where to; else standard output.", rich_help_panel=opt.LOOK),
+        typer.Option(
+            "--output", metavar="FILE", help="Where to; else standard output.", rich_help_panel=opt.LOOK
+        ),
     ] = None,
 ) -> None:
     """Write a report: figures, charts, rankings, errors and prices in one file that needs no network."""
@@ -73,7 +79,9 @@ def report(
     with question.reading(once=False) as source:
         if output is None:
             chosen = form.value if form is not None else "html"
-            data = report_bytes(question.scope(), question.options(), format=chosen, content=content, **source)
+            data = report_bytes(
+                question.scope(), question.options(), format=chosen, content=content, **source
+            )
             written(data, None)
             return
         write_report(

@@ -119,7 +119,9 @@ def cost_over_time(overview: Overview) -> Chart:
     spent = {name for (_, name), value in data.items() if value}
     names = [name for name in dict.fromkeys([*shown.values(), "other models"]) if name in spent]
     times = _times(overview)
-    values = [{"time": time, "model": name, "cost": data.get((time, name), 0.0)} for time in times for name in names]
+    values = [
+        {"time": time, "model": name, "cost": data.get((time, name), 0.0)} for time in times for name in names
+    ]
     marks = [{"time": time, "total": total[time], "mark": "≥"} for time in times if unknown[time]]
     bars = {
         "data": {"values": values},
@@ -140,7 +142,9 @@ def cost_over_time(overview: Overview) -> Chart:
     }
     figures = overview.stats.summary
     bound = f" At {count(len(marks))} times, marked ≥, some cost is not known." if marks else ""
-    dear = ", ".join(f"{shown[model]} {money(str(of_model[model]), mark='~')}" for model in dearest[:3] if of_model[model])
+    dear = ", ".join(
+        f"{shown[model]} {money(str(of_model[model]), mark='~')}" for model in dearest[:3] if of_model[model]
+    )
     summary = f"{_cost_of(figures)} in all{'; most: ' + dear if dear else ''}.{bound}"
     rows = [
         [time, *(money(str(data.get((time, name), 0.0)), mark="~") for name in names), count(unknown[time])]
@@ -188,7 +192,8 @@ def requests_over_time(overview: Overview) -> Chart:
 def latency_heat_map(overview: Overview) -> Chart:
     """How many requests took how long, by time, with percentiles as lines."""
     values = [
-        {"time": time, "from": low, "to": low * 2**0.5, "requests": number} for time, low, number in overview.heat
+        {"time": time, "from": low, "to": low * 2**0.5, "requests": number}
+        for time, low, number in overview.heat
     ]
     names = ("p50", "p95", "p99")
     lines = _series(overview, *(f"latency_ms.{name}" for name in names))
@@ -295,7 +300,10 @@ def token_histogram(overview: Overview) -> Chart:
         "completion tokens per request."
     )
     number = {(kind, low): value for kind, low, value in overview.tokens}
-    rows = [[labels[low], *(count(number.get((kind, low), 0)) for kind in ("prompt", "completion"))] for low in lows]
+    rows = [
+        [labels[low], *(count(number.get((kind, low), 0)) for kind in ("prompt", "completion"))]
+        for low in lows
+    ]
     return Chart("tokens", "Tokens per request", summary, spec, ["tokens", "prompt", "completion"], rows)
 
 
@@ -303,14 +311,21 @@ def cache_over_time(overview: Overview) -> Chart:
     """Which share of prompt tokens came from a cache, by time."""
     rows = [
         (time, read / prompt if prompt else None, saved)
-        for time, (read, prompt, saved) in _series(overview, "cache_read_tokens", "prompt_tokens", "cache_savings")
+        for time, (read, prompt, saved) in _series(
+            overview, "cache_read_tokens", "prompt_tokens", "cache_savings"
+        )
     ]
     spec = _spec(
         data={"values": [{"time": time, "share": value} for time, value, _ in rows if value is not None]},
         mark={"type": "line", "strokeWidth": 2, "point": {"size": 22}, "color": "#009e73"},
         encoding={
             "x": _time_axis(overview.unit),
-            "y": {"field": "share", "type": "quantitative", "title": "of prompt tokens", "axis": {"format": "%"}},
+            "y": {
+                "field": "share",
+                "type": "quantitative",
+                "title": "of prompt tokens",
+                "axis": {"format": "%"},
+            },
         },
         height=160,
     )
@@ -349,8 +364,12 @@ def picture(charts: Sequence[Chart], title: str) -> dict[str, Any]:
     """Return one specification of several charts below each other, on a white ground, for a chat or a README."""
     parts = []
     for chart in charts:
-        inner = {key: value for key, value in chart.spec.items() if key not in {"$schema", "config", "background"}}
-        parts.append({**inner, "title": {"text": chart.title, "subtitle": chart.summary, "subtitleColor": "#767676"}})
+        inner = {
+            key: value for key, value in chart.spec.items() if key not in {"$schema", "config", "background"}
+        }
+        parts.append(
+            {**inner, "title": {"text": chart.title, "subtitle": chart.summary, "subtitleColor": "#767676"}}
+        )
     whole = _spec(vconcat=parts, spacing=28)
     for name in ("width", "height"):
         del whole[name]

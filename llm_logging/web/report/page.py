@@ -169,11 +169,17 @@ def _markdown(overview: Overview, heading: str, grouped: Stats | None) -> str:
              numbers.count(row.total_tokens)] for row in ranked])  # fmt: skip
     if overview.errors.breakdown:
         parts += ["", "## Errors by code", ""]
-        parts += _rows(["code", "requests"], [[e.error_code, numbers.count(e.requests)] for e in overview.errors.breakdown])
+        parts += _rows(
+            ["code", "requests"],
+            [[e.error_code, numbers.count(e.requests)] for e in overview.errors.breakdown],
+        )
     return "\n".join(parts) + "\n"
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head)] if head else []
-    text = ["| " + " | ".join(str(cell) if cell == "---" else markdown_cell(cell) for cell in line) + " |" for line in lines]
+    text = [
+        "| " + " | ".join(str(cell) if cell == "---" else markdown_cell(cell) for cell in line) + " |"
+        for line in lines
+    ]
     return text + ["| " + " | ".join(markdown_cell(str(cell)[:200]) for cell in row) + " |" for row in rows]

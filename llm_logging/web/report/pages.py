@@ -129,7 +129,11 @@ def cards(now: Figures, before: Figures | None) -> list[Card]:
     chosen = [
         card("Requests", "total_requests", lambda f: numbers.count(f.total_requests)),
         card("Cost", "total_cost", numbers.cost),
-        card("Failed", "error_rate", lambda f: f"{numbers.count(f.failed_requests)} ({numbers.share(f.error_rate)})"),
+        card(
+            "Failed",
+            "error_rate",
+            lambda f: f"{numbers.count(f.failed_requests)} ({numbers.share(f.error_rate)})",
+        ),
         card("Tokens", "total_tokens", lambda f: numbers.count(f.total_tokens, compact=True)),
         card("Latency, median", "latency_ms.p50", lambda f: numbers.duration(f.latency_ms.p50)),
         card("Latency, p95", "latency_ms.p95", lambda f: numbers.duration(f.latency_ms.p95)),
@@ -140,7 +144,9 @@ def cards(now: Figures, before: Figures | None) -> list[Card]:
                  lambda f: numbers.duration(f.time_to_first_token_ms.p50))
         )  # fmt: skip
     if now.cache_read_tokens:
-        chosen.append(card("Saved by caching", "cache_savings", lambda f: numbers.money(f.cache_savings, mark="~")))
+        chosen.append(
+            card("Saved by caching", "cache_savings", lambda f: numbers.money(f.cache_savings, mark="~"))
+        )
     if now.total_calls != now.total_requests:
         chosen.append(card("Calls", "total_calls", lambda f: numbers.count(f.total_calls)))
     return chosen
