@@ -13,7 +13,7 @@ import typer
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import find_root
-from .times import Edge, parse_time, zone
+from ..presentation.times import Edge, parse_time, zone
 
 __all__ = [
     "BEGIN",

@@ -13,9 +13,9 @@ from ..errors import ErrorCode, ValidationError
 from ..files.lines import as_binary
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import Stats
+from ..presentation.times import parse_duration
 from . import options as opt
 from .progress import reading_progress
-from .times import parse_duration
 
 __all__ = ["Question", "named_files", "scope_of"]
 

@@ -10,10 +10,10 @@ import typer
 
 from ...presentation.escaping import answer_json
 from ...presentation.numbers import DASH, count, duration, money
+from ...presentation.times import zone
 from .. import options as opt
 from ..render.table import Column, draw, markdown, paint
 from ..render.terminal import csv_cell, safe, show_time, use_colour, width
-from ..times import zone
 
 __all__ = ["app"]
 

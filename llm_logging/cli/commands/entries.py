@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import ErrorCode, ValidationError
+from ...presentation.times import zone
 from .. import options as opt
 from ..render.terminal import dumps, json_safe, use_colour, width
-from ..times import zone
 
 __all__ = ["app"]
 

@@ -8,11 +8,11 @@ import typer
 
 from ...presentation.escaping import answer_json
 from ...presentation.numbers import DASH, bar, count, several, share
+from ...presentation.times import zone
 from .. import options as opt
 from ..render.stats import group_columns, title
 from ..render.table import Column, draw, markdown, paint
 from ..render.terminal import csv_cell, safe, shorten, show_time, use_colour, width
-from ..times import zone
 
 if TYPE_CHECKING:
     from ...reader.error_report import ErrorReport
