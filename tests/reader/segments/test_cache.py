@@ -15,7 +15,7 @@ import pytest
 from llm_logging.files.segments import segment_name
 from llm_logging.models.stats import StatsOptions
 from llm_logging.reader.answer import groups as grouping
-from llm_logging.reader.segments import index as cache_module
+from llm_logging.reader.cache import store
 from llm_logging.reader.segments import loader as load
 from llm_logging.reader.segments import parquet as pieces
 from llm_logging.reader.segments import uncached as tails
@@ -297,7 +297,7 @@ def test_another_shape_of_pieces_is_another_cache(log, monkeypatch, spans):
     log.rotate()
     log.stats()
     spans.clear()
-    monkeypatch.setattr(cache_module, "schema_tag", lambda: "another")
+    monkeypatch.setattr(store, "schema_tag", lambda: "another")
     assert log.stats(where=["model!=another"]).summary.total_requests == 40
     assert len(spans) == 1
 
