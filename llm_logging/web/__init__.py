@@ -8,11 +8,18 @@ from ..errors import ConfigurationError, ErrorCode
 
 if TYPE_CHECKING:
     from .api import asgi_app, router
+    from .live.app import serve, view_app
     from .report.page import write_report
 
-__all__ = ["asgi_app", "router", "write_report"]
+__all__ = ["asgi_app", "router", "serve", "view_app", "write_report"]
 
-_EXTRAS = {"asgi_app": ("api", "web"), "router": ("api", "web"), "write_report": ("report.page", "report")}
+_EXTRAS = {
+    "asgi_app": ("api", "web"),
+    "router": ("api", "web"),
+    "serve": ("live.app", "view"),
+    "view_app": ("live.app", "view"),
+    "write_report": ("report.page", "report"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -76,7 +76,14 @@ def test_a_coroutine_that_was_not_awaited(log, sink, capsys):
     assert capsys.readouterr().err.count("await it") == 1
 
 
-THINGS = {"text": "the text", "bytes": b"bytes", "object": object(), "number": 7, "list": [], "dict": {"text": "hi"}}
+THINGS = {
+    "text": "the text",
+    "bytes": b"bytes",
+    "object": object(),
+    "number": 7,
+    "list": [],
+    "dict": {"text": "hi"},
+}
 
 
 @pytest.mark.parametrize("thing", THINGS.values(), ids=THINGS)

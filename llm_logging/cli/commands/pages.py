@@ -89,3 +89,41 @@ def report(
             content=content, **source,
         )  # fmt: skip
     opt.note(f"the report is in {output}")
+
+
+@app.command(
+    epilog="Examples:\n\n\b\n  llm-logging view\n  llm-logging view --root var/llm --port 8765 --no-open"
+)
+def view(
+    *,
+    root: opt.Root = None,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
+    prices: opt.Prices = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where; 0: a free one.")] = 0,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Listen on another address than loopback: others may then connect.",
+        ),
+    ] = "127.0.0.1",
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Do not open a browser.", show_default=False)
+    ] = False,
+) -> None:
+    """Show the logs as pages in a browser, refreshed as lines come: figures, charts, requests, chats, trees, search."""
+    from ...web import serve
+    from ..query import Question
+
+    source = Question(root=root, cache_dir=cache_dir, use_cache=not no_cache, prices=prices).source()
+
+    def opened(url: str) -> None:
+        opt.note(f"the view is at {url}\nPress Ctrl+C to stop.")
+        if not no_open:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    serve(source.pop("root"), host=host, port=port, opened=opened, **source)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ...models.entry import ChatMessage, Cost, ErrorInfo, Timings, Usage
-from ...presentation.numbers import DASH, count, duration, money
+from ...presentation.numbers import DASH, count, duration, money, request_cost
 from ...reader.retrieval.request_log import RequestLog
 from ...reader.search import SearchHit
 from .table import Column, draw, markdown, paint
@@ -102,18 +102,6 @@ def _tokens(entry: RequestLog) -> str:
     if prompt is None and completion is None:
         return DASH
     return f"{count(prompt)} + {count(completion)}"
-
-
-def request_cost(entry: RequestLog) -> str:
-    """Write what a request cost: what the provider reported, else the list price, marked by how well it is known."""
-    reported = entry.cost
-    amount = reported.get("amount") if isinstance(reported, dict) else getattr(reported, "amount", None)
-    if amount is not None:
-        currency = (
-            reported.get("currency") if isinstance(reported, dict) else getattr(reported, "currency", "")
-        )
-        return money(str(amount), str(currency or "USD"))
-    return money(entry.estimated_cost, mark="~")
 
 
 def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: bool = False) -> list[Column]:

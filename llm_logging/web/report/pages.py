@@ -23,6 +23,7 @@ from . import drawing
 __all__ = ["Card", "cards", "environment", "inline_json", "style_sheet", "words"]
 
 _FOLDER: Final = Path(__file__).parent / "templates"
+_LIVE: Final = Path(__file__).parent.parent / "live" / "templates"
 _LONGEST: Final = 100_000
 
 
@@ -32,7 +33,7 @@ def environment() -> Any:
     jinja2 = drawing.require("jinja2", "report", "a page")
     markup = drawing.require("markupsafe", "report", "a page").Markup
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader([_FOLDER, _LIVE]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -40,7 +41,8 @@ def environment() -> Any:
     )
     env.filters.update(
         show=_show, block=_block, count=numbers.count, duration=numbers.duration, share=numbers.share, time=_time,
-        number=_number, money=lambda value, mark="": numbers.money(value, mark=mark),
+        number=_number, outcome=_outcome, tokens=_tokens, latency=_latency, entry_cost=numbers.request_cost, css=_css,
+        value=_value, money=lambda value, mark="": numbers.money(value, mark=mark),
     )  # fmt: skip
     env.globals.update(
         notes=notes,
@@ -56,7 +58,8 @@ def environment() -> Any:
 def style_sheet() -> str:
     """Return the style sheet, with the widths of bars: a policy without inline styles allows no other."""
     widths = "".join(f".w{percent}{{width:{percent * 0.08:.2g}rem}}" for percent in range(10, 101, 10))
-    return (_FOLDER / "style.css").read_text("utf-8") + f".w0{{width:1px}}{widths}\n"
+    depths = "".join(f".d{depth}{{display:inline-block;width:{depth * 1.2:.2g}rem}}" for depth in range(13))
+    return (_FOLDER / "style.css").read_text("utf-8") + f".w0{{width:1px}}{widths}{depths}\n"
 
 
 def _show(value: Any, length: int = 120) -> str:
@@ -72,6 +75,35 @@ def _block(value: Any) -> str:
 
 def _time(value: datetime | None) -> str:
     return numbers.DASH if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _part(group: Any, name: str) -> Any:
+    return group.get(name) if isinstance(group, Mapping) else getattr(group, name, None)
+
+
+def _outcome(entry: Any) -> str:
+    detail = _part(entry.error, "code") or _part(entry.error, "type")
+    return f"{entry.status} {detail}" if detail else str(entry.status)
+
+
+def _tokens(entry: Any) -> str:
+    known = [_part(entry.usage, name) for name in ("prompt_tokens", "completion_tokens")]
+    whole = [value for value in known if isinstance(value, int)]
+    return numbers.count(sum(whole)) if whole else numbers.DASH
+
+
+def _latency(entry: Any) -> str:
+    value = _part(entry.timings, "latency_ms")
+    return numbers.duration(value) if isinstance(value, (int, float)) else numbers.DASH
+
+
+def _css(role: Any) -> str:
+    """Return the class of a message: one of ours, never the text of a log."""
+    return role if role in {"user", "assistant"} else "other"
+
+
+def _value(value: Any) -> Any:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _number(value: Any) -> float:

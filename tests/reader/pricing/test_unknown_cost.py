@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from llm_logging.models.stats import StatsOptions
 from llm_logging.presentation.numbers import cost as cost_text
+from llm_logging.reader.cache import store
 from llm_logging.reader.compare import compare_stats
 from llm_logging.reader.export import export_requests
 from llm_logging.reader.price_report import get_prices
-from llm_logging.reader.cache import store
 from llm_logging.reader.sql import percentiles as spread
 from llm_logging.reader.stats import get_project_metrics, get_stats
 
