@@ -35,6 +35,7 @@ from ..reader.search import SearchPage, search_logs
 from ..reader.stats import get_stats
 from .answers import Answers, BusyError, Unkept
 from .metrics import CONTENT_TYPE, metrics_text
+from .openapi import answer_schema
 from .questions import (
     DiffQuery,
     OneQuery,
@@ -49,6 +50,12 @@ from .questions import (
 __all__ = ["Problem", "asgi_app", "router"]
 
 Allow = Callable[[Request, str | None], bool | Awaitable[bool]]
+_NOT_FOUND: Final = {
+    ErrorCode.ROOT_NOT_FOUND: "nothing is logged yet",
+    ErrorCode.PROJECT_NOT_FOUND: "no such project",
+    ErrorCode.CHAT_NOT_FOUND: "no such chat",
+    ErrorCode.REQUEST_NOT_FOUND: "no such request",
+}
 _PROBLEM: Final = "application/problem+json"
 # Filters whose meaning moves with the time of asking.
 _RELATIVE: Final = re.compile(r"\b(?:\d+[smhdw]|now|today|yesterday|running|orphaned)\b", re.IGNORECASE)
@@ -82,6 +89,7 @@ def _problem_of(error: LLMLoggingError) -> Response:
     status = 404 if isinstance(error, NotFoundError) else 422 if isinstance(error, ValidationError) else 500
     # Where the files lie is nothing for a client.
     detail = "a log file cannot be read" if isinstance(error, FileSystemError) else error.message
+    detail = _NOT_FOUND.get(error.code, detail)
     return _problem(status, error.code, detail.split("\n\n", maxsplit=1)[0])
 
 
@@ -222,7 +230,8 @@ def router(
 
 
 def _get(routes: APIRouter, path: str, model: Any) -> Any:
-    return routes.get(path, response_model=model, response_model_by_alias=False)
+    answer = {"description": "The answer", "content": {"application/json": {"schema": answer_schema(model)}}}
+    return routes.get(path, response_class=Response, responses={200: answer})
 
 
 def _add_figures(routes: APIRouter, api: _Api) -> None:

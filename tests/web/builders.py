@@ -11,7 +11,7 @@ ATTACKS = {
     "script": "<script>document.title='run'</script>",
     "image": "<img src=x onerror=document.title='run'>",
     "close": "</script></title></style><script>document.title='run'</script>",
-    "attribute": '\" onmouseover=\"document.title=1\" x=\"',
+    "attribute": '" onmouseover="document.title=1" x="',
     "template": "{{7*7}}{% for x in [1] %}{{ self }}{% endfor %}",
     "expression": "datum.cost']; window.x = 1; //",
     "ansi": "\x1b[2J\x1b]0;run\x07",

@@ -25,7 +25,10 @@ QUESTIONS = [
     ({}, {}),
     (PERIOD, {"from_date": "2026-01-10", "to_date": "2026-01-11"}),
     ({"by": "day,model"}, {"group_by": "day,model"}),
-    ({"by": "weekday,hour_of_day", "tz": "Asia/Tokyo"}, {"group_by": "weekday,hour_of_day", "time_zone": "Asia/Tokyo"}),
+    (
+        {"by": "weekday,hour_of_day", "tz": "Asia/Tokyo"},
+        {"group_by": "weekday,hour_of_day", "time_zone": "Asia/Tokyo"},
+    ),
     ({"where": "status=error"}, {"where": "status=error"}),
     ({"where": "cost>0.003", "by": "model"}, {"where": "cost>0.003", "group_by": "model"}),
     ({"as_if": "gpt-4o=gpt-4o-mini"}, {"as_if": "gpt-4o=gpt-4o-mini"}),
@@ -39,10 +42,14 @@ def data_of(page: str) -> str:
     return json.dumps(json.loads(text))
 
 
-@pytest.mark.parametrize(("parameters", "options"), QUESTIONS, ids=lambda value: "&".join(value.values()) or "all")
+@pytest.mark.parametrize(
+    ("parameters", "options"), QUESTIONS, ids=lambda value: "&".join(value.values()) or "all"
+)
 def test_python_command_line_and_api_give_the_same_bytes(parameters, options, logged, capsys):
     stats = get_stats(None, StatsOptions(**options), root=logged)
-    arguments = [part for name, value in parameters.items() for part in (f"--{name.replace('_', '-')}", value)]
+    arguments = [
+        part for name, value in parameters.items() for part in (f"--{name.replace('_', '-')}", value)
+    ]
     capsys.readouterr()
     assert cli.run(["stats", "--root", str(logged), "--format", "json", *arguments]) == 0
     printed = capsys.readouterr().out
@@ -62,11 +69,15 @@ def test_report_and_view_carry_the_same_figures(logged):
     shown = client.get("/?token=t&since=2026-01-10&until=2026-01-11&by=model").text
     assert json.loads(data_of(page))["summary"] == summary
     assert json.loads(data_of(shown))["summary"] == summary
-    of_models = json.loads(answer_json(get_stats(None, options.model_copy(update={"group_by": ("model",)}), root=logged)))
+    of_models = json.loads(
+        answer_json(get_stats(None, options.model_copy(update={"group_by": ("model",)}), root=logged))
+    )
     assert json.loads(data_of(shown))["breakdown"] == of_models["breakdown"]
 
 
-@pytest.mark.parametrize(("path", "command", "ask"), [("/errors", "errors", get_errors), ("/prices", "prices", get_prices)])
+@pytest.mark.parametrize(
+    ("path", "command", "ask"), [("/errors", "errors", get_errors), ("/prices", "prices", get_prices)]
+)
 def test_errors_and_prices_too(path, command, ask, logged, capsys):
     capsys.readouterr()
     assert cli.run([command, "--root", str(logged), "--project", "shop", "--format", "json"]) == 0

@@ -138,7 +138,7 @@ def _requests(params: Any, state: State, reading: dict[str, Any]) -> dict[str, A
     }
 
 
-def _request(params: Any, state: State, reading: dict[str, Any]) -> dict[str, Any]:
+def _request(params: Any, _state: State, reading: dict[str, Any]) -> dict[str, Any]:
     kept = {name: reading[name] for name in ("root", "prices") if name in reading}
     entry, lines = get_request_log(params.get("id", ""), None, **kept)
     fields = entry.model_dump(mode="json", exclude_none=True, exclude={"messages", "response", "attributes"})
@@ -178,7 +178,7 @@ def _chats(params: Any, state: State, reading: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _chat(params: Any, state: State, reading: dict[str, Any]) -> dict[str, Any]:
+def _chat(params: Any, _state: State, reading: dict[str, Any]) -> dict[str, Any]:
     scope = StatsScope(type="chat", project_id=params.get("in", ""), chat_id=params.get("chat", ""))
     stats = get_stats(scope, None, **reading)
     page = get_llm_request_logs(scope, None, 200, content=True, **_without(reading, "progress"))

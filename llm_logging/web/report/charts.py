@@ -19,6 +19,7 @@ __all__ = ["CHARTS", "Chart", "draw_all", "picture"]
 # Okabe and Ito's colours, told apart with every kind of colour vision; those that are too pale on white are darker here.
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#b8860b", "#cc79a7", "#56b4e9", "#8c6bb1", "#767676")
 _MODELS: Final = 7
+_MARKS: Final = 20
 _NAME: Final = 36
 _WIDTH: Final = 660
 _TIME: Final = {"field": "time", "type": "ordinal", "title": None, "sort": None}
@@ -122,7 +123,9 @@ def cost_over_time(overview: Overview) -> Chart:
     values = [
         {"time": time, "model": name, "cost": data.get((time, name), 0.0)} for time in times for name in names
     ]
-    marks = [{"time": time, "total": total[time], "mark": "≥"} for time in times if unknown[time]]
+    bounds = [time for time in times if unknown[time]]
+    # A mark on nearly every bar says less than one sentence.
+    marks = [{"time": time, "total": total[time], "mark": "≥"} for time in bounds if len(bounds) <= _MARKS]
     bars = {
         "data": {"values": values},
         "mark": {"type": "bar", "stroke": None},
@@ -141,7 +144,10 @@ def cost_over_time(overview: Overview) -> Chart:
         "encoding": {"x": _TIME, "y": {"field": "total", "type": "quantitative"}, "text": {"field": "mark"}},
     }
     figures = overview.stats.summary
-    bound = f" At {count(len(marks))} times, marked ≥, some cost is not known." if marks else ""
+    bound = ""
+    if bounds:
+        where = "marked ≥, " if marks else ""
+        bound = f" In {count(len(bounds))} of {count(len(times))} times, {where}some cost is not known: the bars are lower bounds."
     dear = ", ".join(
         f"{shown[model]} {money(str(of_model[model]), mark='~')}" for model in dearest[:3] if of_model[model]
     )

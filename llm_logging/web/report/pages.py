@@ -161,11 +161,8 @@ def cards(now: Figures, before: Figures | None) -> list[Card]:
     chosen = [
         card("Requests", "total_requests", lambda f: numbers.count(f.total_requests)),
         card("Cost", "total_cost", numbers.cost),
-        card(
-            "Failed",
-            "error_rate",
-            lambda f: f"{numbers.count(f.failed_requests)} ({numbers.share(f.error_rate)})",
-        ),
+        card("Failed", "failed_requests", lambda f: numbers.count(f.failed_requests)),
+        card("Error rate", "error_rate", lambda f: numbers.share(f.error_rate)),
         card("Tokens", "total_tokens", lambda f: numbers.count(f.total_tokens, compact=True)),
         card("Latency, median", "latency_ms.p50", lambda f: numbers.duration(f.latency_ms.p50)),
         card("Latency, p95", "latency_ms.p95", lambda f: numbers.duration(f.latency_ms.p95)),
