@@ -25,6 +25,8 @@ __all__ = ["Card", "cards", "environment", "inline_json", "style_sheet", "words"
 _FOLDER: Final = Path(__file__).parent / "templates"
 _LIVE: Final = Path(__file__).parent.parent / "live" / "templates"
 _LONGEST: Final = 100_000
+# Names of a megabyte, or very many groups, would make the page larger than all else on it.
+_MOST_JSON: Final = 1_000_000
 
 
 @cache
@@ -128,7 +130,12 @@ def words(value: Any) -> str:
 
 
 def inline_json(text: str) -> Any:
-    """Return JSON that may stand in a page's script element: no `<`, `>` or `&` ends it or begins another."""
+    """Return JSON that may stand in a page's script element: no `<`, `>` or `&` ends it or begins another.
+
+    Of a megabyte and more it is `null`.
+    """
+    if len(text) > _MOST_JSON:
+        text = "null"
     escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return drawing.require("markupsafe", "report", "a page").Markup(escaped)
 
