@@ -3,8 +3,8 @@
 Imports run downwards only. A folder imports from folders below it; folders on one line never import each other:
 
     cli                 commands > (cli) > viewer > render
-    web                 (web) > api, view > report
-    integrations        (integrations) > capture            presets        testing
+    web                 (web) > live > report
+    integrations        startup > (integrations) > capture          presets        testing
     logger              handler: (handler) > writing        reader: (reader) > answer, retrieval > segments > sql
                                                                     > pricing > cache > lines > foreign
     usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance       presentation
@@ -44,7 +44,7 @@ LINES = (
 # The same inside a folder; "" is the folder's own modules.
 INSIDE: dict[str, tuple[set[str], ...]] = {
     "cli": ({"commands"}, {""}, {"viewer"}, {"render"}),
-    "integrations": ({""}, {"capture"}),
+    "integrations": ({"startup"}, {""}, {"capture"}),
     "handler": ({""}, {"writing"}),
     "reader": (
         {""},

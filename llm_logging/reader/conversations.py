@@ -14,17 +14,26 @@ from typing import Any, Final, Unpack
 from pydantic import BaseModel, Field
 
 from ..errors import ErrorCode, ValidationError
-from ..files.spool.waiting import find_waiting
+from ..files.layout import LogKind
 from ..models.fields import UTCTime
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import Period
-from .answer.run import Reading, answer
-from .entries import fold_twice, get_request_log, price_entries
-from .lines.arguments import Files, ReadingOptions, check_keywords, reading_layout
-from .lines.log_files import LogFile, named_logs, open_logs, scope_logs
+from .answer.plan import Reading, make_plan
+from .answer.session import open_session
+from .entries import get_request_log, price_entries
+from .lines.arguments import Files, ReadingOptions, check_keywords
+from .lines.log_files import LogFile, open_sources
 from .retrieval.id_scan import cut_lines, lines_with_ids, whole_lines
 from .retrieval.pages import page_size
-from .retrieval.request_log import RequestLine, RequestLog, key_of, read_request_lines, to_entry
+from .retrieval.request_log import (
+    RequestLine,
+    RequestLog,
+    fold_requests,
+    key_of,
+    read_request_lines,
+    to_entry,
+)
+from .segments.remote import open_root
 from .sql.aggregate import money_text, sum_of
 from .sql.rankings import RANKED_BY, group_sums, largest_groups
 
@@ -110,7 +119,7 @@ def get_chats(
         update={"group_by": ("project", "chat"), "fill_gaps": False}
     )
     with ExitStack() as stack:
-        made = answer(asked, given, Reading(**reading), stack)
+        made = open_session(make_plan(asked, given, Reading(**reading)), stack)
         models = ", list_sort(list(DISTINCT model) FILTER (WHERE model IS NOT NULL)) AS models"
         rows, total = largest_groups(
             made.db, "priced", ("g0", "g1"), scale=made.costs.scale, sort=sort, limit=wanted, more=models
@@ -121,7 +130,7 @@ def get_chats(
             )
             for row in rows
         ]  # fmt: skip
-        return ChatReport(scope=asked, period=made.question.period, total_chats=total, chats=chats)
+        return ChatReport(scope=asked, period=made.plan.selection.period, total_chats=total, chats=chats)
 
 
 class RequestNode(BaseModel):
@@ -195,10 +204,8 @@ def get_request_tree(
     if asked.type == "global" and entry.project_id and files is None:
         asked = StatsScope(type="project", project_id=entry.project_id)
     with ExitStack() as stack:
-        layout = reading_layout(root)
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
-        found = _Lines(open_logs(logs, stack, waiting=waiting))
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
+        found = _Lines(open_sources(layout, files, asked, [LogKind.REQUESTS], stack).files)
         found.add(raw)
         top = found.climb(entry)
         cut = found.descend(top)
@@ -231,7 +238,7 @@ class _Lines:
 
     def entries(self) -> dict[uuid.UUID, RequestLog]:
         """Return the requests, folded."""
-        return {key: to_entry(fold_twice(lines)) for key, lines in self.lines.items()}
+        return {key: to_entry(line) for key, line in fold_requests(self.lines).items()}
 
     def climb(self, entry: RequestLog) -> str:
         """Find the parents of a request; return the id of the topmost that is there."""
@@ -244,7 +251,7 @@ class _Lines:
             mine = [line for line in new if line.key == key]
             if not mine:
                 break
-            found = to_entry(fold_twice(mine))
+            found = to_entry(fold_requests({key: mine})[key])
             top, parent = found.id, found.parent_id
         return top
 
@@ -342,5 +349,5 @@ def _node(entry: RequestLog) -> RequestNode:
         own_tokens=sum(known) if known else None,
         own_cost=money_text(cost),
         total_tokens=sum(known),
-        unpriced=int(cost is None and entry.status != "pending"),
+        unpriced=int(entry.unpriced is not None),
     )

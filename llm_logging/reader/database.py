@@ -23,15 +23,16 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from ..errors import ConfigurationError, ErrorCode, ValidationError
 from ..files.layout import LogKind
 from ..files.lines import read_lines
-from ..files.spool.waiting import find_waiting
 from ..models.query import StatsOptions, StatsScope
-from .answer.run import Answer, Reading, ask_requests, connect
-from .lines.arguments import ReadingOptions, check_keywords, reading_layout
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_session
+from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import NOT_HELD, Column, columns
-from .lines.duckdb_engine import duckdb_module, quoted
-from .lines.log_files import open_logs
-from .retrieval.pages import all_logs, object_of
+from .lines.duckdb_engine import connect, duckdb_module, quoted
+from .lines.log_files import open_sources
+from .retrieval.pages import object_of
 from .retrieval.paging import suffix_of
+from .segments.remote import open_root
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -258,7 +259,8 @@ def _run(
         if named & {"requests", "calls"}:
             star = _STAR.search(query) is not None
             extra = [column for name, column in _extra_fields().items() if star or name in words]
-            made = ask_requests(scope, options, Reading(**reading), stack, fields=extra)
+            plan = make_plan(scope, options, Reading(**reading), lines=bool(extra)).ungrouped(fields=extra)
+            made = open_session(plan, stack)
             db = made.db
             _copy_requests(made, named, None if star else words, extra)
         else:
@@ -309,7 +311,7 @@ def _answer(
         timer.cancel()
 
 
-def _copy_requests(made: Answer, named: set[str], words: set[str] | None, extra: Sequence[Column]) -> None:
+def _copy_requests(made: Session, named: set[str], words: set[str] | None, extra: Sequence[Column]) -> None:
     """Make the tables of requests, with those columns whose names occur in a query."""
     db, all_fields = made.db, request_fields(made.costs.scale)
     read = {column.name for column in extra}
@@ -367,9 +369,8 @@ def _objects(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if reading.get("files") is not None:
         raise _refused("expected a root for the tables lines, messages and events, got files")
-    layout = reading_layout(reading.get("root"))
-    waiting = find_waiting(layout.root)
-    for file in open_logs(all_logs(layout, scope, kinds, waiting), stack, waiting=waiting):
+    layout = open_root(reading.get("root"), lines=True, scope=scope)
+    for file in open_sources(layout, None, scope, kinds, stack).files:
         for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
             fields = object_of(line.data) if line.problem is None and line.data else None
             if fields is not None and scope.chat_id in {None, fields.get("chat_id")}:

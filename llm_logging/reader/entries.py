@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import Layout, LogKind
-from ..files.spool.waiting import Waiting, find_waiting
+from ..files.layout import LogKind
 from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
-from .answer.run import Answer, Reading, ask_requests
-from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import Log, LogFile, named_logs, open_logs, rotations, scope_logs
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_plan, open_session, run_session
+from .lines.arguments import Files, check_request, expect
+from .lines.log_files import Log, LogFile, Sources, open_logs, open_sources, rotations
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
 from .retrieval.paging import decode_cursor, encode_cursor, may_hold
@@ -36,12 +36,13 @@ from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
-    fold_request,
+    fold_requests,
     key_of,
     read_request_lines,
     read_whole_file,
     to_entry,
 )
+from .segments.remote import open_root
 from .sql.aggregate import money_text
 from .sql.costs import costs_of
 
@@ -63,6 +64,7 @@ _SORTS: Final = {
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_START: Final = -(2**62)
+_Row = tuple[uuid.UUID, datetime | None, int]
 
 
 class RequestLogPage(BaseModel):
@@ -116,10 +118,16 @@ def get_llm_request_logs(
 ) -> RequestLogPage:
     """Return requests as typed entries with their list prices, the newest first by their start.
 
+    Example:
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, limit=2, root="var/llm")
+        >>> [(entry.model, entry.error.code) for entry in page.entries]
+        [('gpt-4o', 'rate_limited'), ('gpt-4o', 'timeout')]
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, cursor=page.cursor, root="var/llm")
+
     Args:
         scope: Whose; None: all.
         filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -146,13 +154,18 @@ def get_llm_request_logs(
     kind = "requests" if sort == "start" else f"requests by {sort}"
     after = decode_cursor(kind, cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now, prices=prices)
+    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading, lines=True).ungrouped()
     with ExitStack() as stack:
-        made = ask_requests(StatsScope.of(scope, "scope"), options_of(filters), reading, stack)
-        rows = _page(made, sort, wanted + 1, after)
-        more = len(rows) > wanted
-        rows = rows[:wanted]
-        entries = read_entries(made, [row[:2] for row in rows], stack, content=content)
-        _set_costs(entries, costs_of(made.db, [row[0] for row in rows], made.costs.scale))
+
+        def page(session: Session) -> tuple[list[_Row], list[RequestLog], bool]:
+            rows = _page(session, sort, wanted + 1, after)
+            more = len(rows) > wanted
+            rows = rows[:wanted]
+            found = read_entries(session, rows, stack, content=content)
+            _set_costs(found, costs_of(session.db, [row[0] for row in rows], session.costs.scale))
+            return rows, found, more
+
+        rows, entries, more = run_session(plan, open_plan(plan, stack), stack, page)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
@@ -168,9 +181,7 @@ def _set_costs(
         entry.estimated_cost, entry.unpriced = money_text(amount), gap
 
 
-def _page(
-    made: Answer, sort: str, limit: int, after: Sequence[Any] | None
-) -> list[tuple[uuid.UUID, datetime | None, int]]:
+def _page(made: Session, sort: str, limit: int, after: Sequence[Any] | None) -> list[_Row]:
     place = _SORTS[sort].format(none=_NO_START, nano=max(10 ** (made.costs.scale - 9), 1))
     source = "priced" if sort == "cost" else "asked"
     where, bound = "", []
@@ -195,8 +206,8 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
 
 
 def read_entries(
-    made: Answer,
-    rows: Sequence[tuple[uuid.UUID, datetime | None]],
+    made: Session,
+    rows: Sequence[_Row],
     stack: ExitStack,
     *,
     content: bool,
@@ -204,19 +215,19 @@ def read_entries(
     """Read requests from their lines, in the order given.
 
     Args:
-        made: The question that they are an answer to.
-        rows: Their keys and starts.
+        made: The session that found them.
+        rows: Their keys, starts and places in the order.
         stack: Closes the files of their content.
         content: Join messages and response where they are kept.
     """
     if not rows:
         return []
-    db, files = made.db, made.files
-    keys = [key for key, _ in rows]
+    db, files = made.db, made.sources.files
+    keys = [key for key, *_ in rows]
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
-    starts = [started for _, started in rows]
-    # A clock may have been set back: a line may be older than the start that it tells of.
+    starts = [started for _, started, _ in rows]
+    # A clock may have been set back, so a line may be older than its request's start.
     logged = db.execute(
         "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in keys]],
@@ -226,7 +237,7 @@ def read_entries(
     near = [file for file in files if may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
     lines = _collect(near, logs, owner, texts)
-    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
+    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started, _ in rows):
         # A start in the future of its line: the line may be in a segment sealed before that start.
         rest = [file for file in files if file not in near]
         _add(lines, _collect(rest, logs, owner, texts))
@@ -234,9 +245,11 @@ def read_entries(
         _add(lines, _collect_unnamed(files, logs, owner))
     _add_twins(db, lines, files, logs, owner, texts)
     if content:
-        _join_content(owner, lines, near, stack, made.layout, made.waiting, texts)
-    folded = [fold_twice(lines[key]) for key in keys if key in lines]
-    return [to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded]
+        _join_content(owner, lines, near, stack, made.sources, texts)
+    folded = fold_requests({key: lines[key] for key in keys if key in lines}, db)
+    return [
+        to_entry(_with_content(line, texts.get(line.key, {}), content=content)) for line in folded.values()
+    ]
 
 
 def _odd(lines: Sequence[RequestLine], started: datetime | None) -> bool:
@@ -310,15 +323,6 @@ def _collect_unnamed(
     return found
 
 
-def fold_twice(lines: Sequence[RequestLine]) -> RequestLine:
-    """Fold the lines of each id, then the ids of one call seen twice."""
-    by_key: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
-    for line in lines:
-        by_key[line.key].append(line)
-    folded = [fold_request(of_one) for of_one in by_key.values()]
-    return folded[0] if len(folded) == 1 else fold_request(folded)
-
-
 def _with_content(line: RequestLine, texts: Mapping[str, Any], *, content: bool) -> RequestLine:
     names = ("messages", "response")
     for name in names:
@@ -334,8 +338,7 @@ def _join_content(
     lines: Mapping[uuid.UUID, Sequence[RequestLine]],
     files: Sequence[LogFile],
     stack: ExitStack,
-    layout: Layout,
-    waiting: Waiting,
+    sources: Sources,
     texts: dict[uuid.UUID, dict[str, Any]],
 ) -> None:
     actives = {file.log.active for file in files if file.log.active is not None}
@@ -344,8 +347,8 @@ def _join_content(
         return
     times = [line.time for found in lines.values() for line in found if line.time is not None]
     oldest = min(times, default=None)
-    named = [Log(_name(path, layout.root), path) for path in contents]
-    opened = [file for file in open_logs(named, stack, waiting=waiting) if may_hold(file, oldest)]
+    named = [Log(_name(path, sources.layout.root), path) for path in contents]
+    opened = [file for file in open_logs(named, stack, waiting=sources.waiting) if may_hold(file, oldest)]
     for _, data in lines_with_ids(opened, owner):
         _note_content(data, owner, texts)
 
@@ -365,6 +368,11 @@ def get_request_log(
 ) -> tuple[RequestLog, list[bytes]]:
     """Return one request, folded, and its lines as they are in the files.
 
+    Example:
+        >>> entry, lines = llm_logging.get_request_log("8c0acce7", root="var/llm")
+        >>> entry.status, len(lines)
+        ('success', 2)
+
     Args:
         request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
         scope: Where to look; None: everywhere.
@@ -377,18 +385,18 @@ def get_request_log(
         The entry, and its lines, the oldest first.
 
     Raises:
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
     expect("request_id", request_id, str, "a text")
     check_request(root=root, files=files)
-    layout = reading_layout(root)
+    asked = StatsScope.of(scope, "scope")
+    layout = open_root(root if files is None else None, lines=True, scope=asked)
     with ExitStack() as stack:
-        asked = StatsScope.of(scope, "scope")
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = scope_logs(asked, layout, waiting) if files is None else named_logs(files, stack)
-        opened = open_logs(logs, stack, waiting=waiting)
+        sources = open_sources(layout, files, asked, [LogKind.REQUESTS], stack)
+        logs, opened = sources.logs, sources.files
         named = _whole_id(request_id, opened)
         key, needles = key_of(named), needles_of(named)
         owner = {key: key}
@@ -409,8 +417,8 @@ def get_request_log(
                 code=ErrorCode.REQUEST_NOT_FOUND,
             )
         if content and files is None:
-            _join_content(owner, {key: lines}, opened, stack, layout, waiting, texts)
-    folded = fold_request(lines)
+            _join_content(owner, {key: lines}, opened, stack, sources, texts)
+    folded = fold_requests({key: lines})[key]
     entry = to_entry(_with_content(folded, texts.get(key, {}), content=content))
     price_entries([entry], raw, prices=prices)
     return entry, raw
@@ -427,9 +435,9 @@ def price_entries(
         prices: As in `get_stats`.
     """
     file = io.BytesIO(b"".join(line + b"\n" for line in lines))
-    reading = Reading(files=file, cache=False, prices=prices)
+    plan = make_plan(StatsScope(), StatsOptions(), Reading(files=file, cache=False, prices=prices))
     with ExitStack() as stack:
-        made = ask_requests(StatsScope(), StatsOptions(), reading, stack)
+        made = open_session(plan, stack)
         keys = [key_of(entry.id) for entry in entries]
         _set_costs(entries, costs_of(made.db, keys, made.costs.scale))
 

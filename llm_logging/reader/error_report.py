@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field
 from ..models.fields import UTCTime
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import Period, Stats
-from .answer.run import Answer, Reading, answer
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_session
 from .entries import read_entries
 from .lines.arguments import ReadingOptions, check_keywords
 from .sql.selection import CANCELLED_OUTCOME, FAILURE
@@ -123,9 +124,10 @@ def _add_newest(
 ) -> None:
     given = options.model_copy(update={"group_by": (), "fill_gaps": False})
     with ExitStack() as stack:
-        made = answer(scope, given, Reading(**reading), stack)
+        plan = make_plan(scope, given, Reading(**reading), lines=True)
+        made = open_session(plan, stack)
         newest = _newest(made)
-        entries = read_entries(made, [row[1:] for row in newest.values()], stack, content=False)
+        entries = read_entries(made, [(row[1], row[2], 0) for row in newest.values()], stack, content=False)
         messages = {entry.id: getattr(entry.error, "message", None) for entry in entries}
         for row in report.breakdown:
             key, started = newest.get(row.error_code, (None, None, None))[1:]
@@ -134,7 +136,7 @@ def _add_newest(
             row.message = messages.get(str(key))
 
 
-def _newest(made: Answer) -> dict[str, tuple[str, uuid.UUID, datetime | None]]:
+def _newest(made: Session) -> dict[str, tuple[str, uuid.UUID, datetime | None]]:
     rows: Sequence[Any] = made.db.execute(
         "SELECT error_kind, arg_max(key, coalesce(started, TIMESTAMP '0001-01-01')), max(started) FROM asked "
         f"WHERE outcome IN ({FAILURE}, {CANCELLED_OUTCOME}) GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {_MOST_MESSAGES}"

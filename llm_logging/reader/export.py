@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ..clock import format_time
 from ..models.query import StatsOptions, StatsScope
-from .answer.run import Reading, ask_requests
+from .answer.plan import Reading, make_plan
+from .answer.session import open_plan, run_session
 from .database import request_fields
 from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import Column, columns
@@ -228,6 +229,11 @@ def export_requests(
 ) -> Iterator[Export]:
     """Open the requests of a question for export.
 
+    Example:
+        >>> with llm_logging.export_requests(options={"where": "status=error"}, root="var/llm") as export:
+        ...     export.write_parquet("errors.parquet")
+        17
+
     Args:
         scope: Whose; None: all.
         options: Period and filters; groups do not matter.
@@ -240,12 +246,8 @@ def export_requests(
         What `get_stats` raises.
     """
     check_keywords("export_requests", reading)
+    asked = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading)
+    plan = make_plan(*asked, lines=True).ungrouped(every_field=True)
     with ExitStack() as stack:
-        made = ask_requests(
-            StatsScope.of(scope, "scope"),
-            StatsOptions.of(options, "options"),
-            Reading(**reading),
-            stack,
-            every_field=True,
-        )
-        yield Export(made.db, made.costs.scale)
+        sources = open_plan(plan, stack)
+        yield run_session(plan, sources, stack, lambda session: Export(session.db, session.costs.scale))

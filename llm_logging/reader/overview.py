@@ -22,7 +22,8 @@ from ..clock import clock
 from ..models.fields import UTCTime
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import Figures, PriceReport, Stats, StatsRow
-from .answer.run import Answer, Reading, answer
+from .answer.plan import Reading, make_plan
+from .answer.session import Session, open_session
 from .error_report import ErrorReport, error_report_of
 from .lines.arguments import ReadingOptions, check_keywords
 from .price_report import price_report_of
@@ -142,7 +143,8 @@ def get_overview(
         before = get_stats(asked, earlier, **fixed).summary
     groups = given.model_copy(update={"group_by": (unit, *_RANKED), "fill_gaps": False})
     with ExitStack() as stack:
-        made = answer(asked, groups, replace(Reading(**fixed), progress=None), stack)
+        reading_once = replace(Reading(**fixed), progress=None)
+        made = open_session(make_plan(asked, groups, reading_once), stack)
         drawn = _drawn(made, unit, limit)
         prices = price_report_of(made, "drawn")
         return Overview(
@@ -150,7 +152,7 @@ def get_overview(
         )  # fmt: skip
 
 
-def _errors(made: Answer, stats: Stats) -> ErrorReport:
+def _errors(made: Session, stats: Stats) -> ErrorReport:
     report = error_report_of(stats.model_copy(update={"group_by": [], "breakdown": list[StatsRow]()}))
     last = dict(
         made.db.execute("SELECT error_kind, max(started) FROM asked WHERE outcome > 1 GROUP BY 1").fetchall()
@@ -161,9 +163,9 @@ def _errors(made: Answer, stats: Stats) -> ErrorReport:
     return report
 
 
-def _drawn(made: Answer, unit: str, limit: int) -> dict[str, Any]:
+def _drawn(made: Session, unit: str, limit: int) -> dict[str, Any]:
     db, scale = made.db, made.costs.scale
-    zone = ZoneInfo(made.question.options.time_zone)
+    zone = ZoneInfo(made.plan.selection.options.time_zone)
     names = (
         "key, model, started, outcome, last_of_call, latency, prompt_tokens, completion_tokens, has_usage, reported, "
         "currency, estimated, unpriced, gap, is_counted, rate_no, price_provider, price_model, price_tier, price_speed, "
@@ -210,7 +212,7 @@ def _group(name: str | None, sums: Mapping[str, Any]) -> RankedGroup:
     return RankedGroup(name=name, **{key: sums[key] for key in RankedGroup.model_fields if key != "name"})
 
 
-def _requests(made: Answer, where: str, order: str, limit: int) -> list[RankedRequest]:
+def _requests(made: Session, where: str, order: str, limit: int) -> list[RankedRequest]:
     rows = made.db.execute(
         "SELECT key, g2, g4, g1, model, started, latency, prompt_tokens + completion_tokens, "
         "CASE WHEN currency = 'USD' THEN reported END, CASE WHEN NOT unpriced THEN estimated END, gap "

@@ -26,10 +26,15 @@ app = typer.Typer(rich_markup_mode="rich")
 )
 def diff(
     before: Annotated[
-        str | None, typer.Argument(metavar="BEFORE", help="A period, or a duration.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="BEFORE",
+            help="A period, or a duration such as 7d: the last 7 days against the 7 before.",
+            show_default=False,
+        ),
     ] = None,
     after: Annotated[
-        str | None, typer.Argument(metavar="AFTER", help="The period to compare with.", show_default=False)
+        str | None, typer.Argument(metavar="AFTER", help="The later period.", show_default=False)
     ] = None,
     *,
     root: opt.Root = None,
@@ -47,7 +52,7 @@ def diff(
     form: opt.Format = opt.TableFormat.TABLE,
     camel: opt.Camel = False,
 ) -> None:
-    """Compare two periods: every figure, absolute and relative, in all and by group."""
+    """Compare two periods: absolute and relative changes of every figure."""
     from ...reader.compare import compare_stats
     from ..query import Question
     from ..render import diff as render
@@ -100,14 +105,14 @@ def prices(
         bool,
         typer.Option(
             "--update",
-            help="Fetch the newest price list and use it here; nothing else uses the network.",
+            help="Download the newest price list and use it for this report. Nothing else uses the network.",
             show_default=False,
         ),
     ] = False,
     form: opt.Format = opt.TableFormat.TABLE,
     camel: opt.Camel = False,
 ) -> None:
-    """Show which rates costs were computed from, for which requests, their source and version."""
+    """Show the rates behind the costs: which rate, from which price list, for how many requests."""
     from ...reader.price_report import get_prices
     from ..query import Question
     from ..render import diff as render

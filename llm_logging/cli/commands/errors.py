@@ -49,7 +49,7 @@ def errors(
     limit: opt.Limit = None,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """Count failed and cancelled requests by error code, with the last time and one message, and by what --by says."""
+    """Count failed and cancelled requests by error code and by group, with the last time and one message."""
     from ...reader.error_report import get_errors
     from ..query import Question
 

@@ -61,16 +61,19 @@ def export(
     no_cache: opt.NoCache = False,
     prices: opt.Prices = None,
     form: Annotated[
-        ExportFormat, typer.Option("--format", "-o", help="How to write it.", rich_help_panel=opt.LOOK)
+        ExportFormat, typer.Option("--format", "-o", help="Output format.", rich_help_panel=opt.LOOK)
     ] = ExportFormat.JSONL,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="FILE", help="Where to; else standard output.", rich_help_panel=opt.LOOK
+            "--output",
+            metavar="FILE",
+            help="File to write. Default: standard output.",
+            rich_help_panel=opt.LOOK,
         ),
     ] = None,
 ) -> None:
-    """Write every request, its lines folded, with its list price: the oldest first, without messages and responses."""
+    """Write every request with its list price, oldest first, without messages and responses."""
     from ...reader.export import export_requests, nested
     from ..query import Question
 

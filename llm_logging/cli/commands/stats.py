@@ -18,18 +18,19 @@ Percentiles = Annotated[
     bool,
     typer.Option(
         "--percentiles",
-        help="p50, p90, p95 and p99 of every measure.",
+        help="Show p50, p90, p95 and p99 of every measure.",
         rich_help_panel=opt.LOOK,
         show_default=False,
     ),
 ]
 Watch = Annotated[
-    bool, typer.Option("--watch", help="Ask again and again.", rich_help_panel=opt.LOOK, show_default=False)
+    bool,
+    typer.Option("--watch", help="Refresh until interrupted.", rich_help_panel=opt.LOOK, show_default=False),
 ]
 Interval = Annotated[
     float,
     typer.Option(
-        "--interval", min=0.2, metavar="SECONDS", help="How often --watch asks.", rich_help_panel=opt.LOOK
+        "--interval", min=0.2, metavar="SECONDS", help="Interval of --watch.", rich_help_panel=opt.LOOK
     ),
 ]
 
@@ -106,7 +107,7 @@ def _short_cut(group: str, text: str) -> Callable[..., None]:
     def run(*arguments: Any, by: str | None = None, **values: Any) -> None:
         stats(*arguments, by=f"{group},{by}" if by else group, **values)
 
-    run.__doc__ = f"{text} Takes what `stats` takes; --by adds further groups."
+    run.__doc__ = f"{text} Takes the options of `stats`; --by adds groups."
     return run
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_logging import LLMFileHandler
 from llm_logging.errors import ConfigurationError
-from llm_logging.handler.pseudonyms import Pseudonymiser, pseudonymiser_from
+from llm_logging.handler.protect import Pseudonymiser, pseudonymiser_from
 from llm_logging.hmac_keys import PSEUDONYM_KEY, pseudonym
 
 KEY = b"0123456789abcdef"

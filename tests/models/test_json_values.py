@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_logging.handler.serialise import MAX_DEPTH, jsonable, plain, to_bytes
+from llm_logging.models.json_values import MAX_DEPTH, is_json, jsonable, to_bytes
 from tests import nasty
 
 json_values = st.recursive(
@@ -39,7 +39,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_values_come_back_as_they_were(value: Any) -> None:
-    assert plain(value)
+    assert is_json(value)
     assert json.loads(to_bytes(value)) == value
     assert jsonable(value) == value
 
@@ -50,7 +50,7 @@ def test_any_value_becomes_one_line_of_utf8_json(value: Any) -> None:
     line = to_bytes(jsonable(value))
     assert b"\n" not in line
     json.loads(line.decode("utf-8"))
-    assert plain(jsonable(value))
+    assert is_json(jsonable(value))
 
 
 class Colour(enum.Enum):

@@ -1,22 +1,91 @@
-"""Names that cannot be read back in place of those that can, the same name for the same person as long as the key lasts.
+"""Stage 3 of a record's way to its file: protect what is private. Before: `complete`; next: `route`.
 
-What a pseudonym is made of: see `hmac_keys.pseudonym`.
+Three steps, in this order. Named fields become pseudonyms: a keyed hash, the same for the same value as long as the key lasts (see
+`hmac_keys.pseudonym`). The text of requests and chats is kept, hashed or left out (`content`). Secrets are removed (`redaction`)
+before the line is serialised; where a scan of the serialised line shows that it has none, it is used as it is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from ..errors import ConfigurationError
+from ..files.layout import LogKind
 from ..hmac_keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
 from ..maintenance.data_subjects import PLACES
+from ..models.json_values import jsonable
 from ..option_values import switched
+from ..redaction.redactor import Redactor
+from .content import ContentPolicy
+from .recognise import Line
 
-__all__ = ["Pseudonymiser", "pseudonymiser_from"]
+__all__ = ["Pseudonymiser", "encode_without_secrets", "protect", "pseudonymiser_from", "without_secrets"]
 
+_CHAT: Final = LogKind.CHAT
+_REQUESTS: Final = LogKind.REQUESTS
+# Level, logger, event type and writer of a line.
+Names = tuple[str, str, str, str | None]
 _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
+
+
+def protect(line: Line, pseudonyms: Pseudonymiser | None, content: ContentPolicy) -> None:
+    """Replace the names of a line by pseudonyms, and apply the content policy to its text.
+
+    Args:
+        line: A completed line; its `content` is what is to be kept of a request's text, None for nothing.
+        pseudonyms: The fields to replace; None for none.
+        content: The policy.
+    """
+    if pseudonyms is not None:
+        line.body = pseudonyms.apply(line.body)
+        line.project_id = line.body.get("project_id", line.project_id)
+        line.chat_id = line.body.get("chat_id", line.chat_id)
+    if line.content is not None:
+        line.content = content.request_content(line.content.get("messages"), line.content.get("response"))
+    elif line.kind is _CHAT or line.event_type == "invalid_entry":
+        line.body = content.chat_body(line.body)
+
+
+def encode_without_secrets(
+    line: Line,
+    redactor: Redactor | None,
+    writer: str | None,
+    encode: Callable[[Line, Names], tuple[bytes, bytes]],
+) -> tuple[bytes, bytes]:
+    """Return a line as bytes, without its secrets.
+
+    Args:
+        line: A protected line; not changed.
+        redactor: What finds them; None leaves them.
+        writer: The id of the process that writes; None where lines have no writer.
+        encode: Serialises a line under names.
+    """
+    record = line.record
+    names = (record.levelname, record.name, line.event_type, writer)
+    if redactor is None or redactor.scan_sufficient:
+        encoded = encode(line, names)
+        if redactor is None:
+            return encoded
+        if line.kind is _REQUESTS and redactor.harmless(
+            (line.message, record.levelname, record.name, line.event_type), line.body, firm=line.checked
+        ):
+            return encoded
+        if redactor.clean(b"".join(encoded)):
+            return encoded
+    level, logger, event_type = map(redactor.redact_text, names[:3])
+    clean = line.beside(line.kind, line.event_type, line.body)
+    clean.message, clean.body = without_secrets(line, redactor)
+    return encode(clean, (level, logger, event_type, writer))
+
+
+def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[str, Any]]:
+    """Return message and body of a line in JSON's own types without their secrets."""
+    body = jsonable(line.body)
+    if redactor is None:
+        return line.message, body
+    return redactor.redact_text(line.message), redactor.redact(body)
 
 
 class Pseudonymiser:

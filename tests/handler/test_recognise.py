@@ -184,3 +184,44 @@ def test_a_dict_named_extra_by_mistake_is_read_all_the_same(handler: LLMFileHand
     handler.flush()
     assert len(disk.requests(root)) == 1
     assert disk.events(root)[0]["data"] == {"extra": "plain"}
+
+
+TEXT_RENDERERS = {
+    "key_value": structlog.processors.KeyValueRenderer,
+    "logfmt": structlog.processors.LogfmtRenderer,
+    "console": structlog.dev.ConsoleRenderer,
+    "console_plain": lambda: structlog.dev.ConsoleRenderer(colors=False),
+}
+
+
+@pytest.mark.parametrize("renderer", TEXT_RENDERERS.values(), ids=TEXT_RENDERERS)
+def test_requests_that_structlog_rendered_as_text_are_said_to_be_lost_once(
+    renderer: Any, handler: LLMFileHandler, root: Path
+) -> None:
+    structlog.configure(
+        processors=[renderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    for _ in range(2):
+        structlog.get_logger("shop").info("hello", event_type="log", hits=3)
+        structlog.get_logger("shop").info("answered", event_type="llm_request", model="gpt-4o")
+    logging.getLogger("app").info("event_type=llm_request model=gpt-4o")
+    handler.flush()
+    kinds = [line["event_type"] for line in disk.events(root)]
+    assert sorted(kinds) == [*["log"] * 5, "structlog_fields_lost"]
+
+
+def test_that_the_fields_of_structlog_arrive_is_noted_once(handler: LLMFileHandler, root: Path) -> None:
+    logging.getLogger("app").info({"a": "mapping of nobody's"})
+    loguru.logger.remove()
+    loguru.logger.add(handler, format="{message}")
+    loguru.logger.bind(event_type="llm_request", **ENTRY).info("answered")
+    for _ in range(2):
+        configured("wrap_for_formatter").info("answered", event_type="llm_request", **ENTRY)
+    handler.flush()
+    assert len(disk.requests(root)) == 3
+    assert [(line["event_type"], line["level"]) for line in disk.events(root)] == [
+        ("log", "INFO"),
+        ("structlog_recognised", "INFO"),
+    ]

@@ -1,7 +1,7 @@
-"""Turn any value into JSON bytes: exactly where JSON has it, as text where it has not, and always.
+"""Turn any value into JSON: exactly where JSON has a form for it, as text where it has none. It never fails.
 
-Invariants: the caller's objects are never changed, also not by being read (iterators are not run); cycles, depth, lone
-surrogates, NaN and failing `__repr__` are answered with text that says what was there; the result is UTF-8 on one line.
+Invariants: the caller's objects are not changed, not even by being read (iterators are not consumed). Cycles, excessive depth,
+lone surrogates, NaN and a failing `__repr__` become text that names the problem. The result is UTF-8 on one line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from ..clock import format_time
 from ..truncation import cut_short
 
-__all__ = ["jsonable", "key_text", "plain", "to_bytes"]
+__all__ = ["is_json", "jsonable", "key_text", "repr_of", "to_bytes"]
 
 MAX_DEPTH: Final = 64
 _MAX_REPR: Final = 10_000
@@ -32,7 +32,7 @@ _SCALARS: Final = frozenset({str, float, bool, type(None)})
 _INT_MAX: Final = 2**63
 
 
-def plain(value: Any, depth: int = MAX_DEPTH) -> bool:
+def is_json(value: Any, depth: int = MAX_DEPTH) -> bool:
     """Say whether a value holds nothing but JSON's own types, not too deep, so that it can be written as it is."""
     kind = type(value)
     if kind in _SCALARS:
@@ -42,14 +42,14 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     if not depth:
         return False
     if kind is dict:
-        return all(type(key) is str and plain(item, depth - 1) for key, item in value.items())
+        return all(type(key) is str and is_json(item, depth - 1) for key, item in value.items())
     if kind is list:
-        return all(plain(item, depth - 1) for item in value)
+        return all(is_json(item, depth - 1) for item in value)
     return False
 
 
 def to_bytes(value: Any) -> bytes:
-    """Write a value that `plain` accepts; text with lone surrogates goes the long way.
+    """Write a value that `is_json` accepts; text with lone surrogates goes the long way.
 
     Args:
         value: JSON's own types.
@@ -84,7 +84,7 @@ def _convert(value: Any, depth: int, above: set[int]) -> Any:
         return value if math.isfinite(value) else repr(value)
     try:
         scalar = _scalar(value)
-    except Exception:  # noqa: BLE001  whatever a property of somebody's object raises
+    except Exception:  # noqa: BLE001  whatever a property of a foreign object raises
         return repr_of(value)
     if scalar is not None:
         return scalar
@@ -166,7 +166,7 @@ def repr_of(value: Any) -> str:
     """Return the repr of a value, shortened; never raises."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  a failing or endless __repr__ of somebody's object
+    except Exception:  # noqa: BLE001  a failing or endless __repr__ of a foreign object
         return f"<unprintable {type(value).__qualname__}>"
     if len(text) > _MAX_REPR:
         text = f"{cut_short(text, _MAX_REPR)}... ({len(text)} characters)"
