@@ -20,7 +20,7 @@ __all__ = ["CheckReport", "CheckResult", "check"]
 
 _CHECK: Final = re.compile(r"\s*([A-Za-z0-9_.\-]+?)\s*(<=|>=|!=|==|=|<|>)\s*(\S.*?)\s*")
 _VALUE: Final = re.compile(r"\$?(-?\d+(?:\.\d+)?)\s*(%|ms|s|m|h|k|K|M|G)?")
-_UNITS: Final = {
+_UNITS: Final[dict[str | None, int | Decimal]] = {
     None: 1, "%": Decimal("0.01"), "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "k": 1000, "K": 1000, "M": 10**6,
     "G": 10**9,
 }  # fmt: skip

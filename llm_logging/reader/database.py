@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import ConfigurationError, ErrorCode, ValidationError
 from ..files.layout import LogKind
@@ -220,7 +220,7 @@ def open_database(
     root: str | os.PathLike[str] | None = None,
     scope: StatsScope | Mapping[str, Any] | None = None,
     options: StatsOptions | Mapping[str, Any] | None = None,
-    **reading: Unpack[ReadingOptions],
+    **reading: Any,
 ) -> LogDatabase:
     """Open logs for SQL and data frames; also as `llm_logging.open`.
 
@@ -233,8 +233,8 @@ def open_database(
     Example:
         >>> llm_logging.open("var/llm").sql("select model, sum(cost) from requests group by all").rows()
     """
-    given: ReadingOptions = {**reading, "root": root}
-    check_keywords("open", given)
+    check_keywords("open", reading)
+    given = cast("ReadingOptions", {**reading, "root": root})
     Reading(**given)
     return LogDatabase(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), given)
 

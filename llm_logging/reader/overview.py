@@ -130,11 +130,11 @@ def get_overview(
     fixed: ReadingOptions = {**reading, "now": now}
     period = resolve_period(given, now.astimezone(UTC))
     whole = given.model_copy(update={"group_by": (), "fill_gaps": False})
-    start, end = period.start, period.end or now
+    start, end = period.start, period.end
     if start is None:
         summary = get_stats(asked, whole, **fixed).summary
-        start, end = summary.first_request, summary.last_request
-    unit = time_unit(start, end)
+        start, end = summary.first_request, end or summary.last_request
+    unit = time_unit(start, end or now)
     stats = get_stats(asked, given.model_copy(update={"group_by": (unit,), "fill_gaps": True}), **fixed)
     before = None
     if period.start is not None:

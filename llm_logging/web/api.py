@@ -31,7 +31,7 @@ from ..reader.entries import RequestLogPage, get_llm_request_logs, get_request_l
 from ..reader.error_report import ErrorReport, get_errors
 from ..reader.price_report import get_prices
 from ..reader.retrieval.request_log import RequestLog
-from ..reader.search import SearchPage, search_logs
+from ..reader.search import SearchHits, search_logs
 from ..reader.stats import get_stats
 from .answers import Answers, BusyError, Unkept
 from .metrics import CONTENT_TYPE, metrics_text
@@ -229,7 +229,9 @@ def router(
     return routes
 
 
-def _get(routes: APIRouter, path: str, model: Any) -> Any:
+def _get(
+    routes: APIRouter, path: str, model: Any
+) -> Callable[[Callable[..., Awaitable[Response]]], Callable[..., Awaitable[Response]]]:
     answer = {"description": "The answer", "content": {"application/json": {"schema": answer_schema(model)}}}
     return routes.get(path, response_class=Response, responses={200: answer})
 
@@ -389,7 +391,7 @@ def _add_entries(routes: APIRouter, api: _Api) -> None:
             "application/json",
         )
 
-    @_get(routes, "/search", SearchPage)
+    @_get(routes, "/search", SearchHits)
     async def search(request: Request, query: Annotated[SearchQuery, Parameters()]) -> Response:
         """Search what was logged for a text; needs `content=True`, for a hit shows what stands around it."""
         await api.permit(request, query.project)

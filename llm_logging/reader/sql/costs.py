@@ -53,7 +53,7 @@ _PATTERN: Final = " + ".join(f"CASE WHEN {fact} THEN {bit} ELSE 0 END" for fact,
 _UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "price_speed", "price_units", "pattern")
 # What distinguishes odd requests, besides their counts.
-_ODD: Final = (*_PRODUCT[:4], "units", "started")
+_ODD: Final = (*_PRODUCT[:4], "units", "price_at")
 
 
 @dataclass

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from ...errors import ErrorCode, NotFoundError
 from ...models.query import StatsScope
 from ...presentation.escaping import answer_json
 from ...presentation.sentences import span, whose
@@ -22,7 +21,7 @@ from ..report.page import group_table
 from ..report.pages import cards, environment, inline_json
 from .state import PERIODS, State
 
-__all__ = ["PAGES", "render_page"]
+__all__ = ["PAGES", "render_page", "render_problem"]
 
 _ROWS: Final = 50
 _GROUPS: Final = (
@@ -230,10 +229,3 @@ PAGES: Final[dict[str, tuple[str, Callable[[Any, State, dict[str, Any]], dict[st
     "/tree": ("tree.html", _tree),
     "/search": ("search.html", _search),
 }
-
-
-def not_found(path: str) -> NotFoundError:
-    """Return the error for a page that there is not."""
-    return NotFoundError(
-        f"{path}: expected one of {', '.join(PAGES)}", code=cast("ErrorCode", ErrorCode.INVALID_OPTIONS)
-    )

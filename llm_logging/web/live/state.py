@@ -60,10 +60,12 @@ class State:
 
     def query(self, **changes: Any) -> str:
         """Return the URL's query of this question with some parts changed."""
-        own = {name: changes.pop(name) for name in list(changes) if name in State.__dataclass_fields__}
-        state = replace(
-            self, **{k: (v,) if k == "where" and isinstance(v, str) else v for k, v in own.items()}
-        )
+        own: dict[str, Any] = {
+            name: changes.pop(name) for name in list(changes) if name in State.__dataclass_fields__
+        }
+        if isinstance(own.get("where"), str):
+            own["where"] = (own["where"],)
+        state = replace(self, **own)
         pairs = [
             (name, getattr(state, name))
             for name in ("since", "until", "tz", "project", "model", "by")
