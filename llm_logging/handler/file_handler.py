@@ -27,7 +27,7 @@ from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of
+from .options import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, ack_of
 from .recognise import Line, is_structlog, loses_fields, mended, message_of
 from .route import Router
@@ -73,6 +73,8 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: Bytes to keep of each log. 0: no limit.
         max_root_bytes: Bytes to keep of all logs of the root. 0: no limit.
         on_rotate: A function to call with the path of each rotated segment, in a thread of its own.
+        ship: Copy rotated segments to this store too, in that thread: `s3://bucket/prefix`, `gs://...`, `az://...` or a folder.
+            Retention then deletes only what has arrived. None: leave it to `llm-logging ship`.
         fsync: When to force data to the disk: `never`, `batch` (each write) or `rotate` (each rotated file). Decides what a
             power cut can cost.
         buffer_bytes: Most bytes of lines waiting to be written.
@@ -121,6 +123,7 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: int = 0,
         max_root_bytes: int = 0,
         on_rotate: Callable[[Path], object] | None = None,
+        ship: str | os.PathLike[str] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
         flush_bytes: int = 1 << 20,
@@ -183,6 +186,7 @@ class LLMFileHandler(logging.Handler):
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
             notice=self._notice,
+            ship=ship_target(ship, filename),
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,

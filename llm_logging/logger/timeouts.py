@@ -70,7 +70,7 @@ def ask_whether_timed_out(error: BaseException, tell: Callable[[bool], None]) ->
         # The awaiting task was asked to stop, perhaps by a timeout around it.
         task = waiting
         seen.add(task)
-    _Question(task, tell).look()
+    _TimeoutCheck(task, tell).look()
     return True
 
 
@@ -123,7 +123,7 @@ def _is_stopping(task: asyncio.Task[Any]) -> bool:
     return getattr(inner, "cr_code", None) is getattr(stopping, "__code__", inner)
 
 
-class _Question:
+class _TimeoutCheck:
     """Look at a task until it says why it was cancelled."""
 
     __slots__ = ("__weakref__", "_abandoned", "_asked", "_left", "_task", "_tell")

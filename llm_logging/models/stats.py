@@ -284,6 +284,24 @@ class SequenceGap(_Model):
         return self.last - self.first + 1
 
 
+class HostFreshness(_Model):
+    """What is known of a host that ships its logs to object storage.
+
+    Attributes:
+        host: Its id, random and kept in its root.
+        name: The name of the machine.
+        reported: When it reported last.
+        fresh_until: Everything that it logged before is in the store.
+        waiting_lines: Lines of the logs in question that it has not shipped yet.
+    """
+
+    host: str
+    name: str = ""
+    reported: str
+    fresh_until: str
+    waiting_lines: int = 0
+
+
 class Quality(_Model):
     """What an answer left out, and how reliable it is.
 
@@ -309,6 +327,9 @@ class Quality(_Model):
         pruned_lines: Lines removed on purpose, according to the manifests. They are not gaps.
         unclosed_writers: Writers without a noted clean end: still running, or killed.
         unreadable_files: Files that could not be read to the end, and why.
+        hosts: For a root in object storage: what is known of each host that ships to it.
+        fresh_until: For such a root: the time before which all lines of all hosts are counted.
+        waiting_lines: For such a root: lines that the hosts had not shipped when they last reported.
         notes: Further remarks, as sentences.
         errors: Counts of `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`.
     """
@@ -333,6 +354,9 @@ class Quality(_Model):
     pruned_lines: int = 0
     unclosed_writers: int = 0
     unreadable_files: dict[str, str] = Field(default_factory=dict)
+    hosts: list[HostFreshness] = Field(default_factory=list)
+    fresh_until: str | None = None
+    waiting_lines: int = 0
     notes: list[str] = Field(default_factory=list)
     errors: dict[str, int] = Field(default_factory=dict)
 
@@ -390,8 +414,8 @@ class Change(_Model):
     Attributes:
         before: In the first period; money as decimal text.
         after: In the second.
-        absolute: `after - before`; None where one of them is unknown.
-        relative: `absolute / before`; None where `before` is 0 or unknown.
+        absolute: `after - before`; None where one of them is unknown or, as a cost, a lower bound.
+        relative: `absolute / before`; None where `before` is 0, or `absolute` is None.
     """
 
     before: int | float | str | None = None

@@ -59,6 +59,8 @@ _PATHS_SHARE = 32
 # Of what is taken at once, when lines of many files are mixed: lines of the files met first.
 _FIRST_SHARE = 0.25
 
+_not_closed: list[mmap.mmap] = []
+
 
 class Ring(GrowingView):
     """A ring of lines in a mapped file.
@@ -76,7 +78,7 @@ class Ring(GrowingView):
     """
 
     __slots__ = (  # noqa: SIM905  one name a line says no more
-        "__weakref__ _copies_from _last_done _moved _oldest _paths_end _places _run_first moved_to"
+        "__weakref__ _copies_from _inode _last_done _moved _oldest _paths_end _places _run_first moved_to"
     ).split()
 
     def __init__(
@@ -139,6 +141,7 @@ class Ring(GrowingView):
                 f"{self.path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
             )
         super().__init__(self.path, mmap.mmap(self._fd, size))
+        self._inode = os.fstat(self._fd).st_ino
         # The owner's own view: where the next line goes, where the oldest one begins, which paths have a place, and the
         # first entry of the last run of lines that are of one file and lie side by side.
         self._next = 0
@@ -468,10 +471,17 @@ class Ring(GrowingView):
                 if self.path.parent.name == ".spool":
                     # Where it was the last one: a root at rest holds logs only.
                     self.path.parent.rmdir()
-        with contextlib.suppress(BufferError, ValueError):
-            self.map.close()
+        own = False
         with contextlib.suppress(OSError):
-            os.close(self._fd)
+            own = os.fstat(self._fd).st_ino == self._inode
+        if own:
+            with contextlib.suppress(BufferError, ValueError):
+                self.map.close()
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+        else:
+            # The program closed every descriptor, and may have opened others with these numbers; the mapping has one too.
+            _not_closed.append(self.map)
         disclaim(self.path)
 
     def __del__(self) -> None:

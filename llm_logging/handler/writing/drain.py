@@ -62,6 +62,8 @@ class Drain:
         # An exception may leave an append with an open file and its lock: close both.
         self._exclusive = Exclusive(files.close)
         self._repack_next = 0.0
+        # The file that is being written, and since when.
+        self.at: tuple[str, float] | None = None
 
     @property
     def here(self) -> bool:
@@ -203,6 +205,7 @@ class Drain:
             settled = first
             ring.note_intent(device, inode, size, numbers[first])
 
+        self.at = (name, time.monotonic())
         size, error = self._files.append(name, data, before)
         if error is not None:
             self._stats.retried += 1
@@ -213,6 +216,7 @@ class Drain:
                 lambda device, inode, at, done: before(device, inode, at, size + done),
             )
             size += more
+        self.at = None
         count = _lines_in(spool, batch, sizes, size)
         if count:
             spool.forget_big(batch, count)

@@ -58,6 +58,7 @@ _CONTENT_SHARE = 0.75
 _TRY_SECONDS = 0.1  # how often a thread that could not be started is tried again
 # How long `flush` waits for files that are refused for lasting reasons (no permission), and `close` for any.
 _HOPELESS_SECONDS, _REFUSED_SECONDS = 0.1, 1.0
+_HUNG_SECONDS = 2.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
@@ -168,9 +169,12 @@ class Writer:
         if urgent or ack is not None:
             self._urgent = True
             self._wake.set()
-        elif (self._parked or spool.ring.used >= self._options.flush_bytes) and not self._wake.is_set():
-            self._parked = False
-            self._wake.set()
+        elif self._parked or spool.ring.used >= self._options.flush_bytes:
+            if self._wake.is_set():
+                self._say_hung()
+            else:
+                self._parked = False
+                self._wake.set()
         thread = self._thread
         if thread is None or not thread.running:
             if not self._revive():
@@ -297,6 +301,7 @@ class Writer:
             if spool.ring.reached(goal):
                 break
             now = time.monotonic()
+            self._say_hung()
             if self.stats.written != written:
                 written, began = self.stats.written, now
             stalled = now - began
@@ -503,6 +508,16 @@ class Writer:
                 os.close(fd)
 
     # -- the thread -----------------------------------------------------------------------------------------------------
+
+    def _say_hung(self) -> None:
+        """Say which write does not come to an end, once it has taken long: a hung disk, or a network disk that is away."""
+        at = self._drain.at
+        if at is None or not self._drain.busy or (took := time.monotonic() - at[1]) < _HUNG_SECONDS:
+            return
+        self.tell(
+            "hung",
+            f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it",
+        )
 
     def _run(self, spool: Spool) -> None:
         """Write what callers store, until the writer is closed.
