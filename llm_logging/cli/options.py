@@ -265,7 +265,7 @@ def confirm(command: str, what: str) -> None:
             f"{command}: expected --yes, or a terminal to ask on: {what}; --dry-run shows it",
             code=ErrorCode.INVALID_OPTIONS,
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    if not typer.confirm(f"{what}. Continue?", err=True):
         note("nothing was changed")
         raise typer.Exit(1)
 

@@ -185,7 +185,7 @@ def prune(
             )
         )
         return
-    verb = "would go" if dry_run else "removed"
+    verb = "would be deleted" if dry_run else "deleted"
     for path, number in report.removed:
         shown = path.relative_to(place) if path.is_relative_to(place) else path
         opt.write(f"{verb} {safe(shown)} ({size(number)})")
