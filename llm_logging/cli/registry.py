@@ -31,6 +31,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "show": "commands.entries",
         "search": "commands.entries",
         "export": "commands.export",
+        "publish": "commands.publish",
     },
     "Lines": {
         "tail": "commands.tail",
