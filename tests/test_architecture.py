@@ -3,7 +3,7 @@
 Imports run downwards only. A folder imports from folders below it; folders on one line never import each other:
 
     cli                 commands > (cli) > viewer > render
-    integrations        (integrations) > capture            presets        testing
+    integrations        startup > (integrations) > capture          presets        testing
     logger              handler: (handler) > writing        reader: (reader) > answer, retrieval > segments > sql
                                                                     > pricing > cache > lines > foreign
     usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance
@@ -42,7 +42,7 @@ LINES = (
 # The same inside a folder; "" is the folder's own modules.
 INSIDE: dict[str, tuple[set[str], ...]] = {
     "cli": ({"commands"}, {""}, {"viewer"}, {"render"}),
-    "integrations": ({""}, {"capture"}),
+    "integrations": ({"startup"}, {""}, {"capture"}),
     "handler": ({""}, {"writing"}),
     "reader": (
         {""},

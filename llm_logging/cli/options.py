@@ -280,7 +280,12 @@ def confirm(command: str, what: str) -> None:
             f"{command}: expected --yes, or a terminal to ask on: {what}; --dry-run shows it",
             code=ErrorCode.INVALID_OPTIONS,
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    try:
+        agreed = typer.confirm(f"{what}. Go on?", err=True)
+    except typer.Abort:
+        # Ctrl-C, or the end of the input, which the command's framework takes for one.
+        raise KeyboardInterrupt from None
+    if not agreed:
         note("nothing was changed")
         raise typer.Exit(1)
 

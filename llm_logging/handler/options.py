@@ -1,4 +1,4 @@
-"""How lines are buffered and written, and what came of it: the writer's options, its counts, and the checks of options."""
+"""Checks of the handler's options whose values are words: choices, and what an option derives from the environment."""
 
 from __future__ import annotations
 

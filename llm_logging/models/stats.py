@@ -184,14 +184,14 @@ class Figures(_Model):
 class RunningTotals(_Model):
     """The running totals of one process: those of `Figures` that it counts, under the same names.
 
-    What needs the files is not here, so that no 0 stands for something nobody counted: calls, percentiles, list prices,
+    What needs the files is not here, so that no 0 stands for something that was not counted: calls, percentiles, list prices,
     orphaned requests, times.
 
     Attributes:
         pending_requests: Started and not final yet; of those started longest ago some may be forgotten.
         running_requests: The same, for this process is alive.
         retried_requests: Those whose `attempt` is above 1.
-        reported_cost: What providers reported; None when nobody did.
+        reported_cost: What providers reported; None where none did.
         reported_requests: How many requests `reported_cost` comes from.
         other_costs: What they reported in currencies other than `currency`.
     """
@@ -414,8 +414,8 @@ class Change(_Model):
     Attributes:
         before: In the first period; money as decimal text.
         after: In the second.
-        absolute: `after - before`; None where one of them is unknown.
-        relative: `absolute / before`; None where `before` is 0 or unknown.
+        absolute: `after - before`; None where one of them is unknown or, as a cost, a lower bound.
+        relative: `absolute / before`; None where `before` is 0, or `absolute` is None.
     """
 
     before: int | float | str | None = None
@@ -459,7 +459,7 @@ class PriceUse(_Model):
         rates: What a million tokens of each kind cost, `{"input": "2.5", "output": "10"}`; other units by name.
         service_tier: As logged.
         speed: As logged.
-        units: What was billed per unit beside tokens, as logged.
+        units: What was billed per unit other than tokens, as logged.
         input_tier: The highest number of prompt tokens over which this step of the price begins; 0 for the first.
         valid: Since when these rates are listed, and what else they depend on, as the list says.
         requests: How many requests they were used for.

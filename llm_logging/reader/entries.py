@@ -104,10 +104,16 @@ def get_llm_request_logs(
 ) -> RequestLogPage:
     """Return requests as typed entries, the newest first by their start.
 
+    Example:
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, limit=2, root="var/llm")
+        >>> [(entry.model, entry.error.code) for entry in page.entries]
+        [('gpt-4o', 'rate_limited'), ('gpt-4o', 'timeout')]
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, cursor=page.cursor, root="var/llm")
+
     Args:
         scope: Whose; None: all.
         filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -185,7 +191,7 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
-    # A clock may have been set back: a line may be older than the start that it tells of.
+    # A clock may have been set back, so a line may be older than its request's start.
     logged = db.execute(
         "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in keys]],
@@ -325,6 +331,11 @@ def get_request_log(
 ) -> tuple[RequestLog, list[bytes]]:
     """Return one request, folded, and its lines as they are in the files.
 
+    Example:
+        >>> entry, lines = llm_logging.get_request_log("8c0acce7", root="var/llm")
+        >>> entry.status, len(lines)
+        ('success', 2)
+
     Args:
         request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
         scope: Where to look; None: everywhere.
@@ -336,6 +347,7 @@ def get_request_log(
         The entry, and its lines, the oldest first.
 
     Raises:
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.

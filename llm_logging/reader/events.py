@@ -95,12 +95,17 @@ def get_system_logs(
 ) -> EventPage:
     """Return events as typed entries, the newest first.
 
+    Example:
+        >>> page = llm_logging.get_system_logs(filters={"level": "ERROR", "from_date": "1d"}, root="var/llm")
+        >>> [(event.event_type, event.message) for event in page.entries]
+        [('error', 'the webhook failed')]
+
     Args:
         scope: Global or None: those of no project, the library's own notices among them; a project: its events; a
             chat: those that name it.
         filters: Any of `level` (this one and above), `event_type`, `logger`, `error_code`, `user_id`, and
             `from_date`, `to_date`, `time_zone` as in `StatsOptions`.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.

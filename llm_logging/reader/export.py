@@ -158,6 +158,11 @@ def export_requests(
 ) -> Iterator[Export]:
     """Open the requests of a question for export.
 
+    Example:
+        >>> with llm_logging.export_requests(options={"where": "status=error"}, root="var/llm") as export:
+        ...     export.write_parquet("errors.parquet")
+        17
+
     Args:
         scope: Whose; None: all.
         options: Period and filters; groups do not matter.

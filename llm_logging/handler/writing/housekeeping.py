@@ -118,7 +118,7 @@ class Housekeeper:
     def _run(self) -> None:
         while True:
             self._wake.wait(_PAUSE_SECONDS)
-            # Before anything is taken, so that nobody finds the queue empty while the last item is in work.
+            # Before anything is taken, so that the queue is not seen as empty while its last item is processed.
             self._working = True
             try:
                 self._drain()

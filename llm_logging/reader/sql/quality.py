@@ -1,8 +1,8 @@
-"""How far an answer can be trusted: lines that could not be used, and lines that are not there.
+"""How far an answer can be trusted: lines that could not be used, and lines that are missing.
 
-Every writer numbers its lines 1, 2, 3 ... in each log. What is missing in between is a gap, unless a manifest says that
-it was pruned; a note of a clean close says how far the numbers went. Files that were named, rather than found under a
-root, may begin and end anywhere: of them only the gaps inside count.
+Every writer numbers its lines 1, 2, 3 ... in each log. A missing number is a gap, unless a manifest says that it was pruned; a
+note of a clean close says how far the numbers went. Files that were named, rather than found under a root, may begin and end
+anywhere, so only gaps between their lines count.
 """
 
 # ruff: noqa: S608  table names are our own
@@ -81,7 +81,7 @@ def _numbers(db: DuckDBPyConnection, table: str, mark: str) -> dict[int, list[tu
         FROM {table} WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
         """
     ).fetchall()
-    # Most spans have no gap, which is far quicker to see than to look for.
+    # Most spans have no gap, and seeing that is much cheaper than finding gaps.
     if any(last - first + 1 != different for _, _, first, last, _, different in rows):
         rows = db.execute(
             f"""
@@ -174,7 +174,7 @@ def judge(
     unreadable: Mapping[str, str],
     figures: Figures,
 ) -> Quality:
-    """Sum up how far an answer can be trusted.
+    """Summarise how far an answer can be trusted.
 
     Args:
         parsed: What became of each file's lines.
