@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from .names import DETAILS, MODALITIES_COMPLETION, MODALITIES_PROMPT
 from .sdk_objects import first, mapping, text, whole_number
+from .token_counts import in_snake_case
 
 __all__ = [
     "amount_of",
@@ -56,17 +58,6 @@ _CALLS: Final = {
     "code_interpreter_call": "code_executions",
     "image_generation_call": "images",
 }
-_PROMPT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
-_COMPLETION_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
-# Gemini's lists of tokens by modality.
-_PROMPT_LISTS: Final = ("promptTokensDetails", "prompt_tokens_details")
-_COMPLETION_LISTS: Final = (
-    "candidatesTokensDetails",
-    "candidates_tokens_details",
-    "responseTokensDetails",
-    "response_tokens_details",
-)
-_CACHE_LISTS: Final = ("cacheTokensDetails", "cache_tokens_details")
 
 
 def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,15 +70,16 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         Fields of `Usage`: `image_prompt_tokens`, `image_completion_tokens`, `units`, `speed`; what is 0 or standard is left
         out.
     """
-    prompt, completion = _modalities(usage, _PROMPT_LISTS), _modalities(usage, _COMPLETION_LISTS)
-    given, made = mapping(first(usage, *_PROMPT_DETAILS)), mapping(first(usage, *_COMPLETION_DETAILS))
+    usage = in_snake_case(usage)
+    prompt, completion = _modalities(usage, MODALITIES_PROMPT), _modalities(usage, MODALITIES_COMPLETION)
+    given, made = (mapping(first(usage, *names)) for names in DETAILS)
     units: Units = {}
     for holder in (usage, *(mapping(usage.get(name)) for name in _HOLDERS)):
         for name, unit in _IN_USAGE.items():
             _add(units, unit, holder.get(name))
     _add(units, "input_video_tokens", prompt.get("VIDEO"), given.get("video_tokens"))
     _add(units, "output_video_tokens", completion.get("VIDEO"), made.get("video_tokens"))
-    cached, parts = _modalities(usage, _CACHE_LISTS), mapping(given.get("cached_tokens_details"))
+    cached, parts = _modalities(usage, ("cache_tokens_details",)), mapping(given.get("cached_tokens_details"))
     for name in ("audio", "image", "video"):
         _add(units, f"cache_{name}_read_tokens", cached.get(name.upper()), parts.get(f"{name}_tokens"))
     found: dict[str, Any] = {
