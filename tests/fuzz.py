@@ -222,16 +222,16 @@ def _let_errors_out() -> None:
 
 def _hang() -> None:
     """A manifest whose reading does not end."""
-    from llm_logging.reader import stats
+    from llm_logging.reader.answer import result
 
-    right = stats.judge
+    right = result.judge
 
     def wrong(*args: Any, **options: Any) -> Any:
         while "Europe" in os.environ.get("TZ", "Europe"):
             time.sleep(1)
         return right(*args, **options)
 
-    stats.judge = wrong  # type: ignore[assignment]
+    result.judge = wrong  # type: ignore[assignment]
 
 
 def _show_raw() -> None:

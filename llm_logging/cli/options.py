@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -12,7 +13,8 @@ import typer
 
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import find_root
+from ..files.layout import ENV_ROOT, find_root
+from ..files.objects import is_url
 from .times import Edge, parse_time, zone
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Yes",
     "confirm",
     "existing_root",
+    "local_root",
     "note",
     "when",
     "write",
@@ -210,13 +213,25 @@ def all_files(files: list[str] | None, paths: list[str] | None) -> list[str] | N
     return named or None
 
 
-def existing_root(root: str | None) -> Path:
+def existing_root(root: str | None) -> Path | str:
+    """Return the folder of the logs, or the URL of a store as it was typed; see `local_root`."""
+    if root is None and is_url(os.environ.get(ENV_ROOT)):
+        root = os.environ[ENV_ROOT]
+    return root if root is not None and is_url(root) else local_root(root)
+
+
+def local_root(root: str | None) -> Path:
     """Return the folder of the logs.
 
     Raises:
         NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
-        ValidationError: It is a file (`INVALID_OPTIONS`).
+        ValidationError: It is a file, or a URL (`INVALID_OPTIONS`).
     """
+    if root is not None and is_url(root):
+        raise ValidationError(
+            f"--root: expected a folder, got {root}: this command works on the host that writes the logs",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     path, why = find_root(root)
     if path.is_file():
         raise ValidationError(
@@ -231,7 +246,7 @@ def existing_root(root: str | None) -> Path:
     return path
 
 
-def nothing_logged(root: Path) -> typer.Exit:
+def nothing_logged(root: Path | str) -> typer.Exit:
     """Say that nothing is logged under a root; return the exit, with status 1, of a command that has no answer then."""
     note(f"nothing is logged under {root} yet.\n\n{BEGIN}")
     return typer.Exit(1)

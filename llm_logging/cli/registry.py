@@ -39,6 +39,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
     "Files and configuration": {
         "doctor": "commands.files",
         "prune": "commands.files",
+        "ship": "commands.ship",
         "verify": "commands.privacy",
         "forget": "commands.privacy",
         "preset": "commands.preset",

@@ -28,7 +28,7 @@ from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
 from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of
+from .options import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, ack_of
 from .recognise import Line, is_structlog, loses_fields, message_of
 from .route import Router
@@ -44,6 +44,7 @@ from .writing.writer import Writer
 __all__ = ["LLMFileHandler"]
 
 _LOCK_SECONDS: Final = 0.05  # longer than others hold it, and not long for those who wait for other files
+_REQUESTS: Final = LogKind.REQUESTS
 _CONTENT_IDS: Final = ("id", "project_id", "chat_id", "user_id")
 
 
@@ -73,6 +74,8 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: Bytes to keep of each log. 0: no limit.
         max_root_bytes: Bytes to keep of all logs of the root. 0: no limit.
         on_rotate: A function to call with the path of each rotated segment, in a thread of its own.
+        ship: Copy rotated segments to this store too, in that thread: `s3://bucket/prefix`, `gs://...`, `az://...` or a folder.
+            Retention then deletes only what has arrived. None: leave it to `llm-logging ship`.
         fsync: When to force data to the disk: `never`, `batch` (each write) or `rotate` (each rotated file). Decides what a
             power cut can cost.
         buffer_bytes: Most bytes of lines waiting to be written.
@@ -121,6 +124,7 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: int = 0,
         max_root_bytes: int = 0,
         on_rotate: Callable[[Path], object] | None = None,
+        ship: str | os.PathLike[str] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
         flush_bytes: int = 1 << 20,
@@ -183,6 +187,7 @@ class LLMFileHandler(logging.Handler):
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
             notice=self._notice,
+            ship=ship_target(ship, filename),
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,
@@ -256,7 +261,7 @@ class LLMFileHandler(logging.Handler):
         ack = ack_of(record)
         try:
             robustly(self._take, record, ack)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
+        except Exception as error:  # noqa: BLE001  no error of logging may reach the application
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
@@ -268,16 +273,14 @@ class LLMFileHandler(logging.Handler):
 
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         line = self._pipeline.line(record)
-        if (line.kind is not LogKind.REQUESTS and "structlog" in sys.modules) or line.record is not record:
+        if (line.kind is not _REQUESTS and "structlog" in sys.modules) or line.record is not record:
             self._say_structlog(record, line)
         if line.invalid:
             name = "invalid_entries" if line.event_type == "invalid_entry" else "invalid_fields"
             self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
         if line.content:
             ids: dict[str, Any] = {name: line.body[name] for name in _CONTENT_IDS if name in line.body}
-            self._store(
-                line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, content=True
-            )
+            self._store(line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, True)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
@@ -285,20 +288,22 @@ class LLMFileHandler(logging.Handler):
         if own_ack is not None and not own_ack.wait(self._flush_timeout):
             self._writer.tell("sync", "a line was not in its file in time; it is still buffered")
 
-    def _store(self, line: Line, ack: Acknowledgement | None, *, content: bool = False) -> None:
+    def _store(self, line: Line, ack: Acknowledgement | None, content: bool = False) -> None:
+        if self._unused_formatter is not None:
+            self._say_unused()
         path, encoded = self._router.file_of(line)
-        before, after = self._encode(line)
+        formatter = self._pipeline.formatter
+        if formatter.customised:
+            before, after = self._encode_custom(line, formatter)
+        else:
+            before, after = formatter.encode(line, self._pipeline.redactor, process().id)
         urgent = line.record.levelno >= logging.ERROR and not content
         self._writer.put(path, encoded, before, after, urgent=urgent, content=content, ack=ack)
 
-    def _encode(self, line: Line) -> tuple[bytes, bytes]:
-        formatter, redactor, writer = self._pipeline.formatter, self._pipeline.redactor, process().id
-        if self._unused_formatter is not None:
-            self._say_unused()
-        if not formatter.customised:
-            return formatter.encode(line, redactor, writer)
+    def _encode_custom(self, line: Line, formatter: LLMJsonFormatter) -> tuple[bytes, bytes]:
+        redactor, writer = self._pipeline.redactor, process().id
         if getattr(self._guard, "busy", False):
-            # A formatter of the user's that logs would meet itself for ever.
+            # A custom formatter that logs would call itself endlessly.
             return LLMJsonFormatter().encode(line, redactor, writer)
         self._guard.busy = True
         try:
@@ -348,7 +353,7 @@ class LLMFileHandler(logging.Handler):
 
     @property
     def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
         return self._pipeline.wants_content
 
     @property
@@ -369,7 +374,7 @@ class LLMFileHandler(logging.Handler):
             self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
 
     def close(self) -> None:
-        """Write everything and let go of files and thread; a later record starts them again."""
+        """Write everything, close the files and end the thread; a later record starts them again."""
         check_fork()
         try:
             self._writer.close()

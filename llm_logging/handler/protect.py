@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..files.layout import LogKind
@@ -23,8 +23,10 @@ from .recognise import Line
 
 __all__ = ["Pseudonymiser", "encode_without_secrets", "protect", "pseudonymiser_from", "without_secrets"]
 
-# Level, logger and event type of a line.
-Names = tuple[str, str, str]
+_CHAT: Final = LogKind.CHAT
+_REQUESTS: Final = LogKind.REQUESTS
+# Level, logger, event type and writer of a line.
+Names = tuple[str, str, str, str | None]
 _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
 
 
@@ -42,36 +44,40 @@ def protect(line: Line, pseudonyms: Pseudonymiser | None, content: ContentPolicy
         line.chat_id = line.body.get("chat_id", line.chat_id)
     if line.content is not None:
         line.content = content.request_content(line.content.get("messages"), line.content.get("response"))
-    elif line.kind is LogKind.CHAT or line.event_type == "invalid_entry":
+    elif line.kind is _CHAT or line.event_type == "invalid_entry":
         line.body = content.chat_body(line.body)
 
 
 def encode_without_secrets(
-    line: Line, redactor: Redactor | None, encode: Callable[[Line, Names], tuple[bytes, bytes]]
+    line: Line,
+    redactor: Redactor | None,
+    writer: str | None,
+    encode: Callable[[Line, Names], tuple[bytes, bytes]],
 ) -> tuple[bytes, bytes]:
     """Return a line as bytes, without its secrets.
 
     Args:
         line: A protected line; not changed.
         redactor: What finds them; None leaves them.
-        encode: Serialises a line under the names of its level, logger and event type.
+        writer: The id of the process that writes; None where lines have no writer.
+        encode: Serialises a line under names.
     """
     record = line.record
-    names = (record.levelname, record.name, line.event_type)
+    names = (record.levelname, record.name, line.event_type, writer)
     if redactor is None or redactor.scan_sufficient:
         encoded = encode(line, names)
         if redactor is None:
             return encoded
-        if line.kind is LogKind.REQUESTS and redactor.harmless(
-            (line.message, *names), line.body, firm=line.checked
+        if line.kind is _REQUESTS and redactor.harmless(
+            (line.message, record.levelname, record.name, line.event_type), line.body, firm=line.checked
         ):
             return encoded
         if redactor.clean(b"".join(encoded)):
             return encoded
-    level, logger, event_type = map(redactor.redact_text, names)
+    level, logger, event_type = map(redactor.redact_text, names[:3])
     clean = line.beside(line.kind, line.event_type, line.body)
     clean.message, clean.body = without_secrets(line, redactor)
-    return encode(clean, (level, logger, event_type))
+    return encode(clean, (level, logger, event_type, writer))
 
 
 def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Turn any value into JSON bytes: exactly where JSON has it, as text where it has not, and always.
+"""Turn any value into JSON: exactly where JSON has a form for it, as text where it has none. It never fails.
 
-Invariants: the caller's objects are never changed, also not by being read (iterators are not run); cycles, depth, lone
-surrogates, NaN and failing `__repr__` are answered with text that says what was there; the result is UTF-8 on one line.
+Invariants: the caller's objects are not changed, not even by being read (iterators are not consumed). Cycles, excessive depth,
+lone surrogates, NaN and a failing `__repr__` become text that names the problem. The result is UTF-8 on one line.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _convert(value: Any, depth: int, above: set[int]) -> Any:
         return value if math.isfinite(value) else repr(value)
     try:
         scalar = _scalar(value)
-    except Exception:  # noqa: BLE001  whatever a property of somebody's object raises
+    except Exception:  # noqa: BLE001  whatever a property of a foreign object raises
         return repr_of(value)
     if scalar is not None:
         return scalar
@@ -166,7 +166,7 @@ def repr_of(value: Any) -> str:
     """Return the repr of a value, shortened; never raises."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  a failing or endless __repr__ of somebody's object
+    except Exception:  # noqa: BLE001  a failing or endless __repr__ of a foreign object
         return f"<unprintable {type(value).__qualname__}>"
     if len(text) > _MAX_REPR:
         text = f"{cut_short(text, _MAX_REPR)}... ({len(text)} characters)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import pydantic
@@ -16,58 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.alias_generators import to_camel
 
 from ..errors import ErrorCode, ValidationError
+from .moments import MOMENT_FORMS, Moment, moment_kind
 
 __all__ = [
-    "MOMENT_FORMS",
     "TIME_UNITS",
-    "Moment",
     "StatsOptions",
     "StatsScope",
     "filter_parts",
-    "moment_kind",
 ]
 
 TIME_UNITS: Final = ("hour", "day", "week", "month")
 
-Moment = datetime | date | str
-_MOMENT: Final = re.compile(
-    r"""(?P<ago>\d{1,9}(?:s|m|h|d|w))
-    | (?P<year>\d{4})
-    | (?P<month>\d{4}-\d{2})
-    | (?P<week>\d{4}-W\d{2})
-    | (?P<day>\d{4}-\d{2}-\d{2})
-    | (?P<word>now|today|yesterday)
-    | (?P<time>\d{4}-\d{2}-\d{2}[T ]\d{2}.*)""",
-    re.VERBOSE,
-)
 _FILTER: Final = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+(?:\s+[^\s=!<>~]+)*)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
-MOMENT_FORMS: Final = (
-    "a day (2026-01-15), month (2026-01), ISO week (2026-W03), year (2026), time (2026-01-15T10:30:00Z), "
-    "a span back from now (30s, 15m, 2h, 7d, 4w), today, yesterday or now"
-)
-
-
-def moment_kind(text: str) -> str | None:
-    """Say which form of `MOMENT_FORMS` a text has: `ago`, `year`, `month`, `week`, `day`, `word` or `time`.
-
-    Args:
-        text: Without spaces around it.
-
-    Returns:
-        None where it has none of them, or names a day that no calendar has.
-    """
-    match = _MOMENT.fullmatch(text)
-    kind = match.lastgroup if match is not None else None
-    completed = {"year": f"{text}-01-01", "month": f"{text}-01", "week": f"{text}-1"}
-    if kind in {"year", "month", "week", "day", "time"}:
-        try:
-            datetime.fromisoformat(completed.get(kind, text))
-        except ValueError:
-            return None
-    return kind
 
 
 def filter_parts(text: str) -> tuple[str, str, str] | None:
@@ -93,7 +56,7 @@ def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]
     return reasons
 
 
-class _Question(BaseModel):
+class _QueryPart(BaseModel):
     """A question's part: raises our own error, with a code, wherever it is made."""
 
     model_config = ConfigDict(
@@ -167,7 +130,7 @@ class _Question(BaseModel):
         return cls._wrong_type
 
 
-class StatsScope(_Question):
+class StatsScope(_QueryPart):
     """Select the requests of one chat, one project, or all.
 
     Args:
@@ -239,7 +202,7 @@ def _equality(field: Any, value: Any) -> str | tuple[str, str]:
     return text if plain and filter_parts(text) == (named, "=", wanted) else (named, wanted)
 
 
-class StatsOptions(_Question):
+class StatsOptions(_QueryPart):
     """Select a period, groups and filters.
 
     Args:

@@ -92,6 +92,12 @@ def compare_stats(
 ) -> Comparison:
     """Compare the figures of a scope in two periods.
 
+    Example:
+        >>> january, february = ({"from_date": month, "to_date": month} for month in ("2026-01", "2026-02"))
+        >>> change = llm_logging.compare_stats(None, january, february, root="var/llm").summary["total_requests"]
+        >>> change.before, change.after, change.relative
+        (1000, 1250, 0.25)
+
     Args:
         scope: Which requests; None: all.
         before: The first period.

@@ -25,7 +25,7 @@ from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
 from .answer.session import Session, open_plan, run_session
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, Sources, open_logs, open_sources, rotations
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
@@ -40,6 +40,7 @@ from .retrieval.request_log import (
     read_whole_file,
     to_entry,
 )
+from .segments.remote import open_root
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -103,10 +104,16 @@ def get_llm_request_logs(
 ) -> RequestLogPage:
     """Return requests as typed entries, the newest first by their start.
 
+    Example:
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, limit=2, root="var/llm")
+        >>> [(entry.model, entry.error.code) for entry in page.entries]
+        [('gpt-4o', 'rate_limited'), ('gpt-4o', 'timeout')]
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, cursor=page.cursor, root="var/llm")
+
     Args:
         scope: Whose; None: all.
         filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -127,7 +134,7 @@ def get_llm_request_logs(
     wanted = page_size(limit)
     after = decode_cursor("requests", cursor) if cursor is not None else None
     reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
-    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading).ungrouped()
+    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading, lines=True).ungrouped()
     with ExitStack() as stack:
 
         def page(session: Session) -> tuple[list[_Row], list[RequestLog], bool]:
@@ -184,7 +191,7 @@ def _entries(
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
     starts = [started for _, started in rows]
-    # A clock may have been set back: a line may be older than the start that it tells of.
+    # A clock may have been set back, so a line may be older than its request's start.
     logged = db.execute(
         "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in keys]],
@@ -324,6 +331,11 @@ def get_request_log(
 ) -> tuple[RequestLog, list[bytes]]:
     """Return one request, folded, and its lines as they are in the files.
 
+    Example:
+        >>> entry, lines = llm_logging.get_request_log("8c0acce7", root="var/llm")
+        >>> entry.status, len(lines)
+        ('success', 2)
+
     Args:
         request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
         scope: Where to look; None: everywhere.
@@ -335,15 +347,16 @@ def get_request_log(
         The entry, and its lines, the oldest first.
 
     Raises:
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
     expect("request_id", request_id, str, "a text")
     check_request(root=root, files=files)
-    layout = reading_layout(root)
+    asked = StatsScope.of(scope, "scope")
+    layout = open_root(root if files is None else None, lines=True, scope=asked)
     with ExitStack() as stack:
-        asked = StatsScope.of(scope, "scope")
         sources = open_sources(layout, files, asked, [LogKind.REQUESTS], stack)
         logs, opened = sources.logs, sources.files
         named = _whole_id(request_id, opened)

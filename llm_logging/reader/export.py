@@ -144,6 +144,11 @@ def export_requests(
 ) -> Iterator[Export]:
     """Open the requests of a question for export.
 
+    Example:
+        >>> with llm_logging.export_requests(options={"where": "status=error"}, root="var/llm") as export:
+        ...     export.write_parquet("errors.parquet")
+        17
+
     Args:
         scope: Whose; None: all.
         options: Period and filters; groups do not matter.
@@ -156,8 +161,8 @@ def export_requests(
         What `get_stats` raises.
     """
     check_keywords("export_requests", reading)
-    plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
-    plan = plan.ungrouped(every_field=True)
+    asked = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading)
+    plan = make_plan(*asked, lines=True).ungrouped(every_field=True)
     with ExitStack() as stack:
         sources = open_plan(plan, stack)
         yield run_session(plan, sources, stack, lambda session: Export(session.db, session.costs.scale))

@@ -26,7 +26,11 @@ def get_prices(
     options: StatsOptions | Mapping[str, Any] | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> PriceReport:
-    """Say which rates the costs of a scope come from, their source and its version.
+    """Return which rates the costs of a scope come from, their source and its version.
+
+    Example:
+        >>> [(use.model, use.source, use.rates["input"], use.cost) for use in llm_logging.get_prices(root="var/llm").uses]
+        [('gpt-4o', 'genai-prices', '2.5', '3.1')]
 
     Args:
         scope: Which requests; None: all.

@@ -92,14 +92,14 @@ class Redactor:
     """Take secrets out of values and texts.
 
     Args:
-        keys: Key names whose values go, beside those known; any case, any separators (`api-key` is `ApiKey`).
-        paths: Places whose values go, in pino's syntax; tried from the top of a value and, as extras are put there,
-            from within its `attributes` and `data`.
-        patterns: What is looked for inside text: `credentials`, and on request `email`, `phone`, `card`, `iban`, `ip`.
-        censor: The text that takes a secret's place, `{kind}` in it being what it was; or a function of the value and
-            its path (`headers["x-api-key"]`) that returns what takes its place. A function that raises hides the value.
-        remove: Take keys and values out altogether; an item of a list becomes None, a piece of text the empty text.
-        correlate: Give the same secret the same marker within this process, so that its uses can be told to be one's.
+        keys: Further key names whose values are removed, in any case, with any separators (`api-key` is `ApiKey`).
+        paths: Places whose values are removed, in pino's syntax. They start at the top of a value, or inside its
+            `attributes` and `data`.
+        patterns: What to look for in text: `credentials`; on request also `email`, `phone`, `card`, `iban`, `ip`.
+        censor: Replacement text, in which `{kind}` is the kind of secret; or a function of the value and its path
+            (`headers["x-api-key"]`) that returns the replacement. If it raises, the value is hidden.
+        remove: Remove keys and values altogether. An item of a list becomes None, a piece of text becomes empty.
+        correlate: Give equal secrets equal markers within this process.
 
     Raises:
         ConfigurationError: A path, a pattern's name or the censor is not as above.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import ErrorCode, ValidationError
+from ...files.objects import is_url
 from .. import options as opt
 from ..render.terminal import dumps, json_safe, use_colour, width
 from ..times import zone
@@ -94,7 +95,9 @@ def requests(
         cursor = page.cursor
         if cursor is None or (limit and printed >= limit):
             break
-    if not printed and question.files is None and not anything_logged(question.scope(), source["root"]):
+    root = source.get("root")
+    # What is shipped to a store has lines.
+    if not printed and root is not None and not is_url(root) and not anything_logged(question.scope(), root):
         raise opt.nothing_logged(source["root"])
     if form is not opt.TableFormat.TABLE:
         return

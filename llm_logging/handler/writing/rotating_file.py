@@ -1,8 +1,8 @@
 """Append whole lines to one file that several processes share, and rotate it.
 
 The only module that touches concurrent-log-handler. Invariants: everything here happens under that library's lock on
-the file's lock file; a batch is one `O_APPEND` write of whole lines; what a write left torn is cut back, or repaired by
-whoever appends next; a file passes `max_bytes` only where one line alone does; a sealed segment gets its final name by
+the file's lock file; a batch is one `O_APPEND` write of whole lines; a torn write is truncated, or
+repaired by the next process that appends; a file exceeds `max_bytes` only where a single line does; a sealed segment gets its final name by
 one rename, which replaces nothing, and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
@@ -394,7 +394,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def _was_sealed(self, fd: int) -> bool:
         """Say whether the open file, which no longer has its name, lost it to a rotation of one of our own processes."""
-        # While it had its name nobody else could be sealed, so the first one sealed since it was opened is this one.
+        # While it had its name no other file of this log could be sealed, so the first one sealed since it was opened is this one.
         noted = self._last_name()
         if noted != self._name_when_opened:
             return True

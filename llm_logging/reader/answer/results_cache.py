@@ -65,7 +65,7 @@ class KeptAnswer:
                 [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
                 for file in files
             ],
-            [_state(path) for path in (*sorted(notes), root / ".writers.jsonl")],
+            [_state(path) for path in (*sorted(notes), root / ".writers.jsonl", root / ".hosts.json")],
             [list_version(), None if rates is None else rates.read_text("utf-8", "replace")],
         ]
         rows = [

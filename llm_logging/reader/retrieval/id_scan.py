@@ -74,12 +74,12 @@ def needles_of(text: str) -> tuple[bytes, ...]:
 
 
 def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]:
-    """Return ids of requests that begin or end so, in any case, at most so many.
+    """Return ids of requests that begin or end with a text, in any case.
 
     Args:
         files: Where to look.
         part: The first or the last characters.
-        most: When to stop looking.
+        most: How many at most.
     """
     text = re.escape(part.encode("utf-8", "surrogatepass"))
     pattern = re.compile(

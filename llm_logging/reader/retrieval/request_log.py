@@ -64,7 +64,7 @@ class RequestLog(LLMRequestLogEntry):
     chat_id: Identifier | None = None  # type: ignore[assignment]
     timestamp_start: UTCTime | None = None  # type: ignore[assignment]
     if TYPE_CHECKING:
-        # None where the request succeeded; whoever asked for failed ones need not check (typeshed's "Any trick").
+        # None where the request succeeded; code that asked for failed ones need not check (typeshed's "Any trick").
         error: ErrorInfo | Any = None
     message: str | None = None
     logged_at: UTCTime | None = None
@@ -121,7 +121,7 @@ def read_request_lines(data: bytes, *, log: int = 0, name: str = "") -> list[Req
     Args:
         data: The line.
         log: Which log it is of.
-        name: What the log is called; it tells lines without an id apart.
+        name: The log's name; it identifies lines without an id.
 
     Returns:
         None or one, or more where the newlines between lines were lost.

@@ -1,8 +1,8 @@
-"""What the requests in question cost: rates joined in SQL, exactly.
+"""Step 4, price: the cost of each request, from rates joined in SQL, exactly.
 
-Makes `priced` from `asked`: `rate_no` says which rate a request has, `estimated` what it costs, in whole numbers of a
-unit whose decimals `Costs.scale` says; NULL where the provider reported the cost itself or no price is known. Where
-`unpriced` is true the cost is not known, or only in part, and `estimated` at most a lower bound; `gap` says what is missing.
+Makes `priced` from `asked`: `rate_no` is the request's rate, `estimated` its cost, in whole numbers of a unit with
+`Costs.scale` decimals. `estimated` is NULL where the provider reported the cost or no price is known. Where `unpriced` is true the
+cost is not known, or only in part: `estimated` is then a lower bound, and `gap` names what has no price.
 """
 
 # ruff: noqa: S608  names come from our own columns, values are bound
@@ -48,10 +48,10 @@ _BITS: Final = {
     "> prompt_tokens": IMAGES_OVERLAP,
 }
 _PATTERN: Final = " + ".join(f"CASE WHEN {fact} THEN {bit} ELSE 0 END" for fact, bit in _BITS.items())
-# Whether nobody counted the tokens, which are then 0.
+# Whether the token counts are unknown; they are then 0.
 _UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "price_speed", "price_units", "pattern")
-# What odd requests are told apart by beside their counts.
+# What distinguishes odd requests, besides their counts.
 _ODD: Final = (*_PRODUCT[:4], "units", "started")
 
 
@@ -151,7 +151,7 @@ def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[t
     priced = []
     for *row, pattern in rows:
         counts: dict[str, int | None] = dict(zip(KINDS, row[len(_ODD) : -2], strict=True))
-        # The list tells a prompt of no tokens from one that nobody counted.
+        # The list distinguishes a prompt of no tokens from an unknown count.
         for kind, unknown in zip(KINDS, row[-2:], strict=False):
             counts[kind] = None if unknown else counts[kind]
         provider, model, tier, speed, units = row[: len(_ODD) - 1]

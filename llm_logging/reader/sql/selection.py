@@ -1,13 +1,7 @@
-"""The question in SQL, in named steps: parse, fold, filter, bucket, aggregate.
+"""Step 3, select: the requests in question, with the columns that figures are made of.
 
-    lines     one row a line that is a request                  (parse)
-    requests  one row a request                                 (fold)
-    asked     those in the scope and period that pass `where`,  (filter, bucket)
-              with the columns that figures are made of
-    priced    the same with what they cost
-    figures   one row a group                                   (aggregate)
-
-No row is aggregated in Python. Names in the SQL come from the columns of the schema; values are bound.
+Scope, period and filters become a WHERE clause, groups become the columns `g0`, `g1` ... of the view `asked`. Names in the SQL
+come from the columns of the schema; values are bound. `session.py` shows the steps before and after, `tables.py` the columns.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -66,7 +60,7 @@ class Selection:
     """A scope and options, checked and resolved.
 
     Attributes:
-        extra: Columns that it needs beside the held ones.
+        extra: Columns that it needs besides the held ones.
     """
 
     scope: StatsScope
@@ -121,7 +115,14 @@ def _where(chosen: Selection) -> tuple[str, list[Any]]:
 
 
 def _bound(db: DuckDBPyConnection, where: str, values: Sequence[Any]) -> str:
-    """Bind values as variables of the session: a view, unlike a query, takes no parameters."""
+    """Return a condition with its values bound as variables of the session: a view takes no parameters.
+
+    The text is split at its `?`, so none may stand for anything else. That holds because values and patterns of users are
+    never part of the text, and no condition of ours has a question mark in a literal:
+
+        project_id = ? AND (latency_ms > ?)
+        project_id = getvariable('bound_0') AND (latency_ms > getvariable('bound_1'))
+    """
     head, *parts = where.split("?")
     assert len(parts) == len(values)
     for place, (value, part) in enumerate(zip(values, parts, strict=True)):
