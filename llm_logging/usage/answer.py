@@ -139,8 +139,10 @@ class AnswerFold:
         """
         choices = values.get("choices")
         if type(choices) is list:
-            for position, choice in enumerate(choices):
+            position = 0
+            for choice in choices:
                 self._chat_choice(mapping(choice), position)
+                position += 1
             return
         if kind is not None and self._event(values, kind):
             return
@@ -172,12 +174,13 @@ class AnswerFold:
         if part is None:
             self._parts(target, choice.get("text"))
             return
-        part = mapping(part)
+        if type(part) is not dict:
+            part = mapping(part)
         content = part.get("content")
-        if type(content) is str and len(part) < 3:
+        if type(content) is str:
             if content:
                 target.content.append(content)
-            if len(part) == 1 or part.keys() == {"role", "content"}:
+            if len(part) == 1:
                 return
         elif content is not None:
             self._parts(target, content)
