@@ -139,10 +139,8 @@ class AnswerFold:
         """
         choices = values.get("choices")
         if type(choices) is list:
-            position = 0
-            for choice in choices:
+            for position, choice in enumerate(choices):
                 self._chat_choice(mapping(choice), position)
-                position += 1
             return
         if kind is not None and self._event(values, kind):
             return
