@@ -17,7 +17,7 @@ from typing import Any, Final
 from ..errors import ConfigurationError
 from ..models.entry import LLMRequestLogEntry, Timings, Usage
 from ..option_values import switched
-from .detectors.credentials import KINDS
+from .detectors.formats import KINDS
 from .matching.key_names import NAME_KINDS, compact, name_kind
 from .matching.prefilter import Span
 from .paths import compile_paths, render_path
@@ -28,6 +28,8 @@ __all__ = ["DEFAULT_CENSOR", "Redactor", "both", "redactor_from"]
 
 DEFAULT_CENSOR: Final = "[redacted:{kind}]"
 _SHORTEST: Final = 8
+# `8.8.8.8`, `x@y.co`.
+_SHORTEST_PERSONAL: Final = 6
 _MAX_EMBEDDED: Final = 4
 _LONGEST_JSON: Final = 1 << 20
 _LONGEST_KEY: Final = 64
@@ -75,6 +77,7 @@ _OTHER_KINDS: Final = frozenset(
         "basic-credentials",
         "url-password",
         "url-signature",
+        "url-key",
         *PATTERN_SETS,
     }
 )
@@ -126,6 +129,7 @@ class Redactor:
         self._markers = {kind: text.replace("{kind}", kind) for kind in kinds}
         self._plain = isinstance(censor, str) and not remove and not correlate
         sets = tuple(dict.fromkeys([patterns] if isinstance(patterns, str) else patterns))
+        self._shortest = _SHORTEST if sets == ("credentials",) else _SHORTEST_PERSONAL
         self.numbers = "card" in sets or "phone" in sets
         self._examiner = Examiner(sets, self.names)
         self._clean = self._examiner.clean
@@ -278,7 +282,7 @@ class Redactor:
             path: Where it stands, for a censor function.
             embedded: In how many layers of JSON inside text it was found.
         """
-        if len(text) < _SHORTEST or text in self._harmless:
+        if len(text) < self._shortest or text in self._harmless:
             return text
         spans, suspected = self._examiner.spans(text)
         if not suspected:
@@ -295,7 +299,7 @@ class Redactor:
         """Return a key's text without its secrets; keys come again and again, so harmless ones are remembered."""
         # Not among the texts: a key is not read as JSON, so what is harmless as a key may hold a secret as a value.
         known = self._harmless_keys
-        if len(name) < _SHORTEST or name in known:
+        if len(name) < self._shortest or name in known:
             return name
         found = self.text(name, path, _MAX_EMBEDDED)
         if found is name and len(name) <= _LONGEST_KEY:

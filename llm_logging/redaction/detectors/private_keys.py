@@ -13,11 +13,8 @@ __all__ = ["PrivateKeys"]
 class PrivateKeys:
     """Find private keys in their text forms: PEM, OpenSSH, PGP and PuTTY, also cut off or escaped."""
 
-    scans: tuple[str, ...] = ()
-    few: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
-    lowered: bool = False
-    whole: str = ""
-    telling: tuple[str, ...] = (few,)
+    scan: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
+    low_scan: str = ""
     near: int = 64
     _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
     _pattern = re.compile(
@@ -28,7 +25,7 @@ class PrivateKeys:
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         while start < stop:
             # Only the beginning lies within reach; the end may be far.
             head = self._begin.search(text, start, min(len(text), stop + self.near))
@@ -41,7 +38,7 @@ class PrivateKeys:
                 yield head.start(), head.start(), ""
             start = found.end() if found is not None else head.end()
 
-    _begin = re.compile(few)
+    _begin = re.compile(scan)
 
     @classmethod
     def end_of_last(cls, text: str, start: int, stop: int) -> int:
