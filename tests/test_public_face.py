@@ -31,6 +31,7 @@ FACE = [
     "LLMStreamHandler",
     "LogResult",
     "NotFoundError",
+    "Redactor",
     "Stats",
     "StatsOptions",
     "StatsScope",

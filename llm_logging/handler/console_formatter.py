@@ -56,7 +56,7 @@ class LLMConsoleFormatter(logging.Formatter):
     def _formed(self, record: logging.LogRecord) -> str:
         shared = sink_defaults(sinks_within_reach(logging.getLogger(record.name)))
         built = build(record, {**shared, **self.entry_defaults})
-        message, body = redacted(self.redactor, message_of(record), jsonable(built.body))
+        message, body = redacted(self.redactor, message_of(record, self.redactor and self.redactor.redact), jsonable(built.body))
         when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
         facts = (
             _facts(body)

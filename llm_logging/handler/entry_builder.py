@@ -105,8 +105,20 @@ class Built:
         self.firm = False
 
 
-def message_of(record: logging.LogRecord) -> str:
-    """Return the record's message as `logging.Formatter` has it; one whose arguments do not fit it is kept with them."""
+def message_of(record: logging.LogRecord, redact: Callable[[Any], Any] | None = None) -> str:
+    """Return the record's message as `logging.Formatter` has it; one whose arguments do not fit it is kept with them.
+
+    Args:
+        record: The record.
+        redact: Takes secrets out of arguments that have names, `%(password)s`: the formatted text has lost the names.
+    """
+    if redact is not None and isinstance(record.args, Mapping):
+        found = redact(record.args)
+        if found is not record.args:
+            try:
+                return str(record.msg) % found
+            except Exception:  # noqa: BLE001  a format that does not fit what took a value's place
+                return f"{repr_of(record.msg)} {repr_of(found)}"
     try:
         # A record class of the user's may merge arguments in another way.
         message = record.getMessage()

@@ -159,7 +159,7 @@ class LLMJsonFormatter(JsonFormatter):
             if not mark:
                 return self._numbered(line, writer)
             return before, after + b"\n"
-        message = message_of(record)
+        message = message_of(record, None if redactor is None else redactor.redact)
         body = built.body
         names = (record.levelname, record.name, built.event_type, writer)
         if redactor is None or redactor.scan_sufficient:
@@ -225,7 +225,7 @@ class LLMJsonFormatter(JsonFormatter):
         redactor: Redactor | None,
         writer: dict[str, Any] | None,
     ) -> str:
-        message, body = redacted(redactor, message_of(record), jsonable(built.body))
+        message, body = redacted(redactor, message_of(record, redactor and redactor.redact), jsonable(built.body))
         if "stack" in body and isinstance(record.exc_info, tuple) and self._own_traceback:
             body["stack"] = jsonable(self.formatException(record.exc_info))
         if (self.exc_info_as_array or self.stack_info_as_array) and isinstance(body.get("stack"), str):

@@ -20,7 +20,7 @@ from .detectors.manifests import Manifests
 from .detectors.pii import PERSONAL, Personal
 from .detectors.private_keys import PrivateKeys
 from .detectors.urls import Schemes, UrlSecrets, UrlSignatures
-from .matching.key_names import added_scan, line_scan, short_line_scan
+from .matching.key_names import added_scan, line_scan, short_line_scan, structured_scan
 from .matching.prefilter import OVERLAP, Detector, Scan, Span, is_text, lower, matcher, suspects, windows
 
 __all__ = ["PATTERN_SETS", "Examiner"]
@@ -28,8 +28,11 @@ __all__ = ["PATTERN_SETS", "Examiner"]
 PATTERN_SETS: Final = ("credentials", *PERSONAL)
 # How many looks a text has, and one more for each so many letters; then a window has the last few only.
 _LOOKS: Final = 256
-_LOOK_SHARE: Final = 24
-_LAST_LOOKS: Final = 4
+_LOOK_SHARE: Final = 128
+_LAST_LOOKS: Final = 3
+# How many characters behind its beginning a match of a scan has ended; that of a command's, whose option may be far.
+_NEAR: Final = 256
+_NEAR_COMMANDS: Final = 700
 _WORD = re.compile(r"\S*+")
 # JSON may write any letter as an escape; what is not ASCII is looked at, not searched for.
 _ESCAPED_LETTER: Final = r"\\u(?:00[89a-f]|0[1-9a-f]|[1-9a-f])[0-9a-f]"
@@ -48,10 +51,9 @@ class Examiner:
 
     def __init__(self, sets: Iterable[str], names: Iterable[str] = ()) -> None:
         detectors = _detectors(sets)
-        self._detectors: tuple[tuple[Detector, Scan, Scan], ...] = tuple(
-            (detector, _matcher([detector.scan]), _matcher([detector.low_scan])) for detector in detectors
+        self._detectors: tuple[tuple[Detector, Scan], ...] = tuple(
+            (detector, _matcher([detector.scan])) for detector in detectors
         )
-        self._near = max((detector.near for detector in detectors), default=0)
         # Commands apart: what they have in common with the others would take the automaton many states.
         raw = [detector.scan for detector in detectors if not isinstance(detector, Commands)]
         self._raw: Scan = _matcher(raw)
@@ -59,6 +61,7 @@ class Examiner:
         self._commands: Scan = _matcher([detector.scan for detector in detectors if isinstance(detector, Commands)])
         low = [detector.low_scan for detector in detectors]
         self._low: Scan = _matcher(low)
+        self._structured: Scan = _matcher([structured_scan(), added_scan(names), r"\\u[0-9a-f]{4}"])
         self._line_low: Scan = _matcher([*low, line_scan(), added_scan(names), _ESCAPED_LETTER])
 
     def clean(self, line: str | bytes) -> bool:
@@ -75,12 +78,19 @@ class Examiner:
             return self._search(text, low), True
         return [], False
 
+    def structured(self, text: str) -> bool:
+        """Say whether a text may hold a secret name before an object, a list or a literal, or letters written as escapes."""
+        return self._structured(text.lower())
+
     def _search(self, text: str, low: str) -> list[Span]:
-        near = self._near
+        raw, lowered, commands = self._raw, self._low, self._commands
 
         def holds(start: int, stop: int) -> bool:
-            part = text[start : stop + near]
-            return self._commands(part) or self._low(low[start : stop + near]) or suspects(self._raw, part)
+            return (
+                lowered(low[start : stop + _NEAR])
+                or suspects(raw, text[start : stop + _NEAR])
+                or commands(text[start : stop + _NEAR_COMMANDS])
+            )
 
         found: list[Span] = []
         looks = _LOOKS + len(text) // _LOOK_SHARE
@@ -88,23 +98,29 @@ class Examiner:
         hidden = 0
         for start, stop in windows(holds, 0, len(text)):
             end, vain = stop, 0
-            for number, (detector, scan, low_scan) in enumerate(self._detectors):
+            in_raw, in_low = suspects(raw, text[start : stop + _NEAR]), lowered(low[start : stop + _NEAR])
+            for number, (detector, scan) in enumerate(self._detectors):
                 first = max(start, done[number], hidden)
-                reach = end + detector.near
-                if first >= end or not (low_scan(low[first:reach]) or suspects(scan, text[first:reach])):
+                if first >= end:
+                    continue
+                if type(detector) is Commands:
+                    if not commands(text[first : end + _NEAR_COMMANDS]):
+                        continue
+                elif not (detector.low_scan and in_low) and not (in_raw and suspects(scan, text[first : end + _NEAR])):
                     continue
                 vain += 1
                 for span in detector.spans(text, low, first, end):
                     looks -= 1
                     vain += 1
-                    done[number] = max(done[number], span[1])
+                    if span[1] > done[number]:
+                        done[number] = span[1]
                     if looks < 0 and vain > _LAST_LOOKS:
                         end = span[0]
                         break
                     if span[2]:
                         found.append(span)
             if end < stop:
-                hidden = _hide(text, end, stop, found)
+                hidden = _hide(text, max(end, start), stop, found)
         return found
 
 

@@ -16,7 +16,7 @@ from ..matching.prefilter import OVERLAP, Scan, Span, matcher, suspects
 from ..matching.trie import Letters
 from ..matching.values import stands_for_another
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "is_command"]
 
 # The programs, by the sort of option that gives the password.
 _TOOLS: Final[dict[str, str]] = {
@@ -55,11 +55,15 @@ def _words() -> str:
     return letters.bundles(8)
 
 
+def is_command(first: str, second: str) -> bool:
+    """Say whether two words begin a command that an option gives a password to."""
+    return first in _TOOLS or f"{first} {second}" in _TOOLS
+
+
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
     low_scan: str = ""
-    near: int = 700
     # Most options of commands give a variable or nothing, which the scan tells.
     scan: str = (
         rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t](?:-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:"

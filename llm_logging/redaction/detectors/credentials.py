@@ -35,7 +35,8 @@ def _tail(row: Format) -> str:
     tail = row.tail
     ahead = ""
     if row.needs:
-        ahead = "" if row.needs == "capital" else "(?=[^0-9\\s\"'`]{0,40}[0-9])" + ("(?=[^A-Z\\s\"'`]{0,40}[A-Z])" if row.needs != "digit" else "")
+        ahead = "" if row.needs == "capital" else "(?=[^0-9\\s\"'`]{0,40}[0-9])"
+        ahead += "" if row.needs == "digit" else "(?=[^A-Z\\s\"'`]{0,40}[A-Z])"
     tail = re.sub(r"(\{\d+,\d*\}|\*)(?=$|[^?])", r"\1+", tail)
     fixed = re.search(r"(\[[^\]]*\])\{(?:\d+|\d+,\d+)\}$", row.tail)
     left = r"(?<![_\-]eyJ)" if row.kind == "jwt" else ""
@@ -60,7 +61,6 @@ class Credentials:
     """Find credentials of the known formats."""
 
     low_scan: str = ""
-    near: int = 320
     scan: str = (
         "(?-u:"
         + _BEGINNING

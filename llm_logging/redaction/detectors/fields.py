@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from ..matching.key_names import CLOSED_STEMS, OTHER_NAMES, SHORT_NAMES, STEMS, name_kind, weak_kind
 from ..matching.prefilter import OVERLAP, Span
@@ -58,12 +58,18 @@ _NAME_LEFT: Final = 48
 # No name with its sign and its gap is longer.
 _NAME_REACH: Final = 320
 # A word before a word: `api key`, `client secret`.
-_QUALIFIER: Final = re.compile(
-    r"(?:api|this|your|my|our|the|following|new|access|secret|private|client|auth|admin|master|session|bot|bearer|refresh|recovery|signing|encryption|ssh|app|root|user"
-    r"|database|db|account|service|storage|webhook|license|deploy|public|primary|foreign|sort|partition|cache|max|next|unseal|stream"
-    r"|openai|anthropic|azure|google|aws|github|gitlab|slack|stripe|telegram|cohere|mistral|groq)[ ](?:key )?\Z",
-    re.IGNORECASE,
+_QUALIFIERS: Final = frozenset(
+    """
+    api this your my our the following new access secret private client auth admin master session bot bearer refresh recovery signing
+    encryption ssh app root user database db account service storage webhook license deploy public primary foreign sort partition
+    cache max next unseal stream openai anthropic azure google aws github gitlab slack stripe telegram cohere mistral groq
+    """.split()  # noqa: SIM905  one word a line would fill a page
 )
+
+
+class _At(Protocol):
+    def __call__(self, string: str, pos: int, endpos: int) -> re.Match[str] | None:
+        """Match at a place."""
 
 
 class Fields:
@@ -71,10 +77,9 @@ class Fields:
 
     scan: str = ""
     low_scan: str = ""
-    near: int = _NAME_REACH + 64
-    _head = re.compile(
-        rf"(?:{spelled_names(_SEPARATOR, _OPEN_REST + '+', _CLOSED_REST + '+')})(?P<named>)"
-        rf"(?:{_between('+')}(?P<gap>{_GAP}+(?:{_LINE_END})?+)|(?:\\*+[\"'`])?[ \t]{{1,8}}+(?=[^\s=:<>|,;(){{}}\[\].\-])|(?<=[a-z])(?=\))|(?=[ \t]*+$))",
+    _name = re.compile(spelled_names(_SEPARATOR, _OPEN_REST + "+", _CLOSED_REST + "+"))
+    _between = re.compile(
+        rf"(?:{_between('+')}(?P<gap>{_GAP}+(?:{_LINE_END})?+)(?!\\*[\"'`][^\"'`]{{0,2}}[\"'`])|(?:\\*+[\"'`])?[ \t]{{1,8}}+(?=[^\s=:<>|,;(){{}}\[\].\-])|(?<=[a-z])(?=\))|(?=[ \t]*+$))",
         re.MULTILINE,
     )
     _value = re.compile(
@@ -105,13 +110,17 @@ class Fields:
         """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         length = len(text)
         limit = min(length, stop + OVERLAP)
-        search, value_at = self._head.search, self._value.match
-        reach = min(length, stop + _NAME_REACH)
-        while (match := search(low, start, reach)) is not None:
-            begin = match.start()
-            if begin >= stop:
+        search, between_at, value_at = self._name.search, self._between.match, self._value.match
+        reach, named_reach = min(length, stop + _NAME_REACH), min(length, stop + _NAME_LEFT)
+        while (name_match := search(low, start, named_reach)) is not None:
+            word, named = name_match.span()
+            if word >= stop:
                 return
-            start = named = match.start("named")
+            start = named
+            match = between_at(low, named, reach)
+            if match is None:
+                continue
+            begin = word
             begin = self._begin(text, begin)
             name = text[begin:named]
             if name == "PWD":
@@ -121,7 +130,7 @@ class Fields:
             if kind is None:
                 yield begin, start, ""
                 continue
-            found = self._left_of(text, begin) or self._right_of(text, low, match, kind, value_at, limit, begin)
+            found = self._left_of(text, begin) or self._right_of(text, low, match, kind, value_at, limit, begin, word)
             if found is None:
                 yield begin, start, ""
                 continue
@@ -134,8 +143,11 @@ class Fields:
         floor = max(0, begin - _NAME_LEFT)
         while begin > floor and text[begin - 1] in _NAME_LETTERS:
             begin -= 1
-        qualifier = _QUALIFIER.search(text, max(0, begin - 16), begin) if text[begin].isalnum() else None
-        return begin if qualifier is None else qualifier.start()
+        if begin and text[begin - 1] == " " and text[begin].isalnum():
+            word = text[max(0, begin - 16) : begin - 1].rpartition(" ")[2].rpartition("\n")[2]
+            if word.lower() in _QUALIFIERS:
+                return begin - 1 - len(word)
+        return begin
 
     def _left_of(self, text: str, begin: int) -> tuple[int, int] | None:
         """Return the value that is compared with a name, `"value" == name`."""
@@ -150,7 +162,7 @@ class Fields:
         return (first, end) if first and len(value) >= 6 and not stands_for_another(value) and looks_generated(value) else None
 
     def _right_of(
-        self, text: str, low: str, match: re.Match[str], kind: str, value_at, limit: int, begin: int
+        self, text: str, low: str, match: re.Match[str], kind: str, value_at: _At, limit: int, begin: int, word: int
     ) -> tuple[int, int] | None:
         place, sign = match.end(), match["sign"] or ""
         value = value_at(low, place, limit)
@@ -161,11 +173,15 @@ class Fields:
             return None
         group = value.lastgroup or ""
         first, end = value.span(group)
+        if sign in _ASSIGNS and kind in _WORDY and text[first:end].isalnum() and looks_generated(text[first:end]):
+            # Most of them, soon told.
+            if name_kind(text[begin : match.start()]) is not None and end < limit:
+                return first, end
         if group == "bare":
             end = self._trimmed(text, first, end, limit)
         if end <= first:
             return None
-        holds = self._holds(text, low, begin, match, kind, sign, group, first, end)
+        holds = self._holds(text, low, begin, word, match, kind, sign, group, first, end)
         return (first, end) if holds is True else holds or None
 
     def _trimmed(self, text: str, first: int, end: int, limit: int) -> int:
@@ -185,10 +201,10 @@ class Fields:
         return end
 
     def _holds(
-        self, text: str, low: str, begin: int, match: re.Match[str], kind: str, sign: str, group: str, first: int, end: int
+        self, text: str, low: str, begin: int, word: int, match: re.Match[str], kind: str, sign: str, group: str, first: int, end: int
     ) -> bool | tuple[int, int] | None:
         value = text[first:end]
-        name = text[begin : match.start("named")]
+        name = text[begin : match.start()]
         if group == "jar":
             return low.find("=", first, end) >= 0
         if group == "line":
@@ -200,10 +216,10 @@ class Fields:
             schemed = self._scheme.match(text, first)
             if schemed is not None and looks_generated(schemed["value"]):
                 return schemed.span("value")
-        if stands_for_another(value) or value == name:
-            return False
         # Of a user's name and a password the password tells.
         generated = looks_generated(value) or (kind == "credential" and looks_generated(value.rpartition(":")[2]))
+        if value == name or (not generated and stands_for_another(value)):
+            return False
         if name_kind(name) is None and name != "PWD":
             return generated and len(value) >= 16 and sign not in {"(", "", "|"}
         quoted = group in {"quoted", "entity", "cdata"}
@@ -231,7 +247,7 @@ class Fields:
             return False
         if quoted:
             return self._quoted(text, kind, sign, value, generated, end)
-        return self._bare(text, low, begin, match, kind, sign, value, generated, first, end)
+        return self._bare(text, low, begin, word, match, kind, sign, value, generated, first, end)
 
     def _unsigned(self, text: str, begin: int, kind: str, value: str, generated: bool, quoted: bool) -> bool:
         if value[0] == "-" or is_plain(value):
@@ -254,7 +270,7 @@ class Fields:
         return _wordy(kind, value)
 
     def _bare(
-        self, text: str, low: str, begin: int, match: re.Match[str], kind: str, sign: str, value: str, generated: bool, first: int, end: int
+        self, text: str, low: str, begin: int, word: int, match: re.Match[str], kind: str, sign: str, value: str, generated: bool, first: int, end: int
     ) -> bool:
         after = text[end : end + 1]
         if self._call.match(value) and (after in "\"'`" or value[-1] in ")](["):
@@ -263,7 +279,7 @@ class Fields:
         gap = match["gap"] or ""
         if before and before in "?&" and sign == "=":
             return len(value) >= 4
-        spaced = match.start("sign") > match.start("named") and low[match.start("sign") - 1] in " \t"
+        spaced = match.start("sign") > match.start() and low[match.start("sign") - 1] in " \t"
         if generated:
             return True
         if sign in {"=", "==", "%3d"} and not gap and not spaced:
@@ -272,7 +288,6 @@ class Fields:
         if kind not in _WORDY or is_name(value) and "." in value or names_secret(value):
             return False
         if sign.strip().rstrip(":") in _SENTENCES:
-            word = match.start()
             told = sign.endswith(": ") or self._owner.search(low, max(0, word - 40), word) is not None
             told = told and self._sentence.match(low, end) is not None and not value.lower().endswith(_ENDINGS)
             return (told and len(value) >= 4 and value.isalpha()) or (kind == "password" and _SIGNED.search(value) is not None and not is_plain(value))
@@ -295,6 +310,7 @@ class Fields:
         return _SETTING.search(low, max(0, line - 160), max(0, line)) is not None
 
 
+_ASSIGNS: Final = frozenset({"=", ":", ":=", "=>", "=="})
 _SCHEMED: Final = frozenset({"authorization", "api-key", "token", "credential", "cookie"})
 _LENIENT: Final = frozenset({"session", "cookie", "token", "authorization", "credential", "one-time-code", "card-code"})
 _WORDY: Final = frozenset({"password", "secret", "api-key", "key", "private-key"})
@@ -327,7 +343,7 @@ def _wordy(kind: str, value: str) -> bool:
 
 # Loose where exactness would take many states: repetitions without bounds, one class for many signs.
 _SCAN_SIGN: Final = (
-    r"[\s\"'`\\*\])(\[0-9tnr_]*(?:(?:&quot;)?(?:string|str|text)?[\s\]]*[:=>,|(+?!^&~.*%-]+[\s\"'`\\|>&*ntr+\-\[({<!]*"
+    r"[\s\"'`\\*\])(\[0-9tnr_]*(?:(?:&quot;)?(?:string|str|text)?[\s\]]*[:=>,|(+?!^&~.*%-]+[\s\"'`\\|>&*ntr+\-\[({<!@$%]*"
     r"(?:[a-z0-9$&/@.#_+-]{3}|[a-z0-9]+[!@#$%^&*+~{(\[,;|])"
     rf"|(?:{_IS})[ :]|[\s,;/><-]*value)"
 )

@@ -17,7 +17,6 @@ class Manifests:
 
     scan: str = r"(?i:kind\\*[\"']?:[ \t]*\\*[\"']?secret(?:[\x00-/:-@{-\x7f]|$))"
     low_scan: str = ""
-    near: int = 32
     _kind = re.compile(r"kind\\*[\"']?:[ \t]*+\\*[\"']?secret(?![a-z0-9])")
     _data = re.compile(rf"(?:\A|{_NEW_LINE}|[{{,])[ \t]*+\\*[\"']?(?:string)?data\\*[\"']?:")
     _item = re.compile(
@@ -32,7 +31,7 @@ class Manifests:
 
         The values may stand before the kind: they are yielded with it, and none twice.
         """
-        for kind in self._kind.finditer(low, start, min(len(text), stop + self.near)):
+        for kind in self._kind.finditer(low, start, min(len(text), stop + 32)):
             if kind.start() >= stop:
                 return
             yield kind.start(), kind.start(), ""

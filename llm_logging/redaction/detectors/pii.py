@@ -126,7 +126,6 @@ class Personal:
     """
 
     low_scan: str = ""
-    near: int = 64
 
     def __init__(self, name: str) -> None:
         self.scan, precise, self._check = PERSONAL[name]

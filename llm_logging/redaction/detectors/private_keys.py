@@ -10,12 +10,14 @@ from ..matching.prefilter import Span
 __all__ = ["PrivateKeys"]
 
 
+_NEAR = 64
+
+
 class PrivateKeys:
     """Find private keys in their text forms: PEM, OpenSSH, PGP and PuTTY, also cut off or escaped."""
 
     scan: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
     low_scan: str = ""
-    near: int = 64
     _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
     _pattern = re.compile(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -28,7 +30,7 @@ class PrivateKeys:
         """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         while start < stop:
             # Only the beginning lies within reach; the end may be far.
-            head = self._begin.search(text, start, min(len(text), stop + self.near))
+            head = self._begin.search(text, start, min(len(text), stop + _NEAR))
             if head is None or head.start() >= stop:
                 return
             found = self._pattern.match(text, head.start())

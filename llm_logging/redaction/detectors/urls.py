@@ -19,7 +19,6 @@ class Schemes:
 
     scan: str = r"(?i:(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8})"
     low_scan: str = ""
-    near: int = 64
     _pattern = re.compile(r"(?P<scheme>bearer|basic)(?:[ \t+]|%20){1,4}+(?P<value>[a-z0-9._~+/=\-]{8,}+)")
     _rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+")
 
@@ -67,7 +66,6 @@ class UrlSecrets:
 
     scan: str = r"://[^\s:@/\"<>?#]*:[^\s\"<>]{1,256}@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40|:thin:[^\s/]{1,64}/[^\s@]{1,128}@"
     low_scan: str = ""
-    near: int = 600
     _head = re.compile(r"://|%3[aA]%2[fF]%2[fF]|:thin:")
     _pattern = re.compile(
         r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()(?:[^\s/\"'<>\\@]|@(?=[^\s/\"'<>\\@]*@)|/(?=[^\s/\"'<>\\@.]{1,64}@)){1,1024})@"
@@ -91,7 +89,6 @@ class UrlSignatures:
 
     scan: str = r"(?i:(?:sig|signature|key|code|token|pass|pwd|auth|secret)=[a-z0-9%+/=_.\-]{12})"
     low_scan: str = ""
-    near: int = 64
     _head = re.compile(r"(?<=[?&;6])(?:amp;)?[a-z0-9_\-]{0,24}(?:sig|signature|key|code|token|secret)=")
     _pattern = re.compile(
         r"(?:amp;)?(?P<name>[a-z0-9_\-]{0,24}?(?:sig|signature|key|code|token|secret))=(?P<value>[a-z0-9%+/=_.\-]{12,}+)"

@@ -34,6 +34,7 @@ __all__ = [
     "line_scan",
     "name_kind",
     "short_line_scan",
+    "structured_scan",
     "weak_kind",
 ]
 
@@ -249,7 +250,7 @@ def hides(kind: str, name: str, value: Any, siblings: Iterable[Any] = ()) -> boo
 # Each name of letters a to z contains one of these, which a scan finds in one stride; shorter names are looked for where a word can
 # begin, and those of other letters as they are.
 _STEMS: Final = (
-    "pass pwd secret auth cookie sess cred jwt bearer csrf xsrf mnemonic phrase _code clave senha kennwort contrase"
+    "pass pwd secret apikey api_key api-key auth cookie sess cred jwt bearer csrf xsrf mnemonic phrase _code clave senha kennwort contrase"
     " wachtwoord assertion parola haslo sifre sandi jeton segredo signature geheimnis connection"
 ).split()  # noqa: SIM905
 STEMS: Final = "|".join(_STEMS)
@@ -272,6 +273,12 @@ def line_scan() -> str:
     value = r'"\s*:\s*(?:[\[{0-9.-]|"[^"])'
     rest = r'[^"\\]*(?:\\.[^"\\]*)*'
     return rf'(?:{STEMS}){rest}{value}|{CLOSED_STEMS}{_LINE_ENDING}{value}|(?:(?:{STEMS})[a-z0-9_.\-]*|{CLOSED_STEMS})"\s*[,}}]'
+
+
+def structured_scan() -> str:
+    """Return a scan for secret names whose value is an object or a list, or that stand as a value, in text in lower case."""
+    names = rf"(?:(?:{STEMS})[a-z0-9_.\- ]*|{CLOSED_STEMS}|{SHORT_NAMES})".replace("~", "_")
+    return rf'{names}[\\"\s]*(?::[\\"\s]*[\[{{]|,[\\"\s]*value)'
 
 
 def short_line_scan() -> str:

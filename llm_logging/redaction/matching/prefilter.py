@@ -36,12 +36,10 @@ class Detector(Protocol):
     Attributes:
         scan: A superset of what it finds, in Rust's regex syntax; "" where the other finds all of it.
         low_scan: Another, for the text in lower case; "" where there is none.
-        near: How many characters behind the beginning of what it finds the scan's match has ended.
     """
 
     scan: str
     low_scan: str
-    near: int
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterable[Span]:
         """Yield what begins in text[start:stop], in order, not overlapping; a span may end behind `stop`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 __all__ = ["is_name", "is_plain", "looks_generated", "names_secret", "stands_for_another"]
@@ -27,7 +26,7 @@ _WORDS: Final = frozenset(
 # A variable, a template, a reference or a placeholder. What is a documented example goes all the same: an example's key may be
 # somebody's real one.
 _STANDS_IN: Final = re.compile(
-    r"""\$\{?[A-Za-z_]|\$\(|\$\d?\Z|[{\[(<`'"@%]*[A-Za-z_][\w.\- ]*[}\])>`%]+\Z|\{+\Z|[{\[(<]*\Z|\{\{|<[^>]*>|%[sdr]\b|%\(|\.{3}|[xX*]{3,}[\W_]*\Z|[*#?.\-_=•●]+\Z
+    r"""\$\{?[A-Za-z_]|\$\(|\$\d?\Z|[{\[(<`'"@%]*[A-Za-z_][A-Za-z_.\- ]*\d?[}\])>`%]+\Z|\{+\Z|[{\[(<]*\Z|\{\{|<[^>]*>|%[sdr]\b|%\(|\.{3}|[xX*]{3,}[\W_]*\Z|[*#?.\-_=•●]+\Z
     |(?:your|my|our|some|the|an?|insert|enter|put|replace|add|set|use|todo|fixme|dummy|sample|example|change)[_\- ]?(?:me\b|[_\- ]|[a-z]*(?:key|token|secret|pass|pw|cred|value|here))
     |(?:os|process|env|settings|config|conf|cfg|self|this|args|opts|options|props|params|request|req|var|vars|local|data|secrets|module|ctx|context)(?:\.|->|\[|::)
     |[a-z_]*(?:redacted|removed|hidden|masked|placeholder|changeme|example\b)""",
@@ -58,14 +57,10 @@ def stands_for_another(value: str) -> bool:
     return _stands(value[:_HEAD])
 
 
-@lru_cache(maxsize=4096)
 def _stands(value: str) -> bool:
-    if value.lower().strip(".,;:!?)") in _WORDS:
-        return True
-    return _STANDS_IN.match(value) is not None
+    return value.lower().strip(".,;:!?)") in _WORDS or _STANDS_IN.match(value) is not None
 
 
-@lru_cache(maxsize=4096)
 def is_plain(value: str) -> bool:
     """Say whether a value is a version, a number, a time, a path, a URL or the name of an algorithm."""
     return _PLAIN.match(value) is not None
@@ -81,14 +76,22 @@ def names_secret(value: str) -> bool:
     return _SECRET_WORD.search(value) is not None
 
 
+# Letters with digits, which are a word of programs all the same.
+_WORD: Final = re.compile(r"[A-Za-z]+\d{0,2}\Z|\d+[A-Za-z]{1,3}\Z|0x|(?:sha|md|base|utf|aes|http|rfc|iso|ed|pkcs|x|python|py)\d+[a-z]*\Z|(?:your|my|xxx|example)", re.IGNORECASE)
+
+
 def looks_generated(value: str) -> bool:
     """Say whether a value looks drawn by chance: letters with digits or signs among them, and no name, version or path."""
+    if value.isascii() and value.isalnum():
+        # Most values, soon told.
+        if len(value) < 8 or value.isdigit():
+            return False
+        return _WORD.match(value) is None or (not value.isdigit() and _unlike_words(value[:_HEAD]) and not _stands(value[:_HEAD]))
     return _generated(value[:_HEAD])
 
 
-@lru_cache(maxsize=4096)
 def _generated(value: str) -> bool:
-    if len(value) < 8 or is_plain(value) or _stands(value) or " " in value:
+    if len(value) < 8 or _PLAIN.match(value) is not None or _stands(value) or " " in value:
         return False
     digits = sum(map(str.isdigit, value))
     letters = sum(map(str.isalpha, value))
