@@ -324,15 +324,13 @@ class Redactor:
         """
         if len(text) < self._shortest or text in self._harmless:
             return text
-        spans, suspected = self._examiner.spans(text)
-        if not suspected:
-            if len(text) <= _LONGEST_NAME:
-                self._remember(text)
-            return text
         if embedded < _MAX_EMBEDDED and len(text) <= _LONGEST_JSON and self._structured(text):
             structured = self._embedded(text, path, embedded)
             if structured is not None:
                 return structured
+        spans, suspected = self._examiner.spans(text)
+        if not suspected and len(text) <= _LONGEST_NAME:
+            self._remember(text)
         return self._cut(text, spans, path) if spans else text
 
     def key(self, name: str, path: Path) -> str:

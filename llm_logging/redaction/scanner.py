@@ -19,6 +19,7 @@ from .detectors.fields import Fields
 from .detectors.manifests import Manifests
 from .detectors.pii import PERSONAL, Personal
 from .detectors.private_keys import PrivateKeys
+from .detectors.sql import Statements
 from .detectors.urls import Schemes, UrlSecrets, UrlSignatures
 from .matching.key_names import added_scan, line_scan, short_line_scan, structured_scan
 from .matching.prefilter import OVERLAP, Detector, Scan, Span, is_text, lower, matcher, suspects, windows
@@ -153,6 +154,7 @@ def _detectors(sets: Iterable[str]) -> list[Detector]:
                 UrlSignatures(),
                 Schemes(),
                 Manifests(),
+                Statements(),
                 Commands(),
                 Fields(),
             ]

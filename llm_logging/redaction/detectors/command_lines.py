@@ -66,8 +66,8 @@ class Commands:
     low_scan: str = ""
     # Most options of commands give a variable or nothing, which the scan tells.
     scan: str = (
-        rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t](?:-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:"
-        rf"|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}{{0,8}}{_FIRST})"
+        rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t](?:-(?:u|U|-user|-proxy-user){_GAP}*[^\s:\"'\\]{{0,128}}:"
+        rf"|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}*{_FIRST})"
         r"|(?:machine|default|login)(?:\s|\\+[nt])(?s:.)+?password|sqlplus [^\s]{0,64}/"
     )
     _begin: ClassVar[Scan] = staticmethod(matcher(f"{_ANY_TOOL}|machine|default"))

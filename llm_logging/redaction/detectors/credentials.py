@@ -14,7 +14,7 @@ from .formats import FORMATS, Format
 __all__ = ["Credentials"]
 
 # Text is often text inside text: an escape, a percent code or the end of a colour before a credential is no letter of it.
-_ESCAPED: Final = r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,12}m"
+_ESCAPED: Final = r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|(?:\x1b|\\u001[bB])\[[0-9;]{0,12}m"
 _BEGINNING: Final = rf"(?:^|[\x00-/:-@\[-`{{-\x7f]|{_ESCAPED})"
 # What a scan counts up to; longer repetitions make it slow, and a superset is what counts.
 _SCANNED: Final = 4
@@ -77,7 +77,7 @@ class Credentials:
             (inner if row.left else plain).add(row.prefix, "")
         # The boundary is matched, not looked back at from each letter: what can begin nothing is passed over in one step.
         self._head = re.compile(
-            rf"[^A-Za-z0-9](?:(?<=\\)(?:[bfnrt]|u[0-9A-Fa-f]{{4}}|x[0-9A-Fa-f]{{2}})|(?<=%)[0-9A-Fa-f]{{2}}|(?<=\x1b)\[[0-9;]{{0,12}}m)?"
+            rf"[^A-Za-z0-9](?:(?<=\\)(?:[bfnrt]|u001[bB]\[[0-9;]{{0,12}}m|u[0-9A-Fa-f]{{4}}|x[0-9A-Fa-f]{{2}})|(?<=%)[0-9A-Fa-f]{{2}}|(?<=\x1b)\[[0-9;]{{0,12}}m)?"
             rf"(?P<prefix>{plain.pattern()})",
             re.ASCII,
         )

@@ -279,6 +279,9 @@ class Fields:
         gap = match["gap"] or ""
         if before and before in "?&" and sign == "=":
             return len(value) >= 4
+        if sign == "=" and _CONDITION.search(low, max(0, begin - 8), begin) is not None:
+            # A statement of a program compares there.
+            return False
         spaced = match.start("sign") > match.start() and low[match.start("sign") - 1] in " \t"
         if generated:
             return True
@@ -319,6 +322,7 @@ _SENTENCES: Final = frozenset(
 )
 # A user's name and a password: `Credential("user", "password")`.
 _SECOND: Final = re.compile(r"[\"'`]\s*,\s*[@]?[\"'`](?P<value>[^\s\"'`]{6,})[\"'`]")
+_CONDITION: Final = re.compile(r"\b(?:if|when|while|unless|elsif|elif)[ (]+\Z")
 _ENDINGS: Final = ("ed", "ing", "able", "ible", "less", "ory", "ous", "ive", "ful")
 _SIGNED: Final = re.compile(r"[0-9!@#%^*+~]")
 _SETTING: Final = re.compile(r"(?:\[[^\]\n]+\]|[\w.\-]+[ \t]*=[ \t]*[^\s\"'(\[]+|(?:#|//|;)[^\n]*)[ \t]*\r?\n\Z")
