@@ -1,22 +1,44 @@
 """Ready dictionaries for `logging.config.dictConfig`.
 
-Each function returns a plain dict that survives `json.dumps`, can be edited, merged into a Django `LOGGING` or handed to
-uvicorn and gunicorn; nothing is configured until you do. Existing loggers stay enabled. Handlers are on the root logger.
+Each function returns a plain dict: print it, edit it, merge it into Django's `LOGGING`, or pass it to uvicorn or gunicorn. Nothing
+is configured until then. Existing loggers stay enabled. Handlers are on the root logger.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import ConfigurationError
 
-__all__ = ["NAMES", "container", "development", "production", "testing"]
+__all__ = ["NAMES", "WithoutRequestLines", "container", "development", "production", "testing"]
 
 NAMES = ("development", "production", "container", "testing")
 
 Level = int | str
+_CLIENTS = ("LiteLLM", "LiteLLM Router", "httpx", "httpx2")
+
+
+class WithoutRequestLines(logging.Filter):
+    """Take the lines at INFO and below away that HTTP clients and SDKs log for each request; warnings stay.
+
+    An event says once in each process that lines are left out.
+    """
+
+    _said: ClassVar[set[str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record stays."""
+        if record.levelno > logging.INFO:
+            return True
+        if record.levelno == logging.INFO and record.name not in self._said:
+            self._said.add(record.name)
+            logging.getLogger("llm_logging").info(
+                "lines of the logger %r at INFO are left out: it logs one for each request (said once)",
+                record.name,
+            )
+        return False
 
 
 def _level(level: Level) -> str:
@@ -43,8 +65,9 @@ def _config(
         "disable_existing_loggers": False,
         "formatters": formatters or {},
         "handlers": handlers,
-        # There for gunicorn, which fills in loggers and handlers of its own where a configuration names none.
-        "loggers": {},
+        # A line of theirs at INFO for each request says less than the request's own line.
+        "filters": {"llm_no_client_lines": {"()": "llm_logging.presets.WithoutRequestLines"}},
+        "loggers": {name: {"filters": ["llm_no_client_lines"]} for name in _CLIENTS},
         "root": {"level": _level(level), "handlers": list(handlers)},
     }
 
@@ -61,13 +84,13 @@ def production(
     defaults: dict[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return a configuration with files only: rotated by size, compressed, a number of segments kept.
+    """Return a configuration with files only: rotated by size, compressed, without prompts and answers.
 
     Args:
         root: The folder; see `LLMFileHandler`.
-        level: Of the root logger.
-        max_bytes: Size of a segment.
-        backup_count: Segments to keep of each log; 0 keeps all.
+        level: Level of the root logger.
+        max_bytes: Rotate at this size.
+        backup_count: Rotated segments to keep of each log. 0: all.
         compress: As in `LLMFileHandler`.
         content: As in `LLMFileHandler`: prompts, answers and chat texts are not written.
         redact: As in `LLMFileHandler`.
@@ -101,14 +124,14 @@ def development(
     defaults: dict[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return a configuration with lines for people on standard error, and files with everything.
+    """Return a configuration with readable lines on standard error, and files with everything.
 
     Args:
         root: The folder; see `LLMFileHandler`.
-        level: Of the root logger.
+        level: Level of the root logger.
         content: As in `LLMFileHandler`: prompts, answers and chat texts are written.
         redact: As in `LLMFileHandler`; for the console too.
-        colour: True, False, or None for colour on a terminal unless `NO_COLOR` is set.
+        colour: Colour the console. None: on a terminal, unless `NO_COLOR` is set.
         defaults: As in `LLMFileHandler`.
         **options: Any other option of `LLMFileHandler`.
 
@@ -138,11 +161,11 @@ def container(
     defaults: dict[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return a configuration with JSON lines on standard output, for whoever collects them.
+    """Return a configuration with JSON lines on standard output, for a log collector.
 
     Args:
         root: Not used: there are no files. Read such lines back with `llm-logging stats --files`.
-        level: Of the root logger.
+        level: Level of the root logger.
         content: As in `LLMStreamHandler`.
         redact: As in `LLMStreamHandler`.
         defaults: As in `LLMStreamHandler`.
@@ -168,11 +191,11 @@ def testing(
     defaults: dict[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return a configuration that is quiet and keeps entries for assertions; see `llm_logging.testing`.
+    """Return a configuration that writes nothing and keeps entries for assertions; see `llm_logging.testing`.
 
     Args:
         root: Not used: nothing is written.
-        level: Of the root logger.
+        level: Level of the root logger.
         defaults: As in `LLMFileHandler`.
         **options: Any other option of `llm_logging.testing.CaptureHandler`.
 

@@ -22,12 +22,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .clock import Clock, using_clock
-from .handler.content import ContentPolicy
-from .handler.entry_builder import build
-from .handler.formatter import LLMJsonFormatter, RedactOption, form
-from .models.entry import RECORD_ATTRIBUTE
-from .models.record import RecordPayload
-from .redaction.redactor import redactor_from
+from .handler.formatter import RedactOption
+from .handler.pipeline import Pipeline, ack_of
 
 __all__ = ["CaptureHandler", "CapturedLogs", "FixedClock", "capture", "fixed"]
 
@@ -93,35 +89,21 @@ class CaptureHandler(logging.Handler):
         logs: CapturedLogs | None = None,
     ) -> None:
         super().__init__(level)
-        self.defaults: Mapping[str, Any] = dict(defaults or {})
-        self.redactor = redactor_from(redact)
         self.logs = logs if logs is not None else CapturedLogs()
-        self._content = ContentPolicy(content, 0, redact=self.redactor.redact if self.redactor else None)
-        self._plain = LLMJsonFormatter()
+        self._pipeline = Pipeline(defaults=defaults, redact=redact, content=content, totals=False)
+        self.defaults = self._pipeline.defaults
 
     @property
     def wants_content(self) -> bool:
         """Say whether prompts and answers would be kept."""
-        return self._content.mode != "off"
+        return self._pipeline.wants_content
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record's line."""
-        payload = record.__dict__.get(RECORD_ATTRIBUTE)
-        ack = payload.ack if type(payload) is RecordPayload else None
-        if ack is not None:
-            ack.expect()
-        self.logs.lines.append(json.loads(form(self._formed, record)))
+        ack = ack_of(record)
+        self.logs.lines.append(json.loads(self._pipeline.text(record)))
         if ack is not None:
             ack.written()
-
-    def _formed(self, record: logging.LogRecord) -> str:
-        built = build(record, self.defaults)
-        if built.content is not None:
-            kept = self._content.request_content(built.content.get("messages"), built.content.get("response"))
-            built.body = {**built.body, **(kept or {})}
-        elif built.event_type in {"chat_message", "invalid_entry"}:
-            built.body = self._content.chat_body(built.body)
-        return self._plain.whole_line(record, built, self.redactor)
 
 
 class FixedClock(Clock):

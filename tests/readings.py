@@ -7,6 +7,9 @@ a reading that sees c requests of a process must see c(c+1)/2 tokens of it: one 
 any moment. No count may fall, be below what was on disk before the reading began, or above what was logged when it ended.
 Few lines are worth keeping here, so that pieces and kept sums take part. `--sabotage` writes some requests twice under
 another id, which the check must find: the command then fails.
+
+The processes slow down as their logs grow, so that reading takes about as long at the end as at the beginning. What was done in
+`--seconds` is reported, and a command that was cut short fails.
 """
 
 from __future__ import annotations
@@ -30,11 +33,15 @@ from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments
 from llm_logging.models.query import StatsOptions, StatsScope
 from llm_logging.reader.answer import partial_sums as sums
-from llm_logging.reader.segments import loader as load
+from llm_logging.reader.segments import pieces as load
 from llm_logging.reader.stats import get_stats
 
 MAX_BYTES = 96_000
 PROJECT = "shop"
+_SLOWER_BY = (
+    200  # a process takes twice as long for a request once it wrote so many, three times after as many more
+)
+_SAY_SECONDS = 5.0
 # How many requests were begun, and how many surely are on disk.
 NOTE = struct.Struct("<QQ")
 SCOPE = StatsScope(type="project", project_id=PROJECT)
@@ -65,7 +72,7 @@ def write(root: Path, note: Path, name: str, rate: float, *, sabotage: bool) -> 
             written(handler)
             flushed = number
             os.pwrite(descriptor, NOTE.pack(number, flushed), 0)
-        time.sleep(1 / rate)
+        time.sleep((1 + number / _SLOWER_BY) / rate)
     handler.close()
     os.pwrite(descriptor, NOTE.pack(number, number), 0)
 
@@ -155,8 +162,8 @@ def writers(root: Path, folder: Path, processes: int, rate: float, *, sabotage: 
     assert all(process.returncode == 0 for process in started)
 
 
-def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[int, str]:
-    """Read again and again; return how many readings were wrong, and a report."""
+def run(readings: int, processes: int, rate: float, seconds: float, *, sabotage: bool) -> tuple[int, str]:
+    """Read again and again; return how many readings were wrong or not done in time, and a report."""
     wrong: list[str] = []
     kept = (
         mock.patch.multiple(load, _WORTH=20_000, _WORTH_IN_ALL=20_000),
@@ -173,9 +180,20 @@ def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[
             while len(notes(folder)) < processes or not active.exists():
                 assert time.monotonic() < deadline, "the processes do not begin to write"
                 time.sleep(0.01)
+            began = said = time.monotonic()
             # However few readings are asked for, some are of a log that was rotated.
             while done < readings or len(list_segments(active)) < 3:
-                assert time.monotonic() < deadline + readings * 5, "the log is not rotated"
+                now = time.monotonic()
+                if now - began > seconds:
+                    wrong.append(f"only {done} of {readings} readings in {seconds:.0f} s")
+                    break
+                if now - said > _SAY_SECONDS:
+                    said = now
+                    print(
+                        f"{done} of {readings} readings, {done / (now - began):.1f} a second, "
+                        f"{len(list_segments(active))} segments: {len(wrong)} wrong so far",
+                        flush=True,
+                    )
                 before = notes(folder)
                 by = ("user", "hour") if done % 2 else ("user",)
                 seen, found = read(root, cache, cached=done % 10 != 9, by=by)
@@ -184,11 +202,6 @@ def run(readings: int, processes: int, rate: float, *, sabotage: bool) -> tuple[
                 ]
                 last = seen
                 done += 1
-                if not done % 100:
-                    print(
-                        f"{done} readings, {len(list_segments(active))} segments: {len(wrong)} wrong so far",
-                        flush=True,
-                    )
         ended = notes(folder)
         for cached in (True, False):
             seen, found = read(root, cache, cached=cached)
@@ -209,6 +222,7 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--rate", type=float, default=60, help="requests a second and process, at most")
+    parser.add_argument("--seconds", type=float, default=1500, help="how long to read at most")
     parser.add_argument(
         "--sabotage", action="store_true", help="write some requests twice: the check must find it"
     )
@@ -219,7 +233,9 @@ def main() -> None:
         note = Path(options.notes) / options.write
         write(Path(options.root), note, options.write, options.rate, sabotage=options.sabotage)
         return
-    wrong, report = run(options.readings, options.processes, options.rate, sabotage=options.sabotage)
+    wrong, report = run(
+        options.readings, options.processes, options.rate, options.seconds, sabotage=options.sabotage
+    )
     print(report)
     sys.exit(1 if wrong else 0)
 

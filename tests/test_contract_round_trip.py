@@ -25,8 +25,8 @@ from llm_logging import (
     reset_cached_stats,
     scope,
 )
-from llm_logging.handler.serialise import jsonable, to_bytes
 from llm_logging.models.entry import normalise_entry
+from llm_logging.models.json_values import jsonable, to_bytes
 from llm_logging.models.validation import complete_times
 from llm_logging.testing import fixed
 from tests import disk, nasty

@@ -1,9 +1,6 @@
-"""The door of the command line: run a command, turn what went wrong into one sentence and an exit status.
+"""Entry point of the command line: run a command; turn an error into one message and an exit status.
 
-Exit statuses: 0 the answer was given; 1 there is none, or a check failed (nothing logged at this root, no such
-project, chat or request, a problem that `doctor` or `verify` found, a bad line under `--strict`); 2 the command was
-not understood; 3 a file cannot be read or written; 4 a package is missing; 130 interrupted; 141 the reader of a pipe
-went away.
+`EXIT_STATUSES` lists what a command ends with.
 """
 
 from __future__ import annotations
@@ -18,13 +15,13 @@ from ..errors import ErrorCode, FileSystemError, LLMLoggingError, NotFoundError
 __all__ = ["EXIT_STATUSES", "exit_status", "main", "run"]
 
 EXIT_STATUSES: Final = {
-    0: "the answer was given",
-    1: "there is none (nothing logged, no such project, chat or request) or a check failed",
-    2: "the command was not understood",
+    0: "success",
+    1: "nothing found (no logs, project, chat or request; no hit of `search`) or a check failed (`doctor`, `verify`, `--strict`, `forget` while a process logs)",
+    2: "usage error",
     3: "a file cannot be read or written",
-    4: "a package is missing",
+    4: "a package is not installed",
     130: "interrupted",
-    141: "the reader of a pipe went away",
+    141: "the receiving end of a pipe was closed (SIGPIPE)",
 }
 _PACKAGES: Final = frozenset({"typer", "click", "rich", "duckdb", "genai_prices"})
 _NO_ANSWER: Final = frozenset(

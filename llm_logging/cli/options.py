@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -12,8 +13,9 @@ import typer
 
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import find_root
-from .times import Edge, parse_time, zone
+from ..files.layout import ENV_ROOT, find_root
+from ..files.objects import is_url
+from ..presentation.times import Edge, parse_time, zone
 
 __all__ = [
     "BEGIN",
@@ -30,6 +32,7 @@ __all__ = [
     "Yes",
     "confirm",
     "existing_root",
+    "local_root",
     "note",
     "when",
     "write",
@@ -41,7 +44,7 @@ LOOK: Final = "How it looks"
 Root = Annotated[
     str | None,
     typer.Option(
-        "--root", "-r", metavar="DIR", help="Folder of the logs; else $LLM_LOGGING_ROOT, else ./llm_logs.",
+        "--root", "-r", metavar="DIR", help="Folder of the logs. Default: $LLM_LOGGING_ROOT, else ./llm_logs.",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
@@ -59,48 +62,53 @@ Since = Annotated[
     str | None,
     typer.Option(
         "--since", "-s", metavar="TIME", rich_help_panel=PANEL,
-        help="From this time on: 2h, 7d, today, 2026-01-15, 2026-W03, 2026-01, 2026-01-15T10:30Z.",
+        help="Start of the period: 2h (ago), 7d, today, 2026-01-15, 2026-W03, 2026-01, 2026-01-15T10:30Z.",
     ),
 ]  # fmt: skip
 Until = Annotated[
     str | None,
     typer.Option(
         "--until", "-u", metavar="TIME", rich_help_panel=PANEL,
-        help="Up to this time; a day, week or month includes itself.",
+        help="End of the period, as --since. A day, week or month is included.",
     ),
 ]  # fmt: skip
 Tz = Annotated[
     str,
     typer.Option(
-        "--tz", metavar="ZONE", help="Whose days they are: UTC, Europe/Berlin, local.", rich_help_panel=PANEL
+        "--tz",
+        metavar="ZONE",
+        help="Time zone of days and times: UTC, Europe/Berlin, local.",
+        rich_help_panel=PANEL,
     ),
 ]
 Where = Annotated[
     list[str] | None,
     typer.Option(
         "--where", "-w", metavar="FILTER", rich_help_panel=PANEL,
-        help="Only requests of which this holds, e.g. status=error,timeout, model~gpt-4*, latency_ms>2000, "
-        "attributes.tenant=acme. May be repeated: all must hold.",
+        help="Only matching requests: status=error,timeout, model~gpt-4*, latency_ms>2000, attributes.tenant=acme. "
+        "Repeatable; all must hold.",
     ),
 ]  # fmt: skip
 Files = Annotated[
     list[str] | None,
     typer.Option(
         "--files", "-f", metavar="FILE...", rich_help_panel=PANEL,
-        help="Read these JSON-lines files instead of a root: paths or globs, - for standard input.",
+        help="Read these JSON-lines files instead of a root: paths, globs, or - for standard input.",
     ),
 ]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.", rich_help_panel=LOOK)]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, one object per line.", rich_help_panel=LOOK)
+]
 
 
 Paths = Annotated[
-    list[str] | None, typer.Argument(metavar="FILE", help="More files, as --files.", show_default=False)
+    list[str] | None, typer.Argument(metavar="FILE", help="More files, like --files.", show_default=False)
 ]
 Strict = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="Fail on the first line that cannot be used.",
+        help="Fail on the first unusable line instead of skipping it.",
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -109,59 +117,84 @@ OrphanedAfter = Annotated[
     str | None,
     typer.Option(
         "--orphaned-after", metavar="AGE", rich_help_panel=PANEL, show_default=False,
-        help="A request pending for longer is orphaned, not running: 15m, 2h, 1d; else 1h.",
+        help="Count a request as orphaned when it is pending for longer: 15m, 2h, 1d. Default: 1h.",
     ),
 ]  # fmt: skip
 CacheDir = Annotated[
     Path | None,
     typer.Option(
-        "--cache-dir", metavar="DIR", help="Keep parsed segments here instead of the user's cache folder.",
+        "--cache-dir", metavar="DIR", help="Folder of the cache. Default: $LLM_LOGGING_CACHE, else the user's cache folder.",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
 Prices = Annotated[
     Path | None,
-    typer.Option("--prices", metavar="FILE", help="A TOML file of your own rates.", rich_help_panel=PANEL),
+    typer.Option(
+        "--prices",
+        metavar="FILE",
+        help="TOML file with your own rates. Default: $LLM_LOGGING_PRICES.",
+        rich_help_panel=PANEL,
+    ),
 ]
 NoCache = Annotated[
     bool,
-    typer.Option("--no-cache", help="Read every line again.", rich_help_panel=PANEL, show_default=False),
+    typer.Option(
+        "--no-cache",
+        help="Do not use the cache; parse every line.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
 ]
 By = Annotated[
     str | None,
     typer.Option(
         "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
-        help="One row for each: hour, day, week, month, model, provider, project, chat, user, status, "
-        "request_type, any field, attributes.NAME or tag; several with commas.",
+        help="Group by hour, day, week, month, weekday, hour_of_day, model, provider, project, chat, user, status, request_type, any field, "
+        "attributes.NAME or tag. Several: with commas.",
     ),
 ]  # fmt: skip
 Sort = Annotated[
     str | None,
     typer.Option(
         "--sort", metavar="FIGURE", rich_help_panel=LOOK,
-        help="Largest first by a column of the table (requests, tokens, p95, cost ...), any figure of the CSV "
-        "(error_rate, tokens_per_second.p50 ...), or by a group's name.",
+        help="Sort rows, largest first, by a column of the table (requests, tokens, p95, cost ...), a figure of the CSV "
+        "(error_rate, tokens_per_second.p50 ...) or a group.",
     ),
 ]  # fmt: skip
 Reverse = Annotated[
-    bool, typer.Option("--reverse", help="The other way round.", rich_help_panel=LOOK, show_default=False)
+    bool, typer.Option("--reverse", help="Reverse the order.", rich_help_panel=LOOK, show_default=False)
 ]
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", "-n", min=0, metavar="N", help="At most so many rows, of times the newest; 0: all.",
+        "--limit", "-n", min=0, metavar="N", help="Most rows to print; of periods the newest. 0: all.",
         rich_help_panel=LOOK,
     ),
 ]  # fmt: skip
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
+AsIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as-if", metavar="MODEL=OTHER", rich_help_panel=PANEL, show_default=False,
+        help="Price requests of a model as if they had gone to another; their tokens stay as logged. May be repeated.",
+    ),
+]  # fmt: skip
+PricesAsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--prices-as-of", metavar="TIME", rich_help_panel=PANEL, show_default=False,
+        help="Price all requests by the list of this time (2026-01-01, now), whatever was reported.",
+    ),
+]  # fmt: skip
 FillGaps = Annotated[
     bool,
     typer.Option(
-        "--fill-gaps", help="Also times at which nothing happened.", rich_help_panel=LOOK, show_default=False
+        "--fill-gaps", help="Add rows for periods without requests.", rich_help_panel=LOOK, show_default=False
     ),
 ]
 Camel = Annotated[
-    bool, typer.Option("--camel", help="JSON names in camelCase.", rich_help_panel=LOOK, show_default=False)
+    bool,
+    typer.Option("--camel", help="Write JSON names in camelCase.", rich_help_panel=LOOK, show_default=False),
 ]
 
 
@@ -174,7 +207,7 @@ class TableFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
-Format = Annotated[TableFormat, typer.Option("--format", "-o", help="How to print it.", rich_help_panel=LOOK)]
+Format = Annotated[TableFormat, typer.Option("--format", "-o", help="Output format.", rich_help_panel=LOOK)]
 
 BEGIN: Final = """\
 To begin, log a request:
@@ -194,13 +227,25 @@ def all_files(files: list[str] | None, paths: list[str] | None) -> list[str] | N
     return named or None
 
 
-def existing_root(root: str | None) -> Path:
+def existing_root(root: str | None) -> Path | str:
+    """Return the folder of the logs, or the URL of a store as it was typed; see `local_root`."""
+    if root is None and is_url(os.environ.get(ENV_ROOT)):
+        root = os.environ[ENV_ROOT]
+    return root if root is not None and is_url(root) else local_root(root)
+
+
+def local_root(root: str | None) -> Path:
     """Return the folder of the logs.
 
     Raises:
         NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
-        ValidationError: It is a file (`INVALID_OPTIONS`).
+        ValidationError: It is a file, or a URL (`INVALID_OPTIONS`).
     """
+    if root is not None and is_url(root):
+        raise ValidationError(
+            f"--root: expected a folder, got {root}: this command works on the host that writes the logs",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     path, why = find_root(root)
     if path.is_file():
         raise ValidationError(
@@ -215,18 +260,18 @@ def existing_root(root: str | None) -> Path:
     return path
 
 
-def nothing_logged(root: Path) -> typer.Exit:
+def nothing_logged(root: Path | str) -> typer.Exit:
     """Say that nothing is logged under a root; return the exit, with status 1, of a command that has no answer then."""
     note(f"nothing is logged under {root} yet.\n\n{BEGIN}")
     return typer.Exit(1)
 
 
-def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
-    """Read `--since` or `--until`; None stays None."""
+def when(text: str | None, edge: Edge, tz: str, *, option: str | None = None) -> date | datetime | None:
+    """Read `--since`, `--until` or another option that is a time; None stays None."""
     if text is None:
         return None
-    option = "--since" if edge == "start" else "--until"
-    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
+    named = option or ("--since" if edge == "start" else "--until")
+    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=named)
 
 
 def zone_name(tz: str) -> str:
@@ -249,7 +294,12 @@ def confirm(command: str, what: str) -> None:
             f"{command}: expected --yes, or a terminal to ask on: {what}; --dry-run shows it",
             code=ErrorCode.INVALID_OPTIONS,
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    try:
+        agreed = typer.confirm(f"{what}. Continue?", err=True)
+    except typer.Abort:
+        # Ctrl-C, or the end of the input, which the command's framework takes for one.
+        raise KeyboardInterrupt from None
+    if not agreed:
         note("nothing was changed")
         raise typer.Exit(1)
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from .app import EXIT_STATUSES
+
 __all__ = ["COMMANDS", "program"]
 
 # panel of the help -> name -> module that holds it
@@ -23,12 +25,22 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "errors": "commands.errors",
         "diff": "commands.diff",
         "prices": "commands.diff",
+        "chats": "commands.chats",
+        "check": "commands.pages",
     },
     "Entries": {
         "requests": "commands.entries",
         "show": "commands.entries",
+        "tree": "commands.chats",
         "search": "commands.entries",
         "export": "commands.export",
+        "sql": "commands.export",
+        "publish": "commands.publish",
+    },
+    "Pages and programs": {
+        "report": "commands.pages",
+        "view": "commands.pages",
+        "metrics": "commands.pages",
     },
     "Lines": {
         "tail": "commands.tail",
@@ -37,6 +49,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
     "Files and configuration": {
         "doctor": "commands.files",
         "prune": "commands.files",
+        "ship": "commands.ship",
         "verify": "commands.privacy",
         "forget": "commands.privacy",
         "preset": "commands.preset",
@@ -47,9 +60,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 _EPILOG: Final = (
-    "Exit status: 0 the answer was given; 1 there is none (nothing logged, no such project, chat or request) or a "
-    "check failed; 2 the command was not understood; 3 a file cannot be read or written; 4 a package is missing; "
-    "130 interrupted; 141 the reader of a pipe went away."
+    f"Exit status: {'; '.join(f'{status} {meaning}' for status, meaning in EXIT_STATUSES.items())}."
 )
 
 
@@ -96,6 +107,6 @@ def program() -> Callable[..., Any]:
             bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
         ] = False,
     ) -> None:
-        """Read what llm_logging wrote: tokens, cost, latency and errors of your LLM requests."""
+        """Show tokens, cost, latency and errors of your LLM requests, from the files that llm_logging wrote."""
 
     return typer.main.get_command(app)

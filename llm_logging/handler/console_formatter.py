@@ -1,4 +1,8 @@
-"""`LLMConsoleFormatter`: one readable line per record, for terminals."""
+"""`LLMConsoleFormatter`: one readable line per record, for terminals.
+
+Invariants: secrets are removed; control and bidirectional characters are escaped, so logged text cannot move the cursor or
+reorder what is displayed.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,29 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from ..reach import sink_defaults, sinks_within_reach
 from ..redaction.redactor import redactor_from
-from .entry_builder import build, message_of
-from .formatter import _BIDI, _COLOURS, _DIM, _OFF, RedactOption, _without, form, level_of, redacted
-from .serialise import jsonable
+from .complete import line_of, robustly
+from .formatter import RedactOption, level_of, redacted_text
+from .protect import without_secrets
+from .recognise import LLM_REQUEST
 
 __all__ = ["LLMConsoleFormatter"]
+
+
+_COLOURS: Final = {
+    logging.DEBUG: "\x1b[2m",
+    logging.INFO: "\x1b[32m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[1;31m",
+}
+_DIM, _OFF = "\x1b[2m", "\x1b[0m"
+
+
+_BIDI: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
 
 class LLMConsoleFormatter(logging.Formatter):
@@ -51,22 +69,23 @@ class LLMConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text; only a stack makes it longer than one line."""
-        return form(self._formed, record)
+        return robustly(self._formed, record)
 
     def _formed(self, record: logging.LogRecord) -> str:
         shared = sink_defaults(sinks_within_reach(logging.getLogger(record.name)))
-        built = build(record, {**shared, **self.entry_defaults})
-        message, body = redacted(self.redactor, message_of(record, self.redactor and self.redactor.redact), jsonable(built.body))
-        when = datetime.fromtimestamp(built.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
+        found = line_of(record, {**shared, **self.entry_defaults})
+        record = found.record
+        message, body = without_secrets(found, self.redactor)
+        when = datetime.fromtimestamp(found.micros / 1e6, UTC).astimezone().strftime(self.datefmt or "")
         facts = (
             _facts(body)
-            if built.event_type == "llm_request"
-            else _event_facts(_without(self.redactor, built.event_type), body)
+            if found.event_type == LLM_REQUEST
+            else _event_facts(redacted_text(self.redactor, found.event_type), body)
         )
         where = "/".join(printable(str(body[name])) for name in ("project_id", "chat_id") if body.get(name))
         level, name, text = (
-            f"{printable(_without(self.redactor, level_of(record))):<7}",
-            printable(_without(self.redactor, record.name)),
+            f"{printable(redacted_text(self.redactor, level_of(record))):<7}",
+            printable(redacted_text(self.redactor, record.name)),
             printable(message),
         )
         details = "  ".join(part for part in (facts, where) if part)

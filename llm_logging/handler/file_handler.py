@@ -1,15 +1,14 @@
-"""The handler: record -> entry -> line -> writer.
+"""`LLMFileHandler`: every record becomes a line of JSON in a file that the user owns.
 
-In the caller's thread the line is built, checked, freed of secrets and serialised, so nothing that the caller changes later
-shows; then it is in the buffer, and the caller goes on. It waits for the file only where it asked to (`log_llm_request`,
-`sync=True`). `emit` never raises into the application.
+In the caller's thread the line is built, checked, protected and encoded (`pipeline`), routed (`route`) and stored in the buffer
+(`writing.writer`), so nothing that the caller changes later shows. Then the caller goes on; it waits for the file only where it
+asked to (`log_llm_request`, `sync=True`). `emit` never raises into the application.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -18,22 +17,20 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError
 from ..failure_report import complain
-from ..files.layout import Layout, LogKind, escape_id
+from ..files.layout import LogKind
 from ..files.spool.discovery import dead_rings_exist
 from ..maintenance.retention import Retention
-from ..models.entry import RECORD_ATTRIBUTE
-from ..models.record import Acknowledgement, RecordPayload
+from ..models.record import Acknowledgement
 from ..option_values import days, number, owner_ids, permission_bits, truth
 from ..reach import note_root
-from ..redaction.redactor import both, redactor_from
+from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
-from ..runtime.threads import Bell, refuse_free_threading
-from .content import ContentPolicy
-from .entry_builder import Built, build, message_of
-from .foreign_records import mended, unwrapped
+from ..runtime.threads import Bell
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of
-from .pseudonyms import Pseudonymiser, pseudonymiser_from
+from .options import check_choices, manifest_key_of, ship_target
+from .pipeline import Pipeline, ack_of
+from .recognise import Line, is_structlog, loses_fields, mended, message_of
+from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
 from .writing.options import WriterOptions, WriterStats
@@ -45,12 +42,9 @@ from .writing.writer import Writer
 
 __all__ = ["LLMFileHandler"]
 
-_PLACEHOLDER: Final = re.compile(r"\{(project_id|chat_id)\}")
-_KNOWN_PATHS: Final = 4096
 _LOCK_SECONDS: Final = 0.05  # longer than others hold it, and not long for those who wait for other files
 _REQUESTS: Final = LogKind.REQUESTS
-_CHAT: Final = LogKind.CHAT
-_PathKey = tuple[LogKind, str | None, str | None]
+_CONTENT_IDS: Final = ("id", "project_id", "chat_id", "user_id")
 
 
 class LLMFileHandler(logging.Handler):
@@ -60,41 +54,44 @@ class LLMFileHandler(logging.Handler):
     handler receives goes to one file, or to one for each `{project_id}` / `{chat_id}` named in it.
 
     Args:
-        root: The folder; absent, the environment variable `LLM_LOGGING_ROOT`, then `./llm_logs`.
-        filename: One file instead; may name `{project_id}` and `{chat_id}`.
-        level: As in `logging`. Accounting (`log_llm_request`, `log.request`) is not silenced by it.
-        defaults: Context for records that say nothing else: `project_id`, `chat_id`, attributes of your own.
-        sync: Wait for the file with every record.
-        content: What becomes of prompts, answers and chat messages: `full`, `hash` (SHA-256 and length) or `off`.
-        max_content_chars: Longer text of content is cut; 0 keeps all.
-        redact: Take secrets out: True for the defaults, a mapping for `Redactor`'s options, False for nothing.
-        pseudonyms: Fields to replace by a keyed hash, as a list, or a mapping with `fields`, `key_file` or `key_env`.
-        max_bytes: Seal a file before a line that would make it larger; 0 never. One longer line has a file of its own.
-        rotate_interval: Seal a file at the end of each `1h`, `1d`, `1w`, `midnight` ...; None never.
-        utc: Whether those periods have UTC boundaries; else local ones.
-        compress: `gz`, `zst`, True for `gz`, or None: compress sealed segments.
-        backup_count: Sealed segments to keep of each log; 0 keeps all.
-        max_age_days: Delete segments sealed longer ago; None keeps all.
-        content_max_age_days: As `max_age_days`, for content and chats; None takes `max_age_days`.
-        max_total_bytes: Bytes of each log to keep; 0 keeps all.
-        max_root_bytes: Bytes of all logs of the root to keep; 0 keeps all.
-        on_rotate: Called in a thread of its own with the path of each sealed segment.
-        fsync: `never`, `batch` (each write) or `rotate` (a file that is sealed): what a power cut may cost.
-        buffer_bytes: Bytes of lines that wait to be written at most.
-        flush_bytes: Writing starts when that many wait,
-        flush_interval: or after so many seconds; on a busy machine up to three times as many.
-        spool: Where they wait: `auto` (in the root's folder on a local disk, else in shared memory), `shm`, `root`; `off` is plain
-            memory, which a killed process loses.
-        overflow: When the buffer is full and waiting did not help: `drop_new` or `drop_old` records.
-        overflow_wait: Seconds a caller waits for room at most; a running event loop never waits.
-        flush_timeout: Seconds that `flush`, `close` and `sync=True` wait for the disk at most.
-        max_open_files: Files open at once.
+        root: The folder of the logs. Default: the environment variable `LLM_LOGGING_ROOT`, else `./llm_logs`.
+        filename: Write everything to this one file instead. The name may contain `{project_id}` and `{chat_id}`.
+        level: As in `logging`. It does not silence `log_llm_request` and `log.request`.
+        defaults: Context for records that name none: `project_id`, `chat_id`, attributes of your own.
+        sync: Wait until each record is in its file.
+        content: How to store prompts, answers and chat messages: `full`, `hash` (SHA-256 and length) or `off`.
+        max_content_chars: Truncate content beyond this length. 0: no limit.
+        redact: Remove secrets. True: the defaults; a mapping: options of `Redactor`; False: keep everything.
+        pseudonyms: Fields to replace by a keyed hash: a list, or a mapping with `fields`, `key_file` or `key_env`.
+        max_bytes: Rotate before a line that would make the file larger. 0: never. A longer line gets its own file.
+        rotate_interval: Rotate at the end of each period: `1h`, `1d`, `1w`, `midnight` ... None: never.
+        utc: Whether these periods begin in UTC or in local time.
+        compress: Compress rotated segments: `gz`, `zst`, True for `gz`, or None.
+        backup_count: Rotated segments to keep of each log. 0: all.
+        max_age_days: Delete segments that were rotated more days ago. None: keep all.
+        content_max_age_days: The same for content and chats. None: as `max_age_days`.
+        max_total_bytes: Bytes to keep of each log. 0: no limit.
+        max_root_bytes: Bytes to keep of all logs of the root. 0: no limit.
+        on_rotate: A function to call with the path of each rotated segment, in a thread of its own.
+        ship: Copy rotated segments to this store too, in that thread: `s3://bucket/prefix`, `gs://...`, `az://...` or a folder.
+            Retention then deletes only what has arrived. None: leave it to `llm-logging ship`.
+        fsync: When to force data to the disk: `never`, `batch` (each write) or `rotate` (each rotated file). Decides what a
+            power cut can cost.
+        buffer_bytes: Most bytes of lines waiting to be written.
+        flush_bytes: Write as soon as this many bytes wait.
+        flush_interval: Write after this many seconds at the latest; up to three times as many on a busy machine.
+        spool: Where lines wait: `root` (a folder in the root), `shm` (shared memory), `auto` (`root` on a local disk, else
+            `shm`) or `off` (plain memory, lost when the process is killed).
+        overflow: What to drop when the buffer stays full: `drop_new` or `drop_old` records.
+        overflow_wait: Most seconds that a caller waits for room in the buffer. A running event loop never waits.
+        flush_timeout: Most seconds that `flush`, `close` and `sync=True` wait for the disk.
+        max_open_files: Most files open at a time.
         file_mode: Permissions of new files.
         dir_mode: Permissions of new folders.
-        umask: Taken off both.
+        umask: Permission bits to remove from both.
         owner: User and group of new files, as names or numbers.
-        manifest_key: Key of the manifests' HMAC; absent, the environment variable `LLM_LOGGING_MANIFEST_KEY` or the file
-            that `LLM_LOGGING_MANIFEST_KEY_FILE` names; without any, the chain alone. See Security in the README.
+        manifest_key: HMAC key of the manifests. Default: `LLM_LOGGING_MANIFEST_KEY`, else the file that
+            `LLM_LOGGING_MANIFEST_KEY_FILE` names, else manifests are hash chains without a key.
 
     Raises:
         ConfigurationError: An option is not as described.
@@ -126,6 +123,7 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: int = 0,
         max_root_bytes: int = 0,
         on_rotate: Callable[[Path], object] | None = None,
+        ship: str | os.PathLike[str] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
         flush_bytes: int = 1 << 20,
@@ -150,22 +148,20 @@ class LLMFileHandler(logging.Handler):
             raise ConfigurationError(f"defaults: expected a mapping of fields, got {type(defaults).__name__}")
         if on_rotate is not None and not callable(on_rotate):
             raise ConfigurationError(f"on_rotate: expected a function, got {type(on_rotate).__name__}")
-        _check_place(root, filename)
-        self.defaults: Mapping[str, Any] = dict(defaults or {})
         self.sync = truth("sync", sync)
-        self._own_redactor = self.redactor = redactor_from(redact)
-        self._content = ContentPolicy(
-            content, max_content_chars, redact=self.redactor.redact if self.redactor else None
+        self._router = Router(root, filename, self._redact)
+        self.root = self._router.root
+        self._pipeline = Pipeline(
+            defaults=defaults,
+            redact=redact,
+            content=content,
+            max_content_chars=max_content_chars,
+            pseudonyms=pseudonyms,
         )
-        self._pseudonyms: Pseudonymiser | None = pseudonymiser_from(pseudonyms)
-        self._template = os.path.abspath(os.path.expanduser(filename)) if filename is not None else None
-        self._templated = self._template is not None and _PLACEHOLDER.search(self._template) is not None
-        self._layout = Layout(root if filename is None else _static_folder(str(self._template)))
-        self.root = self._layout.root
-        self._paths: dict[_PathKey, tuple[str, bytes]] = {}
-        self._line_formatter = LLMJsonFormatter()
+        self.defaults = self._pipeline.defaults
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
+        self._said: set[str] = set()  # what is said once
         files = FileOptions(
             max_bytes=number("max_bytes", max_bytes),
             interval=interval_from(rotate_interval, utc=truth("utc", utc)),
@@ -190,6 +186,7 @@ class LLMFileHandler(logging.Handler):
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
             notice=self._notice,
+            ship=ship_target(ship, filename),
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,
@@ -204,7 +201,7 @@ class LLMFileHandler(logging.Handler):
         # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
         super().__init__(level)
         # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
-        self.formatter = self._line_formatter
+        self.formatter = self._pipeline.formatter
         self._writer = Writer(
             self.root,
             options,
@@ -245,9 +242,8 @@ class LLMFileHandler(logging.Handler):
         fmt = fmt if fmt is not None else LLMJsonFormatter()
         fmt.check_readable()
         self._unused_formatter = None
-        self.formatter = self._line_formatter = fmt
-        self.redactor = both(self._own_redactor, fmt.told_redactor)
-        self._content.redact = self.redactor.redact if self.redactor is not None else None
+        self.formatter = fmt
+        self._pipeline.use(fmt)
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter the record and emit it; without the handler's lock, which the buffer does not need."""
@@ -261,19 +257,16 @@ class LLMFileHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Put the record's line into the buffer; never raise."""
         check_fork()
-        payload = record.__dict__.get(RECORD_ATTRIBUTE)
-        ack = payload.ack if type(payload) is RecordPayload else None
-        if ack is not None:
-            ack.expect()
+        ack = ack_of(record)
         try:
             try:
-                self._take(unwrapped(record), ack)
+                self._take(record, ack)
             except Exception:
                 whole = mended(record)
                 if whole is None:
                     raise
-                self._take(unwrapped(whole), ack)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
+                self._take(whole, ack)
+        except Exception as error:  # noqa: BLE001  no error of logging may reach the application
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
@@ -284,76 +277,64 @@ class LLMFileHandler(logging.Handler):
         complain(record, message_of(record), clean)
 
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
-        built = build(record, self.defaults)
-        if built.invalid:
-            self._count_invalid(built)
-        if self._pseudonyms is not None:
-            built.body = self._pseudonyms.apply(built.body)
-            built.project_id = built.body.get("project_id", built.project_id)
-            built.chat_id = built.body.get("chat_id", built.chat_id)
-        kind = built.kind
-        if kind is _REQUESTS:
-            live_totals.add(built.body)
-            if built.content is not None:
-                self._put_content(record, built)
-        elif kind is _CHAT or built.event_type == "invalid_entry":
-            built.body = self._content.chat_body(built.body)
+        line = self._pipeline.line(record)
+        if (line.kind is not _REQUESTS and "structlog" in sys.modules) or line.record is not record:
+            self._say_structlog(record, line)
+        if line.invalid:
+            name = "invalid_entries" if line.event_type == "invalid_entry" else "invalid_fields"
+            self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
+        if line.content:
+            ids: dict[str, Any] = {name: line.body[name] for name in _CONTENT_IDS if name in line.body}
+            self._store(line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, True)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
-        key = (kind, built.project_id, built.chat_id if self._templated or kind is _CHAT else None)
-        path, encoded = self._paths.get(key) or self._path(key)
-        before, after = self._lines(record, built)
-        self._writer.put(path, encoded, before, after, urgent=record.levelno >= logging.ERROR, ack=ack)
+        self._store(line, ack)
         if own_ack is not None and not own_ack.wait(self._flush_timeout):
             self._writer.tell("sync", "a line was not in its file in time; it is still buffered")
 
-    def _lines(self, record: logging.LogRecord, built: Built) -> tuple[bytes, bytes]:
-        formatter = self._line_formatter
-        writer = process().id
-        if not formatter.customised:
-            return formatter.line_parts(record, built, writer, self.redactor)
+    def _store(self, line: Line, ack: Acknowledgement | None, content: bool = False) -> None:
+        if self._unused_formatter is not None:
+            self._say_unused()
+        path, encoded = self._router.file_of(line)
+        formatter = self._pipeline.formatter
+        if formatter.customised:
+            before, after = self._encode_custom(line, formatter)
+        else:
+            before, after = formatter.encode(line, self._pipeline.redactor, process().id)
+        urgent = line.record.levelno >= logging.ERROR and not content
+        self._writer.put(path, encoded, before, after, urgent=urgent, content=content, ack=ack)
+
+    def _encode_custom(self, line: Line, formatter: LLMJsonFormatter) -> tuple[bytes, bytes]:
+        redactor, writer = self._pipeline.redactor, process().id
         if getattr(self._guard, "busy", False):
-            # A formatter of the user's that logs would meet itself for ever.
-            return LLMJsonFormatter().line_parts(record, built, writer, self.redactor)
+            # A custom formatter that logs would call itself endlessly.
+            return LLMJsonFormatter().encode(line, redactor, writer)
         self._guard.busy = True
         try:
-            return formatter.line_parts(record, built, writer, self.redactor)
+            return formatter.encode(line, redactor, writer)
         except Exception:  # noqa: BLE001  a failing hook of the user's must not cost the line
             self._own_counts["formatter_errors"] += 1
             self._writer.tell("formatter", "a custom formatter raised; the plain line was written instead")
-            return LLMJsonFormatter().line_parts(record, built, writer, self.redactor)
+            return LLMJsonFormatter().encode(line, redactor, writer)
         finally:
             self._guard.busy = False
 
-    def _put_content(self, record: logging.LogRecord, built: Built) -> None:
-        """Write prompt and answer to their own file, as the content policy allows."""
-        content = built.content or {}
-        kept = self._content.request_content(content.get("messages"), content.get("response"))
-        if not kept:
-            return
-        body: dict[str, Any] = {
-            name: built.body[name]
-            for name in ("id", "project_id", "chat_id", "user_id")
-            if name in built.body
-        }
-        line = Built(LogKind.CONTENT, "llm_content", {**body, **kept}, built.project_id, built.chat_id)
-        path, encoded = self._path((line.kind, line.project_id, line.chat_id if self._templated else None))
-        before, after = self._lines(record, line)
-        self._writer.put(path, encoded, before, after, content=True)
-
-    def _path(self, key: _PathKey) -> tuple[str, bytes]:
-        """Return the file of a kind, project and chat, as text and as bytes."""
-        known = self._paths.get(key)
-        if known is None:
-            if self._unused_formatter is not None:
-                self._say_unused()
-            name = self._file_for(*key)
-            known = (name, os.fsencode(name))
-            if len(self._paths) >= _KNOWN_PATHS:
-                self._paths.clear()
-            self._paths[key] = known
-        return known
+    def _say_structlog(self, record: logging.LogRecord, line: Line) -> None:
+        """Say once that the fields of structlog's records arrive, or that they do not: it depends on how structlog was set up."""
+        if line.record is not record:
+            if "structlog" not in self._said and is_structlog(record):
+                self._said.add("structlog")
+                text = "records of structlog are read: their fields are those of `extra=`"
+                self._notice("structlog_recognised", text, {}, logging.INFO)
+        elif "fields" not in self._said and loses_fields(record):
+            self._said.add("fields")
+            text = (
+                "structlog renders requests as text before they reach the handler, so they are not counted; end its processors with "
+                "ProcessorFormatter.wrap_for_formatter, render_to_log_kwargs or JSONRenderer"
+            )
+            self._writer.tell("structlog", text)
+            self._notice("structlog_fields_lost", text, {})
 
     def _say_unused(self) -> None:
         unused, self._unused_formatter = self._unused_formatter, None
@@ -363,42 +344,31 @@ class LLMFileHandler(logging.Handler):
             {"formatter": unused},
         )
 
-    def _file_for(self, kind: LogKind, project_id: str | None, chat_id: str | None) -> str:
-        # The name follows what the line says: an id that is a secret is no name for a file.
-        project_id, chat_id = self._named("project_id", project_id), self._named("chat_id", chat_id)
-        if self._template is None:
-            return os.fspath(self._layout.path(kind, project_id, chat_id))
-        ids = {"project_id": project_id, "chat_id": chat_id}
-        return _PLACEHOLDER.sub(lambda match: escape_id(ids[match[1]] or "none"), self._template)
-
-    def _named(self, field: str, value: str | None) -> str | None:
-        if value is None or self.redactor is None:
-            return value
-        found = self.redactor.redact({field: value})
-        name = found.get(field) if isinstance(found, dict) else None
-        return name if isinstance(name, str) and name else "redacted"
-
-    def _count_invalid(self, built: Built) -> None:
-        if built.event_type == "invalid_entry":
-            self._own_counts["invalid_entries"] += 1
-        else:
-            self._own_counts["invalid_fields"] += built.invalid
-
-    def _notice(self, event_type: str, message: str, data: dict[str, Any]) -> None:
+    def _notice(
+        self, event_type: str, message: str, data: dict[str, Any], level: int = logging.WARNING
+    ) -> None:
         """Log something about the log itself, past loggers and filters; never raise."""
         try:
-            record = logging.LogRecord("llm_logging", logging.WARNING, __file__, 0, message, None, None)
-            built = Built(LogKind.SYSTEM, event_type, {"data": data})
-            path, encoded = self._path((LogKind.SYSTEM, None, None))
-            before, after = self._lines(record, built)
-            self._writer.put(path, encoded, before, after)
+            record = logging.LogRecord("llm_logging", level, __file__, 0, message, None, None)
+            line = Line(record)
+            line.event_type, line.body = event_type, {"data": data}
+            self._store(line, None)
         except Exception as error:  # noqa: BLE001
             sys.stderr.write(f"llm_logging: {message} ({type(error).__qualname__} while noting it)\n")
 
     @property
     def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
-        return self._content.mode != "off"
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
+        return self._pipeline.wants_content
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What removes secrets; None where nothing does."""
+        return self._pipeline.redactor
+
+    def _redact(self, value: Any) -> Any:
+        redactor = self._pipeline.redactor
+        return value if redactor is None else redactor.redact(value)
 
     # -- what users call ------------------------------------------------------------------------------------------------
 
@@ -409,7 +379,7 @@ class LLMFileHandler(logging.Handler):
             self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
 
     def close(self) -> None:
-        """Write everything and let go of files and thread; a later record starts them again."""
+        """Write everything, close the files and end the thread; a later record starts them again."""
         check_fork()
         try:
             self._writer.close()
@@ -428,8 +398,7 @@ class LLMFileHandler(logging.Handler):
         return {**{name: getattr(stats, name) for name in stats.__slots__}, **self._own_counts}
 
     def __repr__(self) -> str:
-        where = self._template if self._template is not None else self.root
-        return f"<LLMFileHandler {where} ({logging.getLevelName(self.level)})>"
+        return f"<LLMFileHandler {self._router!r} ({logging.getLevelName(self.level)})>"
 
 
 class _SyncAck:
@@ -454,26 +423,3 @@ class _SyncAck:
     def wait(self, seconds: float) -> bool:
         """Wait for the answer."""
         return self._bell.wait(seconds)
-
-
-def _static_folder(template: str) -> str:
-    """Return the folder of a file name up to its first placeholder."""
-    head = _PLACEHOLDER.split(template, maxsplit=1)[0]
-    return os.path.dirname(head) or os.sep
-
-
-def _check_place(root: str | os.PathLike[str] | None, filename: str | os.PathLike[str] | None) -> None:
-    for name, place in (("root", root), ("filename", filename)):
-        if place is not None and not isinstance(place, (str, os.PathLike)):
-            raise ConfigurationError(f"{name}: expected a path, got {type(place).__name__}")
-    unsupported = refuse_free_threading()
-    if unsupported is not None:
-        raise ConfigurationError(unsupported)
-    if root is not None and filename is not None:
-        raise ConfigurationError("expected root= or filename=, got both")
-    if filename is not None:
-        path = Path(filename).expanduser()
-        if path.exists() and not path.is_file():
-            raise ConfigurationError(
-                f"filename: expected a regular file, got {str(path)!r}; LLMStreamHandler writes to streams"
-            )

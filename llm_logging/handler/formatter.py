@@ -1,8 +1,15 @@
-"""A record as one JSON line for programs, or one line of text for people.
+"""`LLMJsonFormatter`: a protected line as JSON bytes.
 
-The JSON line is python-json-logger's, so its options work (rename, static and reserved fields, prefix, encoder ...); without
-any of them it is assembled from prepared parts, which gives the same line in a fraction of the time. Secrets are taken out
-before anything is serialised, or, where a scan of the finished line shows that there is none, not at all.
+The class extends python-json-logger's, so its options work (rename, static and reserved fields, prefix, encoder ...). Without any
+of them a line is assembled from prepared parts, which gives the same bytes in a fraction of the time:
+
+    {"v":1,"timestamp":"   2026-01-15T10:30:00.000000Z   ","level":...,"logger":...,"message":   "answered"
+                           format_micros                 prepared per logger and level           cached
+
+    ,"event_type":...,"writer":{"id":...,"seq":   17               },   "id":...,"model":...}
+    prepared                                      by the buffer         to_json(body)
+
+`encode` returns the two halves around the number, which the buffer inserts when it stores the line.
 """
 
 from __future__ import annotations
@@ -10,20 +17,20 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
 from ..clock import format_micros
 from ..errors import ConfigurationError
-from ..files.layout import LogKind
 from ..models.entry import SCHEMA_VERSION, LLMRequestLogEntry
+from ..models.json_values import jsonable, to_bytes
 from ..models.otel import otel_attributes
 from ..redaction.redactor import Redactor, redactor_from
-from .entry_builder import Built, build, message_of, micros_of
-from .foreign_records import mended, unwrapped
-from .serialise import jsonable, to_bytes
+from .complete import line_of, robustly
+from .protect import Names, is_clean, redacted_line, without_secrets
+from .recognise import LLM_REQUEST, Line
 
 __all__ = ["LLMJsonFormatter"]
 
@@ -31,7 +38,6 @@ __all__ = ["LLMJsonFormatter"]
 _NUMBER_MARK: Final = -(1 << 62) - random.SystemRandom().getrandbits(60)
 _MARK_BYTES: Final = b"%d" % _NUMBER_MARK
 
-_REQUESTS: Final = LogKind.REQUESTS
 # What python-json-logger means to be overridden.
 _HOOKS: Final = (
     "add_fields",
@@ -43,11 +49,8 @@ _HOOKS: Final = (
 
 # The reader takes these from the top of a line, by these names.
 _COUNTED: Final = frozenset({*LLMRequestLogEntry.model_fields, "v", "event_type"})
-# Level, logger, event type and writer of a line.
-_Names = tuple[str, str, str, str]
 RedactOption = bool | Mapping[str, Any] | Redactor | None
 # Colours that a console's formatter left in a record's level name, and what pads it.
-R = TypeVar("R")
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -56,31 +59,9 @@ def level_of(record: logging.LogRecord) -> str:
     return _COLOUR.sub("", record.levelname).strip()
 
 
-def redacted(redactor: Redactor | None, message: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return message and body with the secrets gone; the same objects where there are none."""
-    if redactor is None:
-        return message, body
-    return redactor.redact_text(message), redactor.redact(body)
-
-
-def _without(redactor: Redactor | None, text: str) -> str:
+def redacted_text(redactor: Redactor | None, text: str) -> str:
+    """Return a text without its secrets; the same object where there are none."""
     return text if redactor is None else redactor.redact_text(text)
-
-
-def form(formed: Callable[[logging.LogRecord], R], record: logging.LogRecord) -> R:
-    """Return what `formed` makes of a record, whatever logger made it and whatever a filter did to it.
-
-    Args:
-        formed: Called with the record in the form of our own, once more with a mended one where that raised.
-        record: As it came; is not changed.
-    """
-    try:
-        return formed(unwrapped(record))
-    except Exception:
-        whole = mended(record)
-        if whole is None:
-            raise
-    return formed(unwrapped(whole))
 
 
 class LLMJsonFormatter(JsonFormatter):
@@ -124,88 +105,77 @@ class LLMJsonFormatter(JsonFormatter):
         self.redactor = redactor_from(True if redact == "default" else redact)
         self.told_redactor = None if redact == "default" else self.redactor
         self.entry_defaults: Mapping[str, Any] = dict(entry_defaults or {})
-        self._prefixes: dict[_Names, tuple[bytes, bytes]] = {}
+        self._prefixes: dict[Names, tuple[bytes, bytes]] = {}
         self._messages: dict[str, bytes] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without a line end; such a line has no `writer`."""
-        return form(self._formed, record)
+        return robustly(lambda given: self.text(line_of(given, self.entry_defaults), self.redactor), record)
 
-    def _formed(self, record: logging.LogRecord) -> str:
-        return self.whole_line(record, build(record, self.entry_defaults), self.redactor)
-
-    def whole_line(self, record: logging.LogRecord, built: Built, redactor: Redactor | None) -> str:
-        """Return a line of a writer that does not number its lines."""
+    def text(self, line: Line, redactor: Redactor | None) -> str:
+        """Return a protected line, without a line end, of a writer that does not number its lines."""
         if self.customised:
-            return self._custom(record, built, redactor, None)
-        before, after = self.line_parts(record, built, "", redactor)
-        head, _, _ = before.rpartition(b',"writer"')
-        return (head + after[1:-1]).decode()
+            return self._custom(line, redactor, None)
+        before, after = self.encode(line, redactor, None)
+        return (before + after[1:-1]).decode()
 
-    def line_parts(
-        self, record: logging.LogRecord, built: Built, writer: str, redactor: Redactor | None
-    ) -> tuple[bytes, bytes]:
-        """Return the line up to its number, and the rest with the line end.
+    def encode(self, line: Line, redactor: Redactor | None, writer: str | None) -> tuple[bytes, bytes]:
+        """Return a protected line up to its number, and the rest with the line end.
 
         Args:
-            record: The record.
-            built: What its line holds.
-            writer: The id of the process that writes.
-            redactor: Takes secrets out; None leaves them.
+            line: The line.
+            redactor: Removes secrets; None leaves them.
+            writer: The id of the process that writes; None where lines are not numbered.
         """
         if self.customised:
-            line = self._custom(record, built, redactor, {"id": writer, "seq": _NUMBER_MARK}).encode()
-            before, mark, after = line.rpartition(_MARK_BYTES)
-            if not mark:
-                return self._numbered(line, writer)
-            return before, after + b"\n"
-        message = message_of(record, None if redactor is None else redactor.redact)
-        body = built.body
-        names = (record.levelname, record.name, built.event_type, writer)
+            return self._encode_custom(line, redactor, writer or "")
+        record = line.record
+        names = (record.levelname, record.name, line.event_type, writer)
         if redactor is None or redactor.scan_sufficient:
-            before, after = self._assemble(record, built, message, body, names)
-            if redactor is None:
-                return before, after
-            if built.kind is _REQUESTS and redactor.harmless((message, *names[:3]), body, firm=built.firm):
-                return before, after
-            if redactor.clean(before + after):
-                return before, after
-        message, body = redacted(redactor, message, jsonable(body))
-        level, name, kind = map(redactor.redact_text, names[:3])
-        names = (level, name, kind, writer)
-        return self._assemble(record, built, message, body, names)
+            encoded = self._assemble(line, names)
+            if redactor is None or is_clean(line, names, encoded, redactor):
+                return encoded
+        return self._assemble(*redacted_line(line, names, redactor))
 
-    def _numbered(self, line: bytes, writer: str) -> tuple[bytes, bytes]:
-        """Give a line its writer back that was left out: a reader needs it to tell lines apart."""
-        if not line.endswith(b"}") or line.endswith(b"{}"):
+    def _encode_custom(self, line: Line, redactor: Redactor | None, writer: str) -> tuple[bytes, bytes]:
+        text = self._custom(line, redactor, {"id": writer, "seq": _NUMBER_MARK}).encode()
+        before, mark, after = text.rpartition(_MARK_BYTES)
+        if mark:
+            return before, after + b"\n"
+        # The writer was left out. A reader needs it to tell lines apart.
+        if not text.endswith(b"}") or text.endswith(b"{}"):
             raise ValueError(
-                f"a custom formatter's line: expected a JSON object with fields, got {len(line)} bytes"
+                f"a custom formatter's line: expected a JSON object with fields, got {len(text)} bytes"
             )
-        return b'%b,"writer":{"id":"%b","seq":' % (line[:-1], writer.encode()), b"}}\n"
+        return b'%b,"writer":{"id":"%b","seq":' % (text[:-1], writer.encode()), b"}}\n"
 
-    def _assemble(
-        self, record: logging.LogRecord, built: Built, message: str, body: dict[str, Any], names: _Names
-    ) -> tuple[bytes, bytes]:
+    def _assemble(self, line: Line, names: Names) -> tuple[bytes, bytes]:
+        """Return a line up to its number, and the rest; without a writer, its envelope and the rest."""
         parts = self._prefixes.get(names)
         if parts is None:
             parts = self._prepare(names)
-        text = self._messages.get(message)
+        text = self._messages.get(line.message)
         if text is None:
-            text = self._message(message, bool(record.args))
-        stamp = format_micros(built.micros or micros_of(record)).encode()
-        before = b'{"v":1,"timestamp":"%b%b%b%b' % (stamp, parts[0], text, parts[1])
-        return before, (b"},%b\n" % to_bytes(body)[1:]) if body else b"}}\n"
+            text = self._message(line.message, bool(line.record.args))
+        before = b'{"v":1,"timestamp":"%b%b%b%b' % (
+            format_micros(line.micros).encode(),
+            parts[0],
+            text,
+            parts[1],
+        )
+        return before, (b"},%b\n" % to_bytes(line.body)[1:]) if line.body else b"}}\n"
 
-    def _prepare(self, names: _Names) -> tuple[bytes, bytes]:
+    def _prepare(self, names: Names) -> tuple[bytes, bytes]:
         """Return the parts of the envelope that lines of one logger, level and type share."""
         if len(self._prefixes) > 1000:
             self._prefixes.clear()
-        if not all(isinstance(text, str) for text in names):
+        if not isinstance(names[0], str) or not isinstance(names[1], str):
             raise TypeError(f"level and logger of a record: expected texts, got {names[:2]!r:.100}")
-        level, name, kind, writer = (to_bytes(_COLOUR.sub("", text).strip()) for text in names)
+        level, name, kind = (to_bytes(_COLOUR.sub("", text).strip()) for text in names[:3])
+        writer = b"" if names[3] is None else b',"writer":{"id":%b,"seq":' % to_bytes(names[3])
         parts = (
             b'","level":%b,"logger":%b,"message":' % (level, name),
-            b',"event_type":%b,"writer":{"id":%b,"seq":' % (kind, writer),
+            b',"event_type":%b%b' % (kind, writer),
         )
         self._prefixes[names] = parts
         return parts
@@ -218,29 +188,22 @@ class LLMJsonFormatter(JsonFormatter):
             self._messages[message] = text
         return text
 
-    def _custom(
-        self,
-        record: logging.LogRecord,
-        built: Built,
-        redactor: Redactor | None,
-        writer: dict[str, Any] | None,
-    ) -> str:
-        message, body = redacted(redactor, message_of(record, redactor and redactor.redact), jsonable(built.body))
+    def _custom(self, line: Line, redactor: Redactor | None, writer: dict[str, Any] | None) -> str:
+        record = line.record
+        message, body = without_secrets(line, redactor)
         if "stack" in body and isinstance(record.exc_info, tuple) and self._own_traceback:
             body["stack"] = jsonable(self.formatException(record.exc_info))
         if (self.exc_info_as_array or self.stack_info_as_array) and isinstance(body.get("stack"), str):
             body["stack"] = body["stack"].splitlines()
-        if self._otel_names and built.event_type == "llm_request":
+        if self._otel_names and line.event_type == LLM_REQUEST:
             body = otel_attributes(body)
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
-            "timestamp": format_micros(built.micros or micros_of(record)),
-            "level": _without(redactor, level_of(record)),
-            "logger": _without(redactor, record.name),
+            "timestamp": format_micros(line.micros),
+            "level": redacted_text(redactor, level_of(record)),
+            "logger": redacted_text(redactor, record.name),
             "message": message,
-            "event_type": redactor.redact_text(built.event_type)
-            if redactor is not None
-            else built.event_type,
+            "event_type": redacted_text(redactor, line.event_type),
         }
         if writer is not None:
             envelope["writer"] = writer
@@ -253,9 +216,9 @@ class LLMJsonFormatter(JsonFormatter):
             log_data = redactor.redact(log_data)
             if numbered is not None and isinstance(log_data, dict):
                 log_data["writer"] = numbered
-        line = self.serialize_log_record(log_data)
+        text = self.serialize_log_record(log_data)
         # Raw line ends stand between JSON's tokens only, where a space does as well.
-        return line if line.isprintable() else line.replace("\r", " ").replace("\n", " ")
+        return text if text.isprintable() else text.replace("\r", " ").replace("\n", " ")
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -318,16 +281,3 @@ class LLMJsonFormatter(JsonFormatter):
                     f"formatter of an LLMFileHandler: {option}: expected names that no figure comes from, got "
                     f"{', '.join(counted)}; use attributes of your own, or an LLMStreamHandler"
                 )
-
-
-_COLOURS: Final = {
-    logging.DEBUG: "\x1b[2m",
-    logging.INFO: "\x1b[32m",
-    logging.WARNING: "\x1b[33m",
-    logging.ERROR: "\x1b[31m",
-    logging.CRITICAL: "\x1b[1;31m",
-}
-_DIM, _OFF = "\x1b[2m", "\x1b[0m"
-
-
-_BIDI: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")

@@ -1,21 +1,25 @@
 """Running totals of this process, without reading a file.
 
 Bounded: at most `limit` chats are kept apart, then only their projects, then only all; no request is lost from the sums
-above. They count what this process logged since it started, or since they were reset; what the files
-hold is the reader's business.
+above. They count what this process logged since it started, or since they were reset; for what the files
+hold see `reader`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ErrorCode, NotFoundError
-from ..models.stats import RunningTotals, StatsScope
 from ..runtime.forks import at_fork
+from ..runtime.threads import Exclusive
+
+if TYPE_CHECKING:
+    # Making its classes takes an eighth of a program's start, which only logs.
+    from ..models.query import StatsScope
+    from ..models.stats import RunningTotals
 
 __all__ = ["LiveTotals", "get_cached_stats", "live_totals", "reset_cached_stats"]
 
@@ -49,7 +53,7 @@ _SUMS = (
 
 
 class _Totals:
-    """Sums of one chat, or of what was let go of a project or of all."""
+    """Sums of one chat, or of the chats of a project or of all that are no longer kept apart."""
 
     __slots__ = (*_SUMS, "cost", "pending", "tokens")
 
@@ -70,7 +74,7 @@ class _Totals:
             counted = [body for body in bodies if not _is_cancelled(body)]
             self.cancelled += len(bodies) - len(counted)
             self.failed += len(counted) - success
-        # What was spent on a cancelled request was spent; its latency and attempts are nobody's.
+        # What was spent on a cancelled request was spent; its latency and attempts count nowhere.
         usages = [body["usage"] for body in bodies if "usage" in body]
         known = 0
         present: set[str] = set().union(*usages)
@@ -114,6 +118,8 @@ class _Totals:
 
     def figures(self) -> RunningTotals:
         """Return the sums as figures."""
+        from ..models.stats import RunningTotals
+
         finished = self.success + self.failed
         dollars = self.cost.get("USD")
         return RunningTotals(
@@ -156,7 +162,7 @@ class LiveTotals:
 
     def reset(self) -> None:
         """Start at zero."""
-        self._lock = threading.Lock()
+        self._exclusive = Exclusive()
         self._backlog: deque[Mapping[str, Any]] = deque()
         self._chats: OrderedDict[tuple[str, str], _Totals] = OrderedDict()
         self._projects: OrderedDict[str, _Totals] = OrderedDict()
@@ -172,13 +178,9 @@ class LiveTotals:
 
     def fold(self) -> None:
         """Add up what was noted."""
-        if not self._backlog or not self._lock.acquire(blocking=False):
-            # Whoever holds the lock adds up, also what came meanwhile.
-            return
-        try:
-            self._fold()
-        finally:
-            self._lock.release()
+        if self._backlog:
+            # Who is at it already adds up, also what came meanwhile.
+            self._exclusive.run(self._fold, seconds=0)
 
     def _fold(self) -> None:
         backlog = self._backlog
@@ -202,7 +204,7 @@ class LiveTotals:
             total.count([body for body in bodies if self._is_final(body, key)])
 
     def _is_final(self, body: Mapping[str, Any], key: tuple[str, str]) -> bool:
-        """Say whether a line is a request's end, met for the first time; keep the requests that have none yet."""
+        """Say whether a line is a request's end, seen for the first time; keep the requests that have none yet."""
         request, pending, final = body["id"], self._pending, self._final
         if request in final:
             # Another handler's line of the same request, or the same line again.
@@ -236,32 +238,33 @@ class LiveTotals:
             NotFoundError: Nothing of the project or chat was logged by this process, or it was so long ago that its totals
                 were joined to others.
         """
-        with self._lock:
-            self._fold()
-            total = _Totals()
-            found = scope.type == "global"
-            for (project, chat), part in self._chats.items():
-                if scope.type == "global" or (
-                    project == scope.project_id and (scope.type == "project" or chat == scope.chat_id)
-                ):
-                    total.join(part)
-                    found = True
-            for project, part in self._projects.items():
-                if scope.type == "global" or (scope.type == "project" and project == scope.project_id):
-                    total.join(part)
-                    found = True
-            if scope.type == "global":
-                total.join(self._rest)
-            total.pending = sum(
-                scope.type == "global"
-                or (project == scope.project_id and (scope.type == "project" or chat == scope.chat_id))
-                for project, chat in self._pending.values()
-            )
-        if not found:
+        total = self._exclusive.call(self._sum, scope)
+        if total is None:
             code = ErrorCode.PROJECT_NOT_FOUND if scope.type == "project" else ErrorCode.CHAT_NOT_FOUND
             which = "/".join(str(part) for part in (scope.project_id, scope.chat_id) if part is not None)
             raise NotFoundError(f"{scope.type} {which}: nothing was logged by this process", code=code)
-        return total.figures()
+        found: RunningTotals = total.figures()
+        return found
+
+    def _sum(self, scope: StatsScope) -> _Totals | None:
+        """Return the sums of a scope; None where nothing of it is known."""
+        self._fold()
+        everything, project_only = scope.type == "global", scope.type == "project"
+
+        def within(project: str, chat: str | None) -> bool:
+            return everything or (project == scope.project_id and (project_only or chat == scope.chat_id))
+
+        parts = [part for (project, chat), part in self._chats.copy().items() if within(project, chat)]
+        parts += [part for project, part in self._projects.copy().items() if within(project, None)]
+        if everything:
+            parts.append(self._rest)
+        if not parts:
+            return None
+        total = _Totals()
+        for part in parts:
+            total.join(part)
+        total.pending = sum(within(*key) for key in self._pending.copy().values())
+        return total
 
 
 live_totals = LiveTotals()
@@ -282,6 +285,8 @@ def get_cached_stats(scope: StatsScope | Mapping[str, Any] | None = None) -> Run
     Raises:
         NotFoundError: Nothing of the project or chat was logged by this process.
     """
+    from ..models.query import StatsScope
+
     return live_totals.figures(StatsScope.of(scope, "scope"))
 
 

@@ -1,4 +1,8 @@
-"""JSON lines on a stream, for containers: standard output is collected by somebody else."""
+"""`LLMStreamHandler`: every record becomes a line of JSON on a stream, for containers whose standard output is collected.
+
+The stages are those of every handler, see `pipeline`. Invariants: a line has no `writer`, because nothing numbers it; a request's
+content is in its own line; `emit` never raises.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 from ..failure_report import complain
-from ..models.entry import RECORD_ATTRIBUTE
-from ..models.record import RecordPayload
-from ..redaction.redactor import both, redactor_from
-from .content import ContentPolicy
-from .entry_builder import build, message_of
-from .formatter import LLMJsonFormatter, RedactOption, form
-from .running_totals import live_totals
+from ..redaction.redactor import Redactor
+from .formatter import LLMJsonFormatter, RedactOption
+from .pipeline import Pipeline, ack_of
+from .recognise import message_of
 
 __all__ = ["LLMStreamHandler"]
 
@@ -47,46 +48,35 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream if stream is not None else sys.stdout)
         self._given = stream
         self.setLevel(level)
-        self.defaults: Mapping[str, Any] = dict(defaults or {})
-        self._own_redactor = self.redactor = redactor_from(redact)
-        self._content = ContentPolicy(
-            content, max_content_chars, redact=self.redactor.redact if self.redactor else None
+        self._pipeline = Pipeline(
+            defaults=defaults, redact=redact, content=content, max_content_chars=max_content_chars
         )
+        self.defaults = self._pipeline.defaults
         # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
-        self.formatter = self._plain = LLMJsonFormatter()
+        self.formatter = self._pipeline.formatter
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Take a formatter; one of ours also takes out the secrets that it was told to, one of another kind writes its text."""
-        self.formatter = fmt if fmt is not None else self._plain
-        told = self.formatter.told_redactor if isinstance(self.formatter, LLMJsonFormatter) else None
-        self.redactor = both(self._own_redactor, told)
-        self._content.redact = self.redactor.redact if self.redactor is not None else None
+        """Set the formatter. `LLMJsonFormatter` also removes the secrets it was configured for; any other writes its own text."""
+        own = fmt if isinstance(fmt, LLMJsonFormatter) else LLMJsonFormatter()
+        self._pipeline.use(own)
+        self.formatter = fmt if fmt is not None else own
 
     @property
     def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
-        return self._content.mode != "off"
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
+        return self._pipeline.wants_content
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What removes secrets; None where nothing does."""
+        return self._pipeline.redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; a formatter of another kind is used as it is."""
         formatter = self.formatter
         if formatter is not None and not isinstance(formatter, LLMJsonFormatter):
             return formatter.format(record)
-        return form(self._formed, record)
-
-    def _formed(self, record: logging.LogRecord) -> str:
-        built = build(record, self.defaults)
-        if built.event_type == "llm_request":
-            live_totals.add(built.body)
-            if built.content is not None:
-                kept = self._content.request_content(
-                    built.content.get("messages"), built.content.get("response")
-                )
-                built.body = {**built.body, **(kept or {})}
-        elif built.event_type in {"chat_message", "invalid_entry"}:
-            built.body = self._content.chat_body(built.body)
-        formatter = self.formatter if isinstance(self.formatter, LLMJsonFormatter) else self._plain
-        return formatter.whole_line(record, built, self.redactor)
+        return self._pipeline.text(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Say on standard error what went wrong with a record, without the secrets in it."""
@@ -95,10 +85,7 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line and flush; never raise."""
-        payload = record.__dict__.get(RECORD_ATTRIBUTE)
-        ack = payload.ack if type(payload) is RecordPayload else None
-        if ack is not None:
-            ack.expect()
+        ack = ack_of(record)
         try:
             if self._given is None:
                 self.stream = sys.stdout

@@ -1,7 +1,7 @@
-"""The logger an application holds: a `LoggerAdapter` that binds context and speaks of LLM requests.
+"""`LLMLoggerAdapter`: a `LoggerAdapter` that binds context and logs LLM requests and chat messages.
 
-Everything that the adapter adds to a record travels under one attribute, `llm_logging`, so no field of ours can clash
-with the names that `LogRecord` owns. Explicit fields beat bound ones, bound ones beat `scope()`.
+Invariants: everything that the adapter adds to a record is under one attribute, `llm_logging`, so no field clashes with the names
+that `LogRecord` owns. Fields of the call win over bound ones, bound ones over `scope()`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
 from ..models.entry import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, Timings
+from ..models.otel import EXECUTE_TOOL
 from ..models.record import RecordPayload
 from ..models.typed_dicts import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
 from ..models.validation import validate
 from ..reach import sink_defaults, sinks_within_reach
 from .call import LLMCall
+from .call_context import attempts
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, has_sinks, require_sinks
 from .started_requests import pending_requests
 
@@ -189,7 +191,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
                 `timestamp_end` are measured when absent.
 
         Raises:
-            ValidationError: The request is final already, or nobody started it here and identity is not given.
+            ValidationError: The request is final already, or was not started here and identity is not given.
         """
         return self._end(request_id, {"status": "success", **fields}, timeout)
 
@@ -210,7 +212,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             **fields: What else is known now.
 
         Raises:
-            ValidationError: The request is final already, or nobody started it here and identity is not given.
+            ValidationError: The request is final already, or was not started here and identity is not given.
         """
         status = "timeout" if isinstance(error, TimeoutError) else "error"
         return self._end(request_id, {"status": status, "error": error, **fields}, timeout)
@@ -275,13 +277,35 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         Args:
             model: The model as requested; may come later, by `finish(model=...)`.
             pending: Whether to log the line on entry.
-            fallback: Project and chat where nobody names one; None makes such a request an `invalid_entry` event.
+            fallback: Project and chat where none is named; None makes such a request an `invalid_entry` event.
             **fields: Any other field of the entry, or attributes of your own.
 
         Without an LLMFileHandler within reach of the logger, a warning says so once, and the block runs all the same.
         """
         named: Mapping[str, Any] = fields if model is None else {**fields, "model": model}
         return LLMCall(self.logger, self._merged(), named, pending=pending, fallback=fallback)
+
+    def tool(self, name: str, **fields: Unpack[RequestFields]) -> LLMCall:
+        """Time one call of a tool, in a block or as a decorator, as `request` times one of a model.
+
+        Requests inside take it as their parent. Statistics of models leave tools out: ask for them with
+        `where={"request_type": "tool"}` or by grouping by `request_type`.
+
+        Args:
+            name: The tool's name; stands as `model`.
+            **fields: As in `request`; `messages` for the arguments, `response` for the result.
+        """
+        fields.setdefault("request_type", "tool")
+        fields.setdefault("operation", EXECUTE_TOOL)
+        return self.request(name, pending=False, **fields)
+
+    def call(self) -> attempts:
+        """Join the requests in a block as attempts of one call, where the application itself tries again.
+
+        Used as `with log.call():`, sync and async alike, around the loop or the decorated function (tenacity's, say) that
+        sends one request until it succeeds.
+        """
+        return attempts()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -426,7 +450,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 def _text_of(error: BaseException) -> str:
     try:
         return str(error) or type(error).__qualname__
-    except Exception:  # noqa: BLE001  somebody's __str__
+    except Exception:  # noqa: BLE001  a foreign __str__
         return type(error).__qualname__
 
 

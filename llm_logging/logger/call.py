@@ -1,10 +1,10 @@
-"""One request being timed: start, first token, finish, fail, stream.
+"""`LLMCall`: one request while it runs. It takes the time, reads the response, and logs the lines.
 
-Invariants: the final line is logged once, and once more with the same id for what is noted after the block; durations come
-from the monotonic clock and `timestamp_end` is start plus duration; what goes wrong in here never reaches the application,
-and the application's exceptions always do. What the application says beats what its response says. A request left before
-its first chunk is `cancelled`; one left after it succeeded, with `partial` usage, unless a deadline ended it: that is a
-`timeout`. An object that is used again is another request.
+Invariants: the final line is logged once, and once more with the same id for what is noted after the block. Durations come from
+the monotonic clock; `timestamp_end` is start plus duration. Errors of logging never reach the application; the application's
+exceptions always do. Fields given by the application win over those read from its response. A request left before its first chunk
+is `cancelled`; left later it is a success with `partial` usage, or a `timeout` where a deadline ended it. An object that is used
+again is another request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..models.statuses import final_status
 from ..models.typed_dicts import FailFields, FinishFields, LLMRequestFields
 from ..usage.accumulator import Extraction
 from ..usage.sdk_errors import failure_of, is_cancellation
-from .call_context import current_call_id, running
+from .call_context import CONTAINERS, current_attempts, current_call_id, running
 from .decorator import decorated
 from .dispatch import caller, dispatch, has_sinks
 from .observer import Doubt, Watcher
@@ -164,6 +164,10 @@ class LLMCall:
             learned["error"] = error
         if found.time_to_first_token_ms is not None:
             learned["provider_first_token"] = found.time_to_first_token_ms
+        if found.refused:
+            self._fields.setdefault("refused", True)
+        if found.blocked is not None:
+            self._fields.setdefault("block_reason", found.blocked)
         if found.provider_latency_ms is not None:
             self._fields.setdefault("provider_latency_ms", found.provider_latency_ms)
 
@@ -220,6 +224,9 @@ class LLMCall:
         parent = current_call_id()
         if parent is not None:
             self._fields.setdefault("parent_id", parent)
+        joined = current_attempts()
+        if joined is not None and self._fields.get("request_type") not in CONTAINERS:
+            self._fields["request_group"], self._fields["attempt"] = joined.add(self.id)
         if self._pending and (self._fields.get("model") or self._context.get("model")):
             # Without a model there is nothing yet that a line could say.
             self._log({**self._fields, "status": "pending"}, logging.INFO)
@@ -227,6 +234,12 @@ class LLMCall:
     def end(self) -> None:
         """Log the final line, if it is not logged yet."""
         self._close()
+
+    @property
+    def request_group(self) -> str | None:
+        """What joins the attempts of its call; None where that is not known."""
+        group: str | None = self._fields.get("request_group")
+        return group
 
     def running(self) -> running:
         """Return what the code inside of this request sees, a context manager."""

@@ -14,6 +14,7 @@ import portalocker
 
 from ..errors import ErrorCode, LLMLoggingError
 from ..files.compression import zstd_module
+from .segment_names import lock_name
 
 __all__ = ["append_lock", "created", "packed", "sync_folder"]
 
@@ -63,12 +64,12 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def append_lock(active: Path) -> Iterator[int]:
-    """Hold the lock that every writer of a file appends under: concurrent-log-handler's, `.__<name>.lock` beside it.
+    """Hold the lock that every writer of a file appends under.
 
     Yields:
         A descriptor of the lock file.
     """
-    path = active.with_name(f".__{active.name}.lock")
+    path = lock_name(active)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:

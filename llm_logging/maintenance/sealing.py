@@ -13,17 +13,14 @@ from ..files.renaming import rename_new
 from ..files.segments import Segment, forms, list_segments, parse_segment_name
 from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
 from .rewrite import sync_folder
-from .verify import VerifyReport, verify
 
 __all__ = [
     "ManifestEntry",
-    "VerifyReport",
     "read_manifest",
     "record_removed",
     "record_rewritten",
     "record_sealed",
     "removing",
-    "verify",
 ]
 
 
@@ -31,35 +28,42 @@ def _order(segment: Segment) -> tuple[str, int, int]:
     return segment.stamp, segment.index, segment.generation
 
 
-def record_sealed(active: Path, segment: Path, *, key: bytes | None = None) -> None:
-    """Note a segment that was rotated out, and before it any that a process left unnoted when it died.
+def record_sealed(active: Path, *segments: Path, key: bytes | None = None) -> None:
+    """Note segments that were rotated out, and before them any that a process left unnoted when it died.
 
-    Call it after the rename, outside the append lock, before the segment is compressed. Noting one twice changes
+    Call it after the rename, outside the append lock, before the segments are compressed. Noting one twice changes
     nothing.
 
     Args:
         active: The log's active file.
-        segment: The rotated file.
-        key: Signs the entry.
+        segments: The rotated files.
+        key: Signs the entries.
 
     Raises:
         FileSystemError: The manifest could not be opened or written, or a segment not read.
     """
+    # Listed before the manifest is locked, which others wait for. Names are given in order, so what is older than these segments
+    # is there; what others note or remove until the manifest is read is in it.
+    there = list_segments(active)
+    own = {plain_name(segment): segment for segment in segments}
     with appending(active, key) as manifest:
-        known = manifest.entries
+        known = [entry for entry in manifest.entries if entry.measured or entry.action == "removed"]
         names = {entry.segment for entry in known} | {entry.replaces for entry in known}
         documents: list[dict[str, Any]] = []
-        for path, late in [*((path, True) for path in _left_behind(active, segment, known)), (segment, None)]:
-            if plain_name(path) in names:
+        for name, path in sorted({**_left_behind(there, segments, known), **own}.items()):
+            if name in names:
                 continue
             # Another process may have pruned it already, and noted that; what is damaged is told by `verify`.
             with contextlib.suppress(FileNotFoundError, EOFError):
-                documents.append(document("sealed", plain_name(path), measure(path), late=late))
+                documents.append(document("sealed", name, measure(path), late=None if name in own else True))
         if documents:
             manifest.append(documents)
 
 
-def _left_behind(active: Path, segment: Path, known: Sequence[ManifestEntry]) -> list[Path]:
+def _left_behind(
+    there: Sequence[Segment], own: Sequence[Path], known: Sequence[ManifestEntry]
+) -> dict[str, Path]:
+    """Return the segments that are not noted and older than the newest of `own`, by their plain names."""
     # Only what is newer than all that is noted: an older file that is not noted was put there, and `verify` says so.
     newest = max(
         (
@@ -69,13 +73,13 @@ def _left_behind(active: Path, segment: Path, known: Sequence[ManifestEntry]) ->
         ),
         default=("", 0, 0),
     )
-    own = parse_segment_name(segment)
-    limit = _order(own) if own is not None else ("9", 0, 0)
-    return [
-        found.path
-        for found in list_segments(active)
+    orders = [_order(parsed) for path in own if (parsed := parse_segment_name(path)) is not None]
+    limit = max(orders, default=("9", 0, 0))
+    return {
+        plain_name(found.path): found.path
+        for found in there
         if not found.active and found.generation == 0 and newest < _order(found) < limit
-    ]
+    }
 
 
 def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None) -> None:
@@ -100,7 +104,7 @@ def removing(
         FileSystemError: The manifest could not be opened or written.
     """
     with appending(active, key) as manifest:
-        sealed = {entry.segment: entry for entry in manifest.entries if entry.action != "removed"}
+        sealed = {entry.segment: entry for entry in manifest.entries if entry.measured}
         gone = {entry.segment for entry in manifest.entries if entry.action == "removed"}
         documents: list[dict[str, Any]] = []
         for path in segments:
@@ -110,14 +114,7 @@ def removing(
             gone.add(name)
             entry = sealed.get(name)
             if entry is not None:
-                found = Measure(
-                    entry.sha256,
-                    entry.size,
-                    entry.lines,
-                    entry.first,
-                    entry.last,
-                    {writer: numbers.model_dump() for writer, numbers in entry.writers.items()},
-                )
+                found = entry.measure()
             else:
                 try:
                     found = measure(path)
@@ -166,7 +163,9 @@ def record_rewritten(
             else:
                 rename_new(temporary, new)
                 sync_folder(new.parent)
-        if not gone and not any(entry.segment == plain_name(new) for entry in manifest.entries):
+        if not gone and not any(
+            entry.measured and entry.segment == plain_name(new) for entry in manifest.entries
+        ):
             manifest.append([document("rewritten", plain_name(new), measure(new), **more)])
     if gone:
         raise FileNotFoundError(errno.ENOENT, "the segment was pruned while it was rewritten", str(old))

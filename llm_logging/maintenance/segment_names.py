@@ -20,7 +20,7 @@ from ..files.renaming import rename_new
 from ..files.segments import STAMP, forms, is_stamp, list_segments, parse_segment_name, segment_name
 from .manifest import read_manifest
 
-__all__ = ["noted_name", "seal_active"]
+__all__ = ["lock_name", "noted_name", "seal_active"]
 
 # When a segment was sealed, and its number in that second.
 Name: TypeAlias = tuple[str, int]
@@ -54,6 +54,11 @@ def seal_active(active: Path, lock: int, now: datetime) -> Path:
         with contextlib.suppress(FileExistsError):
             rename_new(active, segment)
             return segment
+
+
+def lock_name(active: Path) -> Path:
+    """Return the lock file of a log, under which every writer appends and seals: concurrent-log-handler's."""
+    return active.with_name(f".__{active.name}.lock")
 
 
 def noted_name(lock: int) -> Name | None:

@@ -1,4 +1,4 @@
-"""What a line holds: the entry models, each rule of the contract enforced where it is stated.
+"""The models of lines: requests, chat messages, events, and their parts.
 
 Rules: tokens are whole numbers >= 0; `total_tokens` is `prompt_tokens + completion_tokens` wherever one of them is
 known; cache tokens are part of the prompt, the one-hour ones part of the cache writes, reasoning tokens part of the
@@ -23,6 +23,7 @@ from .counting.sdk_objects import mapping
 from .counting.usage_objects import as_usage, usage_fields
 from .fields import Amount, Identifier, JsonObject, Milliseconds, Tokens, UTCTime, UUIDText, Whole, is_uuid
 from .otel import otel_attributes
+from .rules import end_before_start, settle_usage
 from .statuses import Status, derive_status, settle_status
 
 __all__ = [
@@ -56,13 +57,28 @@ class _Part(BaseModel):
 
 
 class Usage(_Part):
-    """Tokens of one request, as the provider counted them, normalised.
+    """Usage of one request as the provider counted it, in the same names for every provider.
 
-    `prompt_tokens` include cached, audio and image ones, `completion_tokens` include reasoning, audio and image ones.
-    None is unknown, 0 is none. `units` counts what is billed per unit: `web_searches`, `storage_searches` (file search),
-    `social_searches`, `code_executions`, `input_document_pages`, `audio_seconds`, `input_characters`, `images` ...; names
-    are those of genai-prices where it has one. `speed` is the mode that served the request where it is not the
-    standard one of the tier: `fast`. Keys of the provider that have no field here are kept in `raw`.
+    None means unknown, 0 means none.
+
+    Attributes:
+        prompt_tokens: All input tokens, cached, audio and image tokens included.
+        completion_tokens: All output tokens, reasoning, audio and image tokens included.
+        total_tokens: `prompt_tokens + completion_tokens`. A different total from the provider is kept in `raw`.
+        cache_read_tokens: Prompt tokens read from the provider's cache.
+        cache_write_tokens: Prompt tokens written to the provider's cache.
+        cache_write_1h_tokens: Those of `cache_write_tokens` that are kept for an hour.
+        reasoning_tokens: Completion tokens spent on reasoning.
+        audio_prompt_tokens: Prompt tokens that encode audio.
+        audio_completion_tokens: Completion tokens that encode audio.
+        image_prompt_tokens: Prompt tokens that encode images.
+        image_completion_tokens: Completion tokens that encode images.
+        units: Counts of what is billed per unit: `web_searches`, `storage_searches` (file search), `social_searches`,
+            `code_executions`, `input_document_pages`, `audio_seconds`, `input_characters`, `images` ... Names are those
+            of genai-prices where it has one.
+        speed: Mode that served the request where it is not the standard one, such as `fast`.
+        source: `provider`, `partial` (the answer was cut off) or `estimated`.
+        raw: The provider's own usage, where it holds more than these fields.
     """
 
     prompt_tokens: Tokens | None = None
@@ -89,55 +105,22 @@ class Usage(_Part):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        given = self.total_tokens
-        total = (
-            None
-            if prompt is None and completion is None
-            else (prompt if prompt is not None else 0) + (completion if completion is not None else 0)
-        )
-        if given is not None and given != total:
-            self.raw = {"total_tokens": given, **(self.raw or {})}
-        self.total_tokens = total
-        if self.cache_write_tokens is None:
-            # Those kept for an hour are part of the writes: so many there were at least, and the prompt bounds them.
-            self.cache_write_tokens = self.cache_write_1h_tokens
-        cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
-        if prompt is not None and cached > prompt:
-            raise rule_broken(
-                f"expected at most prompt_tokens ({prompt}), which include cached ones, got {cached}",
-                "cache_read_tokens",
-                "cache_write_tokens",
-                "cache_write_1h_tokens",
-            )
-        if (
-            self.cache_write_tokens is not None
-            and (self.cache_write_1h_tokens or 0) > self.cache_write_tokens
-        ):
-            raise rule_broken(
-                f"expected at most cache_write_tokens ({self.cache_write_tokens}), got {self.cache_write_1h_tokens}",
-                "cache_write_1h_tokens",
-            )
-        for name, whole, most in (
-            ("image_prompt_tokens", "prompt_tokens", prompt),
-            ("image_completion_tokens", "completion_tokens", completion),
-        ):
-            part = getattr(self, name) or 0
-            if most is not None and part > most:
-                raise rule_broken(f"expected at most {whole} ({most}), which include them, got {part}", name)
-        if completion is not None and (self.reasoning_tokens or 0) > completion:
-            raise rule_broken(
-                f"expected at most completion_tokens ({completion}), which include them, got "
-                f"{self.reasoning_tokens}",
-                "reasoning_tokens",
-            )
+        values = self.__dict__.copy()
+        broken = settle_usage(values)
+        if broken is not None:
+            raise rule_broken(broken.reason, *broken.fields)
+        for name in ("total_tokens", "cache_write_tokens", "raw"):
+            setattr(self, name, values.get(name))
         return self
 
 
 class Timings(_Part):
     """Durations in milliseconds, from a monotonic clock.
 
-    `latency_ms` runs from sent to last byte, `total_duration_ms` is what the caller waited, retries included.
+    Attributes:
+        latency_ms: From sending the request to the last byte of the answer.
+        total_duration_ms: How long the caller waited, retries included.
+        time_to_first_token_ms: From sending the request to the first generated token.
     """
 
     latency_ms: Milliseconds | None = None
@@ -146,7 +129,13 @@ class Timings(_Part):
 
 
 class ErrorInfo(_Part):
-    """Why a request failed."""
+    """Why a request failed.
+
+    Attributes:
+        code: Short code, such as `rate_limit_exceeded`. Statistics count failures by it.
+        message: Text for people.
+        type: Class of the exception, or the provider's type of error.
+    """
 
     code: str | None = None
     message: str | None = None
@@ -160,7 +149,7 @@ class ErrorInfo(_Part):
         if isinstance(data, BaseException):
             try:
                 text = str(data)
-            except Exception:  # noqa: BLE001  somebody's __str__
+            except Exception:  # noqa: BLE001  a foreign __str__
                 text = f"<unprintable {type(data).__qualname__}>"
             return {"type": type(data).__qualname__, "message": text}
         if isinstance(data, Mapping) and isinstance(data.get("code"), int):
@@ -169,7 +158,13 @@ class ErrorInfo(_Part):
 
 
 class Cost(_Part):
-    """What the provider itself reported to charge; list prices are the reader's business."""
+    """The charge that the provider itself reported. List prices are added when the files are read.
+
+    Attributes:
+        amount: Exact decimal, a string in JSON.
+        currency: `USD` unless stated.
+        source: Which part of the response reported it.
+    """
 
     amount: Amount
     currency: Annotated[str, Field(min_length=1, max_length=16)] = "USD"
@@ -177,22 +172,67 @@ class Cost(_Part):
 
 
 class Writer(_Part):
-    """Who wrote a line: one id a process, and a number that grows by one a line of one file."""
+    """Which process wrote a line, and in which order: a gap in the numbers is a missing line.
+
+    Attributes:
+        id: One per process.
+        seq: Number of the line, 1, 2, 3 ... per file.
+    """
 
     id: str
     seq: Annotated[int, Field(ge=1)]
 
 
 class LLMRequestLogEntry(BaseModel):
-    """One attempt of one LLM request: what a line of `llm_requests.jsonl` holds beside the envelope."""
+    """One attempt of one LLM request: a line of `llm_requests.jsonl` without its envelope.
+
+    Attributes:
+        id: UUID of the attempt. Default: a new one. Lines with the same id are one request.
+        request_group: Shared by all attempts (retries) of one call.
+        attempt: 1 for the first attempt, 2 for the first retry ...
+        project_id: Project that the request belongs to.
+        chat_id: Chat that the request belongs to.
+        user_id: User on whose behalf it was made.
+        parent_id: Id of the request in which it was made, for tools and workflows.
+        request_type: `chat`, `tool` or `workflow`.
+        operation: What was asked for: `chat`, `embeddings` ...
+        model: Model as requested.
+        response_model: Model that answered, as the provider names it.
+        provider: `openai`, `anthropic` ...
+        provider_response_id: The provider's id of the response.
+        service_tier: Tier that served the request: `flex`, `priority`, `batch` ...
+        stream: Whether the answer was streamed.
+        finish_reasons: Why generation ended: `stop`, `length`, `tool_calls` ...
+        output_format_hint: `text`, `markdown` or `json`.
+        status: `pending`, `success`, `error` or `timeout`. Default: derived from the other fields.
+        http_status: 100 to 599.
+        error: Why it failed, see `error` below. An exception or a text is accepted, too.
+        timestamp_start: When the request was sent. Default: now. A time without a zone is taken as UTC.
+        timestamp_end: When it ended; not before `timestamp_start`.
+        timings: Durations, see `timings` below.
+        usage: Tokens and units, see `usage` below. A provider's own usage object is accepted, too.
+        cost: What the provider itself reported to charge, see `cost` below.
+        messages_included: Ids of the chat messages in the prompt.
+        messages: The prompt. Goes to `llm_content.jsonl`.
+        response: The answer. Goes to `llm_content.jsonl`.
+        touched_files: Files that the request read or changed.
+        touched_entities: Ids of objects of yours that it read or changed.
+        tags: Free labels. Statistics can group by `tag`.
+        trace_id: OpenTelemetry trace, taken from the active span.
+        span_id: OpenTelemetry span, taken from the active span.
+        instrumentation: Instrumentation that wrote the line. Absent for a plain logger.
+        prompt_name: Name of the prompt template.
+        prompt_version: Version of the prompt template.
+        attributes: Every extra that is none of these fields.
+    """
 
     model_config = ConfigDict(
         extra="forbid", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()
     )
 
     # identity
-    id: UUIDText = Field(default_factory=lambda: clock().new_id(), description="One per attempt")
-    request_group: Identifier | None = Field(default=None, description="Joins the attempts of one call")
+    id: UUIDText = Field(default_factory=lambda: clock().new_id())
+    request_group: Identifier | None = None
     attempt: Annotated[int, Whole, Field(ge=1, le=2**31, strict=True)] | None = None
     project_id: Identifier
     chat_id: Identifier
@@ -201,7 +241,7 @@ class LLMRequestLogEntry(BaseModel):
     request_type: Literal["chat", "tool", "workflow"] | None = None
     operation: str | None = None
     # model
-    model: Annotated[str, Field(min_length=1)] = Field(description="As requested")
+    model: Annotated[str, Field(min_length=1)]
     response_model: str | None = None
     provider: str | None = None
     provider_response_id: str | None = None
@@ -221,18 +261,16 @@ class LLMRequestLogEntry(BaseModel):
     usage: Usage | None = None
     cost: Cost | None = None
     # content
-    messages_included: list[Identifier] | None = Field(default=None, description="Ids of messages")
-    messages: list[Any] | None = Field(default=None, description="Goes to llm_content.jsonl")
-    response: Any = Field(default=None, description="Goes to llm_content.jsonl")
+    messages_included: list[Identifier] | None = None
+    messages: list[Any] | None = None
+    response: Any = None
     # causal
     touched_files: list[str] | None = None
     touched_entities: list[Identifier] | None = None
     tags: list[str] | None = None
     trace_id: str | None = None
     span_id: str | None = None
-    instrumentation: str | None = Field(
-        default=None, description="Which instrumentation wrote the line; absent for a plain logger"
-    )
+    instrumentation: str | None = None
     prompt_name: str | None = None
     prompt_version: Identifier | None = None
     # the rest
@@ -248,7 +286,7 @@ class LLMRequestLogEntry(BaseModel):
 
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:
-        if self.timestamp_end is not None and self.timestamp_end < self.timestamp_start:
+        if self.timestamp_end is not None and end_before_start(self.timestamp_start, self.timestamp_end):
             raise rule_broken(
                 f"expected at or after timestamp_start ({format_time(self.timestamp_start)}), got "
                 f"{format_time(self.timestamp_end)}",
@@ -335,7 +373,21 @@ def normalise_entry(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Event(BaseModel):
-    """Anything else that was logged: `event_type` names it, its extras are `data`."""
+    """Anything else that was logged.
+
+    Attributes:
+        event_type: Name of the event: `project_created`, `error`, `log` for a plain log call ...
+        project_id: Project that it belongs to. Without one it goes to `system.jsonl`.
+        chat_id: Chat that it belongs to.
+        user_id: User that it belongs to.
+        error_code: Code of an error.
+        error_type: Class of the exception.
+        stack: Stack of an error.
+        context: What was going on when the error occurred.
+        trace_id: OpenTelemetry trace, taken from the active span.
+        span_id: OpenTelemetry span, taken from the active span.
+        data: All other extras.
+    """
 
     model_config = ConfigDict(extra="allow", defer_build=True, ser_json_inf_nan="constants")
 
@@ -353,7 +405,14 @@ class Event(BaseModel):
 
 
 class ChatLLMInfo(_Part):
-    """Which request made a chat message."""
+    """The request that produced a chat message.
+
+    Attributes:
+        model: Its model.
+        request_id: Its id.
+        usage: Its usage.
+        timings: Its durations.
+    """
 
     model: str | None = None
     request_id: str | None = None
@@ -362,7 +421,25 @@ class ChatLLMInfo(_Part):
 
 
 class ChatMessage(BaseModel):
-    """One message of a chat."""
+    """One message of a chat: a line of `chats/<chat_id>.jsonl`.
+
+    Attributes:
+        id: Default: a new UUID.
+        project_id: Project of the chat.
+        chat_id: The chat.
+        role: `user`, `assistant`, `system` ...
+        content: The text, at most 1,000,000 characters.
+        created_at: Default: now.
+        status: `pending`, `complete`, `error` or `discarded`.
+        include_in_context: Whether later prompts contain it.
+        is_aside: Whether it is an aside.
+        pure_aside: Whether it is only an aside.
+        is_pinned: Whether the user pinned it.
+        is_discarded: Whether the user discarded it.
+        parent_message_id: Message that it answers.
+        related_entity_ids: Ids of objects of yours that it is about.
+        llm_info: The request that produced it, see `llm_info` below.
+    """
 
     model_config = ConfigDict(
         extra="allow", defer_build=True, ser_json_inf_nan="constants", protected_namespaces=()

@@ -1,8 +1,8 @@
-"""What one value of a field may be: a count, a duration, an id, a time, an amount, however it comes.
+"""Types of single fields: counts, durations, ids, times, amounts, with their bounds.
 
-Invariants: what is a number of somebody else's (numpy's, a `timedelta`) is understood, what only looks like one (True,
-"7") is not; times become aware UTC, a naive one is taken as UTC; amounts are `Decimal`. Checking never raises anything but
-pydantic's own errors, whatever a foreign object does.
+Invariants: numbers of other libraries (numpy, `timedelta`) are accepted; values that only look like numbers (True, "7") are not.
+Times become aware UTC; a naive one is taken as UTC. Amounts are `Decimal`. Validation raises nothing but pydantic's own errors,
+whatever a foreign object does. Rules that span fields are in `rules`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,8 @@ from pydantic_core import PydanticCustomError
 from ..clock import format_time
 
 __all__ = [
+    "MAX_IDENTIFIER",
+    "UUID_PATTERN",
     "Amount",
     "Identifier",
     "JsonObject",
@@ -31,10 +33,12 @@ __all__ = [
     "is_uuid",
 ]
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+MAX_IDENTIFIER: Final = 10_000
+_UUID = re.compile(UUID_PATTERN)
 
 
-def _whole(value: Any) -> Any:
+def _as_integer(value: Any) -> Any:
     # numpy and other integer types are integers, a float without a fraction is one; True is not a count.
     if type(value) is int or isinstance(value, (bool, str, bytes)):
         return value
@@ -46,7 +50,7 @@ def _whole(value: Any) -> Any:
         return value
 
 
-def _number(value: Any) -> Any:
+def _as_float(value: Any) -> Any:
     if isinstance(value, (bool, str, bytes)) or type(value) in (int, float):
         return value
     if isinstance(value, timedelta):
@@ -88,9 +92,9 @@ def _amount(value: Any) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 
-Tokens = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53, strict=True)]
-Milliseconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, strict=True)]
-Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=10_000)]
+Tokens = Annotated[int, BeforeValidator(_as_integer), Field(ge=0, le=2**53, strict=True)]
+Milliseconds = Annotated[float, BeforeValidator(_as_float), Field(ge=0, allow_inf_nan=False, strict=True)]
+Identifier = Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=MAX_IDENTIFIER)]
 UUIDText = Annotated[str, BeforeValidator(_uuid_text)]
 UTCTime = Annotated[
     datetime, AfterValidator(_utc), PlainSerializer(format_time, return_type=str, when_used="json")
@@ -101,7 +105,7 @@ Amount = Annotated[
     Field(allow_inf_nan=False, max_digits=40),
     PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
 ]
-Whole = BeforeValidator(_whole)
+Whole = BeforeValidator(_as_integer)
 JsonObject = dict[str, Any]
 
 

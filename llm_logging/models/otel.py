@@ -11,7 +11,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["PROVIDER_NAMES", "entry_fields", "is_inference", "otel_attributes", "provider_from_otel"]
+__all__ = [
+    "EXECUTE_TOOL",
+    "PROVIDER_NAMES",
+    "entry_fields",
+    "is_inference",
+    "otel_attributes",
+    "provider_named",
+]
+
+EXECUTE_TOOL: Final = "execute_tool"
+"""The operation of a tool's call."""
 
 PROVIDER_NAMES: Final[dict[str, str]] = {
     "azure": "azure.ai.openai",
@@ -25,22 +35,25 @@ PROVIDER_NAMES: Final[dict[str, str]] = {
 }
 """Our names of providers to theirs, where they differ."""
 
-_FROM_OTEL: Final[dict[str, str]] = {
+# Other names of providers, in the conventions, SDKs and gateways, to ours.
+_ALIASES: Final[dict[str, str]] = {
     **{theirs: ours for ours, theirs in PROVIDER_NAMES.items()},
-    "amazon_bedrock": "bedrock",
-    "aws_bedrock": "bedrock",
-    "azure.ai.inference": "azure",
-    "az.ai.inference": "azure",
-    "az.ai.openai": "azure",
-    "azure_openai": "azure",
-    "gcp.gen_ai": "google",
-    "gemini": "google",
-    "google_genai": "google",
-    "google_generativeai": "google",
-    "google_vertexai": "vertex_ai",
-    "mistralai": "mistral",
-    "vertexai": "vertex_ai",
-    "vertex_ai": "vertex_ai",
+    **{
+        alias: ours
+        for ours, aliases in {
+            "azure": "azure.ai.inference az.ai.inference az.ai.openai azure_ai azure_openai",
+            "bedrock": "amazon_bedrock aws_bedrock bedrock_converse",
+            "cohere": "cohere_chat",
+            "fireworks": "fireworks_ai",
+            "google": "gcp.gen_ai gemini google_genai google_generativeai",
+            "mistral": "mistralai",
+            "ollama": "ollama_chat",
+            "openai": "text-completion-openai",
+            "together": "together_ai",
+            "vertex_ai": "google_vertexai vertexai vertex_ai_beta",
+        }.items()
+        for alias in aliases.split()
+    },
 }
 
 # Attribute, then where the entry holds it.
@@ -61,6 +74,14 @@ _ATTRIBUTES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("gen_ai.usage.audio.input_tokens", ("usage", "audio_prompt_tokens")),
     ("gen_ai.usage.audio.output_tokens", ("usage", "audio_completion_tokens")),
     ("http.response.status_code", ("http_status",)),
+    ("gen_ai.request.temperature", ("attributes", "request", "temperature")),
+    ("gen_ai.request.top_p", ("attributes", "request", "top_p")),
+    ("gen_ai.request.top_k", ("attributes", "request", "top_k")),
+    ("gen_ai.request.max_tokens", ("attributes", "request", "max_tokens")),
+    ("gen_ai.request.seed", ("attributes", "request", "seed")),
+    ("gen_ai.request.frequency_penalty", ("attributes", "request", "frequency_penalty")),
+    ("gen_ai.request.presence_penalty", ("attributes", "request", "presence_penalty")),
+    ("gen_ai.request.choice.count", ("attributes", "request", "n")),
     ("user.id", ("user_id",)),
     ("llm_logging.id", ("id",)),
     ("llm_logging.project_id", ("project_id",)),
@@ -166,12 +187,12 @@ _COUNTS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def provider_from_otel(name: Any) -> str | None:
-    """Return our name of a provider that any convention names."""
+def provider_named(name: Any) -> str | None:
+    """Return our name of a provider, whatever a convention, an SDK or a gateway calls it; an unknown one in lower case."""
     if not isinstance(name, str) or not name:
         return None
     lowered = name.lower()
-    return _FROM_OTEL.get(lowered, lowered)
+    return _ALIASES.get(lowered, lowered)
 
 
 def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -209,7 +230,7 @@ def entry_fields(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {field: _first(attributes, names) for field, names in _NAMES.items()}
     found["operation"] = _operation(attributes)
-    found["provider"] = provider_from_otel(
+    found["provider"] = provider_named(
         _first(attributes, ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"))
     )
     usage = {field: _first(attributes, names) for field, names in _COUNTS.items()}

@@ -72,33 +72,60 @@ class Percentiles(_Model):
 class Figures(_Model):
     """The figures of one group of requests.
 
-    `total_requests = successful_requests + failed_requests`; pending and cancelled ones stand beside them. Tokens and
-    money are those of all of them: what was spent on a cancelled request was spent. Latency is that of
-    `total_requests`.
+    `total_requests = successful_requests + failed_requests`. Pending and cancelled requests are counted separately. Tokens
+    and cost include them: tokens spent on a cancelled request were spent. Latency covers `total_requests`.
 
     Attributes:
-        running_requests: Pending ones younger than the stated age.
-        orphaned_requests: Pending ones older than that: their process is likely gone.
-        total_calls: Calls (`request_group`, else the request itself), each counted where its last finished attempt is.
-        failed_calls: Those whose last finished attempt failed.
+        total_requests: Finished requests. Each attempt of a call is a request.
+        successful_requests: Those with status `success`.
+        failed_requests: Those with status `error` or `timeout`, without cancelled ones.
+        pending_requests: Requests without a final line: `running_requests + orphaned_requests`.
+        running_requests: Pending requests younger than `orphaned_after`.
+        orphaned_requests: Pending requests older than that. Their process probably died.
+        cancelled_requests: Requests that the application cancelled before the first chunk.
+        total_calls: Calls: retries with the same `request_group` count once, in the day and model of the last finished attempt.
+        failed_calls: Calls whose last finished attempt failed.
         retried_requests: Attempts after the first.
-        retry_share: `retried_requests / total_requests`, 0 where there are none.
-        error_rate: `failed_requests / total_requests`, 0 where there are none.
-        error_codes: How many requests failed with which `error.code` (else `error.type`, else `timeout` or
-            `unknown`); cancelled ones under `cancelled`.
-        http_statuses: How many requests ended with which HTTP status, where one is known.
-        requests_with_usage: How many requests the tokens come from.
-        currency: Of the costs below. Amounts that a provider reported in others are in `other_costs`.
-        reported_cost: What providers reported; None when nobody did.
-        estimated_cost: List prices of those that no provider reported, as far as they are known; None when none is.
-        total_cost: Both; None when neither is known. A lower bound where `unpriced_requests` is not 0.
-        cache_savings: What the cached tokens would have cost more as ordinary prompt tokens, less what writing the
-            cache cost more; of list-priced requests.
-        reported_requests: How many requests `reported_cost` comes from.
-        priced_requests: How many requests have a list price for all that they used.
-        unpriced_requests: Requests whose cost is not known, or only in part: no token counts, partial ones, no price of
-            the model, its tier, speed or one of its units. Pending requests are not among them, nor are those that a
-            provider refused (HTTP 429, 400, 503 ...) or that never reached it: they cost nothing.
+        retry_share: `retried_requests / total_requests`, 0 without requests.
+        error_rate: `failed_requests / total_requests`, 0 without requests.
+        error_codes: Failed requests by `error.code` (else `error.type`, else `timeout` or `unknown`); cancelled requests
+            under `cancelled`.
+        http_statuses: Requests by HTTP status, where it is known.
+        prompt_tokens: Input tokens, cached ones included.
+        completion_tokens: Output tokens, reasoning included.
+        total_tokens: Both.
+        cache_read_tokens: Prompt tokens read from a cache.
+        cache_write_tokens: Prompt tokens written to a cache.
+        cache_write_1h_tokens: Those that are kept for an hour.
+        reasoning_tokens: Completion tokens spent on reasoning.
+        audio_prompt_tokens: Prompt tokens that encode audio.
+        audio_completion_tokens: Completion tokens that encode audio.
+        image_prompt_tokens: Prompt tokens that encode images.
+        image_completion_tokens: Completion tokens that encode images.
+        requests_with_usage: Requests with token counts.
+        requests_without_usage: Finished requests without token counts.
+        estimated_usage_requests: Requests whose tokens were estimated.
+        partial_usage_requests: Requests whose token counts are incomplete.
+        average_latency_ms: Mean of `timings.latency_ms`, 0 where no request has it.
+        latency_ms: Mean and percentiles of `timings.latency_ms`.
+        success_latency_ms: The same for successful requests.
+        failure_latency_ms: The same for failed requests.
+        time_to_first_token_ms: Mean and percentiles of `timings.time_to_first_token_ms`.
+        tokens_per_second: Completion tokens per second after the first token; per second of latency where that is unknown.
+        currency: Currency of the costs below.
+        reported_cost: Sum of the costs that providers reported. None: no provider did.
+        estimated_cost: List prices of the requests without a reported cost. None: no price is known.
+        total_cost: Reported and estimated cost. A lower bound if `unpriced_requests` is not 0. None: nothing is known.
+        cache_savings: What cached tokens would have cost as ordinary prompt tokens, minus the extra cost of cache writes.
+            Covers requests with a list price.
+        other_costs: Costs that providers reported in other currencies.
+        reported_requests: Requests in `reported_cost`.
+        priced_requests: Requests with a list price for all that they used.
+        unpriced_requests: Requests whose cost is unknown, or known only in part: without complete token counts, or without a
+            price for the model, its tier, speed or one of its units. Pending requests do not count, nor do requests that
+            the provider refused (HTTP 429, 400, 503 ...) or that never reached it: these cost nothing.
+        first_request: Start of the first request.
+        last_request: Start of the last request.
     """
 
     total_requests: int = 0
@@ -157,14 +184,14 @@ class Figures(_Model):
 class RunningTotals(_Model):
     """The running totals of one process: those of `Figures` that it counts, under the same names.
 
-    What needs the files is not here, so that no 0 stands for something nobody counted: calls, percentiles, list prices,
+    What needs the files is not here, so that no 0 stands for something that was not counted: calls, percentiles, list prices,
     orphaned requests, times.
 
     Attributes:
         pending_requests: Started and not final yet; of those started longest ago some may be forgotten.
         running_requests: The same, for this process is alive.
         retried_requests: Those whose `attempt` is above 1.
-        reported_cost: What providers reported; None when nobody did.
+        reported_cost: What providers reported; None where none did.
         reported_requests: How many requests `reported_cost` comes from.
         other_costs: What they reported in currencies other than `currency`.
     """
@@ -257,33 +284,54 @@ class SequenceGap(_Model):
         return self.last - self.first + 1
 
 
-class Quality(_Model):
-    """What an answer had to leave out, and how sure it is.
+class HostFreshness(_Model):
+    """What is known of a host that ships its logs to object storage.
 
     Attributes:
-        complete: True when nothing that was logged is known to be missing: no line skipped as broken, no gap.
+        host: Its id, random and kept in its root.
+        name: The name of the machine.
+        reported: When it reported last.
+        fresh_until: Everything that it logged before is in the store.
+        waiting_lines: Lines of the logs in question that it has not shipped yet.
+    """
+
+    host: str
+    name: str = ""
+    reported: str
+    fresh_until: str
+    waiting_lines: int = 0
+
+
+class Quality(_Model):
+    """What an answer left out, and how reliable it is.
+
+    Attributes:
+        complete: True if nothing that was logged is known to be missing: no broken line, no gap.
         lines: All lines that were read.
-        skipped_lines: Those that could not be used, of `skipped`.
-        skipped: How many lines were skipped for which reason.
-        other_lines: Well-formed lines of other kinds (events, chat messages, other programs').
-        repeated_lines: The same line met twice, counted once.
-        folded_lines: Lines that joined another of the same request.
-        duplicate_requests: Requests seen twice by different instrumentations, counted once.
-        invalid_fields: How many values were unusable, by field; the rest of their lines counted.
-        requests_without_usage: Finished requests whose tokens nobody knows.
-        unpriced_requests: Requests whose cost is not known, or only in part.
-        unpriced_models: Their models, and how many.
-        unpriced_reasons: What of them has no price, and how many: `no token counts`, `partial token counts`, `model`,
+        skipped_lines: Lines that could not be used.
+        skipped: Skipped lines by reason.
+        other_lines: Well-formed lines of other kinds: events, chat messages, lines of other programs.
+        repeated_lines: Copies of a line. Each line counts once.
+        folded_lines: Lines that were merged into another line of the same request.
+        duplicate_requests: Requests that two instrumentations logged. Each counts once.
+        invalid_fields: Unusable values by field. The rest of their lines counted.
+        requests_without_usage: Finished requests without token counts.
+        unpriced_requests: Requests whose cost is unknown, or known only in part.
+        unpriced_models: Unpriced requests by model.
+        unpriced_reasons: Unpriced requests by what has no price: `no token counts`, `partial token counts`, `model`,
             `service tier flex`, `speed fast`, `web_searches`, `audio_prompt_tokens` ...
         estimated_usage_requests: Requests whose tokens were estimated.
-        partial_usage_requests: Requests whose tokens are only part of theirs.
-        gaps: Which lines are missing, of which writer.
-        missing_lines: How many lines that is.
-        pruned_lines: Lines that were removed on purpose, as the manifests say; no gap.
-        unclosed_writers: Writers whose clean end was not noted: still running, or killed.
-        unreadable_files: Files that could not be read to their end, and why.
-        notes: What else a reader of the figures should know, in sentences.
-        errors: `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`, with how often.
+        partial_usage_requests: Requests whose token counts are incomplete.
+        gaps: Ranges of missing lines, by log and writer.
+        missing_lines: Lines in these ranges.
+        pruned_lines: Lines removed on purpose, according to the manifests. They are not gaps.
+        unclosed_writers: Writers without a noted clean end: still running, or killed.
+        unreadable_files: Files that could not be read to the end, and why.
+        hosts: For a root in object storage: what is known of each host that ships to it.
+        fresh_until: For such a root: the time before which all lines of all hosts are counted.
+        waiting_lines: For such a root: lines that the hosts had not shipped when they last reported.
+        notes: Further remarks, as sentences.
+        errors: Counts of `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`.
     """
 
     complete: bool = True
@@ -306,6 +354,9 @@ class Quality(_Model):
     pruned_lines: int = 0
     unclosed_writers: int = 0
     unreadable_files: dict[str, str] = Field(default_factory=dict)
+    hosts: list[HostFreshness] = Field(default_factory=list)
+    fresh_until: str | None = None
+    waiting_lines: int = 0
     notes: list[str] = Field(default_factory=list)
     errors: dict[str, int] = Field(default_factory=dict)
 
@@ -363,8 +414,8 @@ class Change(_Model):
     Attributes:
         before: In the first period; money as decimal text.
         after: In the second.
-        absolute: `after - before`; None where one of them is unknown.
-        relative: `absolute / before`; None where `before` is 0 or unknown.
+        absolute: `after - before`; None where one of them is unknown or, as a cost, a lower bound.
+        relative: `absolute / before`; None where `before` is 0, or `absolute` is None.
     """
 
     before: int | float | str | None = None
@@ -408,7 +459,7 @@ class PriceUse(_Model):
         rates: What a million tokens of each kind cost, `{"input": "2.5", "output": "10"}`; other units by name.
         service_tier: As logged.
         speed: As logged.
-        units: What was billed per unit beside tokens, as logged.
+        units: What was billed per unit other than tokens, as logged.
         input_tier: The highest number of prompt tokens over which this step of the price begins; 0 for the first.
         valid: Since when these rates are listed, and what else they depend on, as the list says.
         requests: How many requests they were used for.

@@ -1,25 +1,28 @@
-"""Hold an entry to its model: strictly, forgivingly, and fast.
+"""Validate an entry: strictly, forgivingly, and fast.
 
-Three ways, one truth. `validate` raises our ValidationError with every reason. `forgive` moves what is wrong to
-`attributes.invalid` and keeps the rest. `fast_entry` does for well-formed entries what the model does, in a tenth of
-the time, and answers None for anything that it is not sure of; a property test holds it equal to the model.
-Reasons name fields, types and numbers, never text that was logged: it may hold a secret.
+`validate` raises `ValidationError` with every reason. `forgive` moves bad values to `attributes.invalid` and keeps the rest.
+`fast_entry` does for well-formed entries what the model does in a tenth of the time, and returns None for everything else. All
+three share the rules in `rules` and the bounds of the fields; a property test holds `fast_entry` equal to the model.
+Reasons name fields, types and numbers, never logged text, which may hold a secret.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
 
 import pydantic
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator, core_schema
 
 from ..clock import clock, format_micros, format_time
 from ..errors import ErrorCode, ValidationError
-from .entry import FLAT_FIELDS, LLMRequestLogEntry, Timings, Usage, normalise_entry
+from .entry import FLAT_FIELDS, LLMRequestLogEntry, Timings, Usage, derive_status, normalise_entry
+from .fields import MAX_IDENTIFIER, UUID_PATTERN
+from .rules import MAX_LATENCY_MS, end_before_start, implied_times, settle_usage
 
 __all__ = ["complete_times", "fast_entry", "forgive", "validate"]
 
@@ -119,21 +122,21 @@ def complete_times(entry: dict[str, Any], now: datetime | None = None) -> dict[s
     )
     if isinstance(latency, timedelta):
         latency = latency / timedelta(milliseconds=1)
-    known = type(latency) in (int, float) and 0 <= latency < _MAX_MS
+    known = type(latency) in (int, float) and 0 <= latency < MAX_LATENCY_MS
     start, end = _moment(entry.get("timestamp_start")), _moment(entry.get("timestamp_end"))
+    given = end if start is None else start
+    if given is not None and not isinstance(given, datetime):
+        return entry
     try:
-        if start is None and end is None:
-            stop = now or clock().now()
-            entry["timestamp_start"] = stop - timedelta(milliseconds=latency) if known else stop
-            if known:
-                entry["timestamp_end"] = stop
-        elif start is None and isinstance(end, datetime):
-            # Not the present: a request that is logged later did not start after its end.
-            entry["timestamp_start"] = end - timedelta(milliseconds=latency if known else 0)
-        elif end is None and known and isinstance(start, datetime):
-            entry["timestamp_end"] = start + timedelta(milliseconds=latency)
+        started, ended = implied_times(
+            start, end, timedelta(milliseconds=latency) if known else None, now or clock().now()
+        )
     except OverflowError:
-        pass
+        return entry
+    if start is None:
+        entry["timestamp_start"] = started
+    if end is None and ended is not None:
+        entry["timestamp_end"] = ended
     return entry
 
 
@@ -210,19 +213,15 @@ def _shown(value: Any) -> str:
 
 # -- the fast path ---------------------------------------------------------------------------------------------------
 
-_MAX_TOKENS: Final = 2**53
-_MAX_TEXT: Final = 10_000
-_MAX_MS: Final = 1e12
-_TEXT: Final = core_schema.str_schema(min_length=1, max_length=_MAX_TEXT, strict=True)
-# As the model writes them; one that is spelt otherwise is the model's business.
-_UUID: Final = core_schema.str_schema(
-    pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", strict=True
-)
+# Empty and longer texts take the way through the model.
+_TEXT: Final = core_schema.str_schema(min_length=1, max_length=MAX_IDENTIFIER, strict=True)
+# In the form that the model writes; other spellings take the way through the model.
+_UUID: Final = core_schema.str_schema(pattern=f"^{UUID_PATTERN}$", strict=True)
 
 
-def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
+def _fast_schema(name: str, field: FieldInfo) -> core_schema.CoreSchema | None:
     """Return a check for one field, as strict as the model's or stricter; None where only the model knows."""
-    annotation = _unwrapped(annotation)
+    annotation, bounds = _unwrapped(field.annotation, field.metadata)
     if name == "id":
         return _UUID
     if name == "raw":
@@ -236,13 +235,12 @@ def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
     if annotation is datetime:
         return core_schema.is_instance_schema(datetime)
     if annotation is int:
-        low, high = {"http_status": (100, 599), "attempt": (1, 2**31)}.get(name, (0, _MAX_TOKENS))
-        return core_schema.int_schema(ge=low, le=high, strict=True)
+        return core_schema.int_schema(ge=bounds["ge"], le=bounds["le"], strict=True)
     if annotation is float:
-        return core_schema.float_schema(ge=0, lt=_MAX_MS, allow_inf_nan=False, strict=True)
+        return core_schema.float_schema(ge=bounds["ge"], lt=MAX_LATENCY_MS, allow_inf_nan=False, strict=True)
     if annotation in {Usage, Timings}:
         return _fast_dict(annotation, extra="forbid")
-    if typing.get_origin(annotation) is list and _unwrapped(typing.get_args(annotation)[0]) is str:
+    if typing.get_origin(annotation) is list and _unwrapped(typing.get_args(annotation)[0])[0] is str:
         return core_schema.list_schema(_TEXT, strict=True)
     return None
 
@@ -250,41 +248,36 @@ def _fast_schema(name: str, annotation: Any) -> core_schema.CoreSchema | None:
 def _fast_dict(model: type[BaseModel], *, extra: Literal["ignore", "forbid"]) -> core_schema.CoreSchema:
     fields = {}
     for name, field in model.model_fields.items():
-        schema = _fast_schema(name, field.annotation)
+        schema = _fast_schema(name, field)
         if schema is not None:
             fields[name] = core_schema.typed_dict_field(schema, required=field.is_required())
     return core_schema.typed_dict_schema(fields, extra_behavior=extra, strict=True)
 
 
-def _unwrapped(annotation: Any) -> Any:
-    """Take `| None` and `Annotated` off an annotation."""
+def _unwrapped(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[Any, dict[str, Any]]:
+    """Take `| None` and `Annotated` off an annotation; return it and the bounds (`ge`, `le`) stated around it."""
+    bounds: dict[str, Any] = {}
     while True:
+        for stated in metadata:
+            for bound in getattr(stated, "metadata", (stated,)):
+                bounds.update({name: getattr(bound, name) for name in ("ge", "le") if hasattr(bound, name)})
         arguments = typing.get_args(annotation)
         if typing.get_origin(annotation) is typing.Annotated:
-            annotation = arguments[0]
+            annotation, *metadata = arguments
         elif type(None) in arguments and len(arguments) == 2:
             annotation = next(argument for argument in arguments if argument is not type(None))
+            metadata = ()
         else:
-            return annotation
+            return annotation, bounds
 
 
-# Unknown names are let be: whoever calls compares what came back with what it gave.
+# Unknown names are ignored: `fast_entry` compares the number of fields that came back with the number given.
 _FAST: Final = SchemaValidator(_fast_dict(LLMRequestLogEntry, extra="ignore")).validate_python
 _FAST_FIELDS: Final = frozenset(
-    name
-    for name, field in LLMRequestLogEntry.model_fields.items()
-    if _fast_schema(name, field.annotation) is not None
+    name for name, field in LLMRequestLogEntry.model_fields.items() if _fast_schema(name, field) is not None
 )
 # What is neither a checked field nor an attribute: the model's own names and those of the older flat shape.
 _MODEL_ONLY: Final = frozenset({*LLMRequestLogEntry.model_fields, *FLAT_FIELDS, "request_id"} - _FAST_FIELDS)
-_EVIDENCE: Final = (
-    "usage",
-    "timings",
-    "finish_reasons",
-    "provider_response_id",
-    "timestamp_end",
-    "http_status",
-)
 
 
 def fast_entry(
@@ -312,60 +305,32 @@ def fast_entry(
             return None
         entry["attributes"] = attributes
     usage = entry.get("usage")
-    if usage is not None and not _complete_usage(usage):
-        return None
-    timings = entry.get("timings")
-    latency = timings.get("latency_ms") if timings else None
-    start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
-    if start is None:
-        if end is not None:
-            return None
-        if latency is None:
-            entry["timestamp_start"] = format_micros(now)
-        else:
-            entry["timestamp_start"] = format_micros(now - round(latency * 1000))
-            entry["timestamp_end"] = format_micros(now)
-    elif not _written_times(entry, start, end, latency):
+    if usage is not None and (settle_usage(usage) is not None or "total_tokens" not in usage):
         return None
     if "status" not in entry:
-        if entry.get("http_status", 0) >= 400:
-            entry["status"] = "error"
-        else:
-            known = any(name in entry and name in fields for name in _EVIDENCE)
-            entry["status"] = "success" if known else "pending"
+        entry["status"] = derive_status(entry)
+    timings = entry.get("timings")
+    latency = timings.get("latency_ms") if timings else None
+    if "timestamp_start" in entry or "timestamp_end" in entry:
+        if not _write_times(entry, latency):
+            return None
+    else:
+        start, end = implied_times(None, None, None if latency is None else round(latency * 1000), now)
+        entry["timestamp_start"] = format_micros(start)
+        if end is not None:
+            entry["timestamp_end"] = format_micros(end)
     if "id" not in entry:
         entry["id"] = clock().new_id()
     return entry
 
 
-def _complete_usage(usage: dict[str, Any]) -> bool:
-    """Set the total; say whether the rules of usage hold."""
-    get = usage.get
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if prompt is None and completion is None:
-        return False
-    total = (prompt or 0) + (completion or 0)
-    if get("total_tokens", total) != total:
-        return False
-    usage["total_tokens"] = total
-    if len(usage) > 3:
-        writes = get("cache_write_tokens")
-        cached = get("cache_read_tokens", 0) + (writes or 0)
-        if (prompt is not None and cached > prompt) or (
-            completion is not None and get("reasoning_tokens", 0) > completion
-        ):
-            return False
-        if "cache_write_1h_tokens" in usage and (writes is None or usage["cache_write_1h_tokens"] > writes):
-            return False
-    return True
-
-
-def _written_times(entry: dict[str, Any], start: Any, end: Any, latency: float | None) -> bool:
-    """Write start and end as a line holds them; say whether that could be done here."""
+def _write_times(entry: dict[str, Any], latency: float | None) -> bool:
+    """Write given times as a line holds them; say whether that could be done here."""
+    start, end = entry.get("timestamp_start"), entry.get("timestamp_end")
     if type(start) is not datetime or start.tzinfo is not UTC or (end is None and latency is not None):
         return False
     if end is not None:
-        if type(end) is not datetime or end.tzinfo is not UTC or end < start:
+        if type(end) is not datetime or end.tzinfo is not UTC or end_before_start(start, end):
             return False
         entry["timestamp_end"] = format_time(end)
     entry["timestamp_start"] = format_time(start)
@@ -373,7 +338,7 @@ def _written_times(entry: dict[str, Any], start: Any, end: Any, latency: float |
 
 
 def _attributes(fields: Mapping[str, Any], others: frozenset[str]) -> dict[str, Any] | None:
-    """Return what is nobody's field; None where that cannot be done here."""
+    """Return the extras, which are no fields of the entry; None where only the model can tell."""
     attributes = {}
     for name, value in fields.items():
         if name in _FAST_FIELDS or name in others:

@@ -12,20 +12,15 @@ import pydantic
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
-from ..files.layout import Layout, LogKind
-from ..files.spool.waiting import Waiting, find_waiting
+from ..files.layout import LogKind
 from ..models.entry import ChatMessage, Event
 from ..models.fields import UTCTime
 from ..models.query import StatsScope
-from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import (
-    Log,
-    LogFile,
-    named_logs,
-    open_logs,
-)
-from .retrieval.pages import object_of, page_size, period_of, place_of, require_project, require_root
+from .lines.arguments import Files, check_request, expect
+from .lines.log_files import LogFile, open_sources
+from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import encode_cursor, newest_lines
+from .segments.remote import open_root
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "read_event"]
 
@@ -100,12 +95,17 @@ def get_system_logs(
 ) -> EventPage:
     """Return events as typed entries, the newest first.
 
+    Example:
+        >>> page = llm_logging.get_system_logs(filters={"level": "ERROR", "from_date": "1d"}, root="var/llm")
+        >>> [(event.event_type, event.message) for event in page.entries]
+        [('error', 'the webhook failed')]
+
     Args:
         scope: Global or None: those of no project, the library's own notices among them; a project: its events; a
             chat: those that name it.
         filters: Any of `level` (this one and above), `event_type`, `logger`, `error_code`, `user_id`, and
             `from_date`, `to_date`, `time_zone` as in `StatsOptions`.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -145,11 +145,10 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
-        layout = reading_layout(root)
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = named_logs(files, stack) if files is not None else _event_logs(asked, layout, waiting)
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
+        kind = LogKind.SYSTEM if asked.project_id is None else LogKind.EVENTS
         found = newest_lines(
-            open_logs(logs, stack, waiting=waiting),
+            open_sources(layout, files, asked, [kind], stack).files,
             want,
             limit=wanted + 1,
             before=before,
@@ -159,15 +158,6 @@ def get_system_logs(
     shown = found[:wanted]
     following = encode_cursor("events", shown[-1][0]) if len(found) > wanted else None
     return EventPage(entries=[event for _, event in shown], cursor=following)
-
-
-def _event_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
-    require_root(layout)
-    if scope.project_id is None:
-        return [Log(layout.relative(LogKind.SYSTEM), layout.path(LogKind.SYSTEM))]
-    require_project(layout, scope.project_id, waiting)
-    relative = layout.relative(LogKind.EVENTS, scope.project_id)
-    return [Log(relative, layout.root / relative)]
 
 
 def _check_filters(checks: Mapping[str, Any]) -> None:

@@ -19,27 +19,27 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from ..errors import ErrorCode, ValidationError
 from ..files.layout import LogKind
-from ..files.spool.waiting import find_waiting
 from ..models.entry import ChatMessage
 from ..models.query import StatsScope
 from .events import LoggedEvent, read_chat_message, read_event
-from .lines.arguments import Files, check_request, expect, reading_layout
-from .lines.log_files import LogFile, named_logs, open_logs
+from .lines.arguments import Files, check_request, expect
+from .lines.log_files import Log, LogFile, open_sources
 from .retrieval.id_scan import lines_with_ids
-from .retrieval.pages import all_logs, object_of, page_size, period_of, place_of
+from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import Place, encode_cursor, may_hold, newest_lines
 from .retrieval.request_log import (
     RequestLine,
     RequestLog,
     content_of,
-    fold_request,
+    fold_requests,
     key_of,
     moment_of,
     read_request_lines,
     to_entry,
 )
+from .segments.remote import open_root
 
-__all__ = ["SearchHit", "SearchPage", "search_logs"]
+__all__ = ["SearchHit", "SearchHits", "search_logs"]
 
 Kind = Literal["llm_request", "chat_message", "event"]
 
@@ -68,13 +68,13 @@ class SearchHit(BaseModel):
     field: str
     excerpt: str
     if TYPE_CHECKING:
-        # `kind` says which it is; whoever looked for requests need not check (typeshed's "Any trick").
+        # `kind` says which it is; code that searches requests only need not check (typeshed's "Any trick").
         entry: RequestLog | Any
     else:
         entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
 
 
-class SearchPage(BaseModel):
+class SearchHits(BaseModel):
     """One page of hits.
 
     Attributes:
@@ -151,13 +151,18 @@ def search_logs(
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
     now: datetime | None = None,
-) -> SearchPage:
+) -> SearchHits:
     """Return what holds a text, the newest first.
+
+    Example:
+        >>> page = llm_logging.search_logs("invoice-4711", {"type": "project", "project_id": "shop"}, root="var/llm")
+        >>> [(hit.kind, hit.field, hit.excerpt) for hit in page.hits]
+        [('llm_request', 'messages.0.content', 'where is invoice-4711?')]
 
     Args:
         text: Looked for in every value and field name, in any case; at least one character.
         scope: Where; None: everywhere.
-        limit: At most so many hits, 1 to 10,000.
+        limit: How many hits at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         kinds: What to look at.
         from_date: Only what was logged from then on; as in `StatsOptions`.
@@ -174,6 +179,7 @@ def search_logs(
         ValidationError: An empty text; a kind, a limit, a time or a cursor that is none.
         NotFoundError: A root or a project of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
     """
     expect("text", text, str, "a text")
     expect("kinds", kinds, (list, tuple, set, frozenset), "a list of kinds")
@@ -194,13 +200,12 @@ def search_logs(
     asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        layout = reading_layout(root)
-        waiting = find_waiting(layout.root if files is None else None)
-        logs = named_logs(files, stack) if files is not None else all_logs(layout, asked, held, waiting)
-        search = _Search(text, asked, frozenset(kinds), open_logs(logs, stack, waiting=waiting))
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
+        sources = open_sources(layout, files, asked, held, stack)
+        search = _Search(text, asked, frozenset(kinds), sources.files)
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None
-    return SearchPage(hits=[hit for _, hit in hits[:wanted]], cursor=following)
+    return SearchHits(hits=[hit for _, hit in hits[:wanted]], cursor=following)
 
 
 class _Search:
@@ -248,23 +253,23 @@ class _Search:
                 until=until,
             )
             keys = {item.key for _, item in found if item.key is not None}
-            # On the first page whatever matches newest is met first; on others it may stand on a page before.
-            speaking = self._speaking(keys, since, until) if before is not None and keys else {}
-            hits += self._hits(found, speaking)
+            # On the first page the newest line that matches is met first; on others it may be on an earlier page.
+            newest = self._newest_places(keys, since, until) if before is not None and keys else {}
+            hits += self._hits(found, newest)
             if len(found) < limit or len(hits) >= limit:
                 break
             before = found[-1][0]
         return hits[:limit]
 
     def _hits(
-        self, found: Sequence[tuple[Place, _Found]], speaking: Mapping[uuid.UUID, Place]
+        self, found: Sequence[tuple[Place, _Found]], newest: Mapping[uuid.UUID, Place]
     ) -> Iterator[tuple[Place, SearchHit]]:
         requests = self._requests([item for _, item in found])
         for place, item in found:
             entry: RequestLog | ChatMessage | LoggedEvent | None
             if item.key is not None:
-                # A newer line of the same request matches too: the hit is there.
-                if item.key not in requests or speaking.get(item.key, place) > place:
+                # A newer line of the same request matches too; the hit is at its place.
+                if item.key not in requests or newest.get(item.key, place) > place:
                     continue
                 entry = requests[item.key]
             else:
@@ -277,8 +282,10 @@ class _Search:
                 ),
             )
 
-    def _speaking(self, keys: set[uuid.UUID], since: int | None, until: int | None) -> dict[uuid.UUID, Place]:
-        """Say where the newest line of each request that matches stands."""
+    def _newest_places(
+        self, keys: set[uuid.UUID], since: int | None, until: int | None
+    ) -> dict[uuid.UUID, Place]:
+        """Return the place of each request's newest line that matches."""
 
         def want(file: LogFile, data: bytes) -> _Found | None:
             found = self.want(file, data)
@@ -297,26 +304,27 @@ class _Search:
         begun = [moment for item in found if item.key is not None for moment in _moments(item.fields)]
         oldest = min(begun, default=None)
         near = [file for file in self.request_files if may_hold(file, oldest)]
-        held = _Lines(keys)
+        held = _Lines(keys, [file.log for file in self.files])
         held.read(near)
         if oldest is None or held.oldest() < oldest or not keys <= held.lines.keys():
             # One of them began before any of its lines that match; or its numbers are not where its text is.
             held.read([file for file in self.request_files if file not in near])
-        return {key: held.entry(key) for key in keys if held.lines[key] or key in held.bare}
+        return held.entries()
 
 
 class _Lines:
     """The lines of some requests, and their content."""
 
-    def __init__(self, keys: set[uuid.UUID]) -> None:
-        self.keys = keys
+    def __init__(self, keys: set[uuid.UUID], logs: Sequence[Log]) -> None:
+        self.keys, self.logs = keys, list(dict.fromkeys(logs))
         self.lines: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
         self.texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
         self.bare: dict[uuid.UUID, dict[str, Any]] = {}
 
     def read(self, files: Sequence[LogFile]) -> None:
         for place, data in lines_with_ids(files, self.keys):
-            for line in read_request_lines(data, log=place, name=files[place].raw.name):
+            file = files[place]
+            for line in read_request_lines(data, log=self.logs.index(file.log), name=file.raw.name):
                 if line.key in self.keys:
                     self.lines[line.key].append(line)
             content = content_of(data)
@@ -330,13 +338,14 @@ class _Lines:
         ]
         return min(moments, default=datetime.max.replace(tzinfo=UTC))
 
-    def entry(self, key: uuid.UUID) -> RequestLog:
-        if self.lines[key]:
-            folded = fold_request(self.lines[key])
-            folded.fields.update(self.texts[key])
-            return to_entry(folded)
-        # Its numbers are gone, pruned before its text.
-        return to_entry(RequestLine(key, {**self.bare[key], "status": "pending"}, self.bare[key]))
+    def entries(self) -> dict[uuid.UUID, RequestLog]:
+        folded = fold_requests({key: lines for key, lines in self.lines.items() if lines})
+        for key, line in folded.items():
+            line.fields.update(self.texts[key])
+        # The numbers of others were pruned before their text.
+        for key in self.bare.keys() - folded.keys():
+            folded[key] = RequestLine(key, {**self.bare[key], "status": "pending"}, self.bare[key])
+        return {key: to_entry(line) for key, line in folded.items()}
 
 
 def _moments(fields: Mapping[str, Any]) -> Iterator[datetime]:

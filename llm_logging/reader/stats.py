@@ -1,7 +1,8 @@
 """The reader's public functions: figures of a scope, and short forms of them.
 
-Needs the extra `stats` (`pip install 'llm-logging[stats]'`). Nothing here writes into the logs, and nothing is
-aggregated in Python: `query`, `fold`, `costs` and `aggregate` say in SQL what DESIGN.md says in words.
+Needs the extra `stats` (`pip install 'llm-logging[stats]'`). Nothing here writes into the logs, and no row is aggregated in
+Python. A question is a frozen `Plan` (`answer/plan.py`); `answer/session.py` leads it through load, fold, select and price,
+`answer/result.py` turns what comes out into `Stats`.
 """
 
 from __future__ import annotations
@@ -10,45 +11,28 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, Final, Unpack
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import Any, Unpack
 
 from ..errors import ErrorCode, ValidationError
 from ..files.layout import Layout, LogKind
 from ..files.lines import read_lines
-from ..files.spool.waiting import Waiting, find_waiting
+from ..files.spool.waiting import find_waiting
 from ..models.query import StatsOptions, StatsScope
-from ..models.stats import (
-    ChatMetrics,
-    Figures,
-    GlobalMetrics,
-    Period,
-    ProjectMetrics,
-    Quality,
-    Stats,
-    StatsRow,
-)
-from .answer.groups import grouped
-from .answer.results_cache import Answers
-from .answer.run import Answer, Reading, begin, compute, connect, duckdb_error
-from .cache.store import cache_folder
-from .lines.arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
+from ..models.stats import ChatMetrics, GlobalMetrics, ProjectMetrics, Stats
+from .answer.plan import Reading, make_plan
+from .answer.result import result_of
+from .answer.results_cache import kept_answers
+from .answer.session import open_plan, run_session
+from .lines.arguments import Files, Progress, ReadingOptions, check_keywords
 from .lines.columns import readable
-from .lines.duckdb_engine import duckdb_module
+from .lines.duckdb_engine import connect, duckdb_module
 from .lines.log_files import Log, LogFile, open_logs
 from .retrieval.pages import object_of
 from .retrieval.paging import suffix_of
-from .sql.group_order import group_order
-from .sql.period import bucket_label, buckets_between
-from .sql.quality import judge
-from .sql.selection import Question, spread_lists
+from .segments.remote import open_root
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
-
-# A century of days; a clock that was set to the year 1 would otherwise fill the memory with hours.
-_MOST_FILLED: Final = 50_000
 
 
 def get_stats(
@@ -64,6 +48,13 @@ def get_stats(
     progress: Progress | None = None,
 ) -> Stats:
     """Compute the figures of a scope from its log files.
+
+    Example:
+        >>> stats = llm_logging.get_stats(options={"from_date": "7d", "group_by": "day,model"}, root="var/llm")
+        >>> stats.summary.total_requests, stats.summary.estimated_cost
+        (1204, '3.81725')
+        >>> [(row.group["day"], row.latency_ms.p95) for row in stats.breakdown]
+        [('2026-01-15', 2310.4), ('2026-01-16', 1987.0)]
 
     Args:
         scope: Which requests, or a mapping of a scope's fields; None: all.
@@ -87,185 +78,37 @@ def get_stats(
         ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`; a file of rates, or a bound of the cache, that is
             wrong.
     """
-    reading = Reading(root, files, cache, cache_dir, prices, now, progress)
-    scope, options = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options")
-    with ExitStack() as stack:
-        made = begin(scope, options, reading, stack)
-        known = None
-        if cache and made.root is not None and not made.waiting.lines:
-            known = Answers(cache_folder(cache_dir), made.question, made.files, made.root, made.overrides)
-        whole = known.find_whole() if known is not None else None
-        rows = known.find_rows() if known is not None and whole is not None else None
-        if whole is None or rows is None:
-            whole, rows = _found(made, reading, stack, whole)
-            if known is not None:
-                known.keep(whole, rows)
-        # A question with other groups, or the same one put otherwise, shares what is kept of the whole.
-        return whole.model_copy(
-            update={
-                "scope": scope,
-                "period": made.question.period,
-                "group_by": list(options.group_by),
-                "breakdown": rows,
-                "orphaned_after": options.orphaned_after,
-            }
-        )
-
-
-def _found(
-    made: Answer, reading: Reading, stack: ExitStack, whole: Stats | None
-) -> tuple[Stats, list[StatsRow]]:
-    try:
-        compute(made, reading, stack)
-        return _answered(made, whole)
-    except duckdb_module().OutOfMemoryException as error:
-        raise ValidationError(
-            "group_by: expected groups whose figures fit into memory, got more: name fewer groups, or filter by where, "
-            f"from_date and to_date ({error})",
-            code=ErrorCode.INVALID_OPTIONS,
-        ) from error
-    except duckdb_error():
-        if not reading.cache:
-            raise
-        # Something of the cache vanished while it was in use: the lines themselves have the answer.
-        compute(made, replace(reading, cache=False), stack)
-        return _answered(made, whole)
-
-
-def _answered(made: Answer, whole: Stats | None) -> tuple[Stats, list[StatsRow]]:
-    """Return the answer without its groups, unless it is known, and the groups."""
-    question = made.question
-    groups = tuple(group.sql for group in question.groups)
-    spread = spread_lists(question, "asked_odd")
-    # A request with several tags stands in several rows of the breakdown, so that is a query of its own.
-    apart = spread != "asked_odd"
-    together: list[tuple[str, ...]] = [] if whole is not None else [(), ("model",)]
-    if groups and not apart:
-        together.append(groups)
-    passes = [("asked_odd", together)] if together else []
-    passes += [(spread, [groups])] if groups and apart else []
-    summary, models, rows = Figures(), {}, []
-    for source, sets in passes:
-        for by, key, fields in grouped(made, source, sets):
-            if by == groups and by:
-                rows.append(StatsRow(**fields, group=_labels(question, key)))
-            elif by:
-                models[str(key[0] or "")] = Figures(**fields)
-            else:
-                summary = Figures(**fields)
-    if whole is None:
-        ordered = sorted(models.items(), key=lambda item: (-item[1].total_requests, item[0]))
-        whole = Stats(summary=summary, models=dict(ordered), quality=_quality(made, summary))
-    return whole, _ordered(question, rows, whole.summary)
-
-
-def _labels(question: Question, key: tuple[Any, ...]) -> dict[str, str | None]:
-    zone = ZoneInfo(question.options.time_zone)
-    return {
-        group.name: bucket_label(group.unit, value, zone) if group.unit is not None else value
-        for group, value in zip(question.groups, key, strict=True)
-    }
-
-
-def _ordered(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
-    if question.options.fill_gaps:
-        rows = rows + _gaps(question, rows, summary)
-    order = group_order([group.name for group in question.groups])
-    return sorted(rows, key=lambda row: order(row.group))
-
-
-def _gaps(question: Question, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
-    """Return rows of zeros for the periods, in every combination of the other groups, that have none."""
-    units = [group for group in question.groups if group.unit is not None]
-    if not units:
-        return []
-    first, last = _filled_range(question.period, summary, question.now)
-    if first is None or last is None:
-        return []
-    zone = ZoneInfo(question.options.time_zone)
-    finest = min(units, key=lambda group: ("hour", "day", "week", "month").index(group.unit or ""))
-    assert finest.unit is not None
-    there = {tuple(row.group.items()) for row in rows}
-    rest = {
-        tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
-        for row in rows
-    }
-    if len(units) == len(question.groups):
-        rest = {()}
-    added: list[StatsRow] = []
-    for bucket in buckets_between(finest.unit, first, last, zone):
-        times = {
-            group.name: bucket_label(group.unit, _coarser(bucket, group.unit, zone), zone)
-            for group in units
-            if group.unit is not None
-        }
-        for other in sorted(rest, key=str):
-            values = {**times, **dict(other)}
-            labels = {group.name: values[group.name] for group in question.groups}
-            if tuple(labels.items()) not in there:
-                if len(added) >= _MOST_FILLED:
-                    raise ValidationError(
-                        f"fill_gaps: expected a period, unit and groups that make {_MOST_FILLED:,} rows at most, got more",
-                        code=ErrorCode.INVALID_OPTIONS,
-                    )
-                there.add(tuple(labels.items()))
-                added.append(StatsRow(group=labels))
-    return added
-
-
-def _coarser(bucket: Any, unit: str | None, zone: ZoneInfo) -> Any:
-    if isinstance(bucket, datetime) and unit != "hour":
-        return bucket.replace(tzinfo=UTC).astimezone(zone).date()
-    return bucket
-
-
-def _filled_range(period: Period, summary: Figures, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """Return the first and last moment whose buckets are to be there."""
-    first = period.start if period.start is not None else summary.first_request
-    last = summary.last_request
-    if period.end is not None:
-        ended = min(period.end, max(now, summary.last_request or now))
-        last = ended - (ended - ended.replace(microsecond=0) or ended.resolution)
-    return first, last
-
-
-def _quality(made: Answer, figures: Figures) -> Quality:
-    quality = judge(
-        [parsed for _, parsed in made.loaded.parsed],
-        made.loaded.numbers,
-        names=[log.name for log in made.logs],
-        root=made.root,
-        unreadable=made.loaded.unreadable,
-        figures=figures,
+    plan = make_plan(
+        StatsScope.of(scope, "scope"),
+        StatsOptions.of(options, "options"),
+        Reading(root, files, cache, cache_dir, prices, now, progress),
     )
-    if figures.unpriced_requests:
-        unpriced = made.db.execute(
-            "SELECT coalesce(nullif(price_provider, '') || '/', '') || price_model, count(*) FROM priced "
-            "WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
-        ).fetchall()
-        quality.unpriced_models = dict(unpriced)
-        reasons = "SELECT gap, count(*) FROM priced WHERE unpriced GROUP BY 1 ORDER BY 2 DESC, 1"
-        quality.unpriced_reasons = dict(made.db.execute(reasons).fetchall())
-    joined = made.folded.lines + made.loaded.joined
-    quality.folded_lines = max(0, joined - quality.repeated_lines)
-    quality.duplicate_requests = made.folded.duplicates
-    _note_waiting(quality, made.waiting)
-    if made.costs.refused:
-        quality.errors[ErrorCode.METRICS_CALCULATION_ERROR.value] = made.costs.refused
-    return quality
-
-
-def _note_waiting(quality: Quality, waiting: Waiting) -> None:
-    """Say which lines wait to be written and cannot be read here."""
-    if waiting.held:
-        quality.complete = False
-        quality.notes.append(
-            f"{waiting.held:,} lines of this process cannot be written now and wait in its memory; they are not counted"
-        )
-    quality.notes += [
-        f"lines that wait in {folder} to be written cannot be read by this user; they are not counted"
-        for folder in waiting.unreadable
-    ]
+    with ExitStack() as stack:
+        sources = open_plan(plan, stack)
+        answers = kept_answers(plan, sources)
+        whole, rows = answers.find() if answers is not None else (None, None)
+        if whole is None or rows is None:
+            known = whole
+            try:
+                whole, rows = run_session(plan, sources, stack, lambda session: result_of(session, known))
+            except duckdb_module().OutOfMemoryException as error:
+                raise ValidationError(
+                    "group_by: expected groups whose figures fit into memory, got more: name fewer groups, or filter by where, "
+                    f"from_date and to_date ({error})",
+                    code=ErrorCode.INVALID_OPTIONS,
+                ) from error
+            if answers is not None:
+                answers.keep(whole, rows)
+    # A question with other groups, or the same one in other words, shares what is kept of the whole.
+    return whole.model_copy(
+        update={
+            "scope": plan.selection.scope,
+            "period": plan.selection.period,
+            "group_by": list(plan.selection.options.group_by),
+            "breakdown": rows,
+            "orphaned_after": plan.selection.options.orphaned_after,
+        }
+    )
 
 
 def _of_models(stats: Stats) -> dict[str, Any]:
@@ -281,6 +124,10 @@ def _count_distinct(stats: Stats) -> int:
 
 def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> ProjectMetrics:
     """Compute the figures of one project.
+
+    Example:
+        >>> llm_logging.get_project_metrics("shop", root="var/llm").models_used
+        ['claude-sonnet-4', 'gpt-4o']
 
     Args:
         project_id: The project.
@@ -303,6 +150,10 @@ def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> P
 def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOptions]) -> ChatMetrics:
     """Compute the figures of one chat, with its messages counted from the chat's file.
 
+    Example:
+        >>> llm_logging.get_chat_metrics("shop", "c-17", root="var/llm").message_count
+        12
+
     Args:
         project_id: The project.
         chat_id: The chat.
@@ -315,9 +166,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
     check_keywords("get_chat_metrics", reading)
     scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
     stats = get_stats(scope, **reading)
-    messages = (
-        0 if reading.get("files") is not None else _message_count(scope, reading_layout(reading.get("root")))
-    )
+    messages = 0
+    if reading.get("files") is None:
+        layout = open_root(reading.get("root"), lines=False, scope=scope, cache_dir=reading.get("cache_dir"))
+        messages = _message_count(scope, layout)
     return ChatMetrics(
         **stats.summary.model_dump(),
         **_of_models(stats),
@@ -329,6 +181,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
 
 def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
     """Compute the figures of all projects under a root.
+
+    Example:
+        >>> llm_logging.get_global_metrics(root="var/llm").project_count
+        3
 
     Args:
         **reading: `root`, `files` and the other keywords of `get_stats`.
@@ -344,7 +200,7 @@ def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
 
 
 def _message_ids(file: LogFile) -> set[str]:
-    """Return the ids of the messages of a packed file."""
+    """Return the ids of the messages of a compressed file."""
     found = set()
     for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
         fields = object_of(line.data) or {}
@@ -356,7 +212,7 @@ def _message_ids(file: LogFile) -> set[str]:
 
 
 def _message_count(scope: StatsScope, layout: Layout) -> int:
-    """Count the messages of a chat: one an id, however many lines tell of it."""
+    """Count the messages of a chat: one per id, however many lines it has."""
     chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
     with ExitStack() as stack:
         files = open_logs([chat], stack, waiting=find_waiting(layout.root))
@@ -367,7 +223,7 @@ def _message_count(scope: StatsScope, layout: Layout) -> int:
         db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
         for file in files:
             if file.raw.compression is not None:
-                # Also of a packed file that is damaged, what can be read counts.
+                # Of a damaged compressed file, what can be read counts.
                 for name in _message_ids(file):
                     db.execute("INSERT INTO messages VALUES (?)", [name])
                 continue

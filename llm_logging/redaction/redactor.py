@@ -70,6 +70,12 @@ _TEXTS: Final = frozenset(LLMRequestLogEntry.model_fields) - {
     "cost",
     "error",
 }
+# Of these, the names of fields that hold one text, and of those that hold a list of texts.
+_LISTS: Final = tuple(
+    sorted(name for name in _TEXTS if "list[" in str(LLMRequestLogEntry.model_fields[name].annotation))
+)
+_SINGLE: Final = tuple(sorted(_TEXTS.difference(_LISTS)))
+_CHECKED: Final = _TEXTS | _FIRM | _COUNTS.keys()
 _NUMBERS: Final = frozenset({int, float, bool})
 _SOURCES: Final = ("provider", "partial", "estimated")
 _OTHER_KINDS: Final = frozenset(
@@ -93,14 +99,14 @@ class Redactor:
     """Take secrets out of values and texts.
 
     Args:
-        keys: Key names whose values go, beside those known; any case, any separators (`api-key` is `ApiKey`).
-        paths: Places whose values go, in pino's syntax; tried from the top of a value and, as extras are put there,
-            from within its `attributes` and `data`.
-        patterns: What is looked for inside text: `credentials`, and on request `email`, `phone`, `card`, `iban`, `ip`.
-        censor: The text that takes a secret's place, `{kind}` in it being what it was; or a function of the value and
-            its path (`headers["x-api-key"]`) that returns what takes its place. A function that raises hides the value.
-        remove: Take keys and values out altogether; an item of a list becomes None, a piece of text the empty text.
-        correlate: Give the same secret the same marker within this process, so that its uses can be told to be one's.
+        keys: Further key names whose values are removed, in any case, with any separators (`api-key` is `ApiKey`).
+        paths: Places whose values are removed, in pino's syntax. They start at the top of a value, or inside its
+            `attributes` and `data`.
+        patterns: What to look for in text: `credentials`; on request also `email`, `phone`, `card`, `iban`, `ip`.
+        censor: Replacement text, in which `{kind}` is the kind of secret; or a function of the value and its path
+            (`headers["x-api-key"]`) that returns the replacement. If it raises, the value is hidden.
+        remove: Remove keys and values altogether. An item of a list becomes None, a piece of text becomes empty.
+        correlate: Give equal secrets equal markers within this process.
 
     Raises:
         ConfigurationError: A path, a pattern's name or the censor is not as above.
@@ -138,6 +144,8 @@ class Redactor:
         self._examiner = Examiner(sets, self.names)
         self._clean = self._examiner.clean
         self._harmless: set[str] = set()
+        # The same, and what is too short to be a secret.
+        self._passed: set[str | None] = set()
         self._harmless_keys: set[str] = set()
         self._count_names: set[str] = set()
         self.open_keys: set[str] = set()
@@ -171,7 +179,7 @@ class Redactor:
         """
         if not self._quick:
             return False
-        fresh = self._unmet(texts, request, firm)
+        fresh = self._unmet_of_firm(texts, request) if firm else self._unmet(texts, request)
         if fresh:
             together = "\n".join(fresh)
             if len(together) > _TOGETHER or self._examiner.spans(together)[1]:
@@ -181,16 +189,47 @@ class Redactor:
                     self._remember(text)
         return fresh is not None
 
-    def _unmet(self, texts: Iterable[str], request: Mapping[str, Any], firm: bool) -> list[str] | None:
+    def _unmet_of_firm(self, texts: Iterable[str], request: Mapping[str, Any]) -> list[str] | None:
+        """Return what `_unmet` does, of a request that was held to its model: only some of its fields can hold a text."""
+        usage = request.get("usage")
+        if (
+            not request.keys() <= _CHECKED
+            or (usage is not None and not (type(usage) is dict and usage.keys() <= _COUNTS["usage"]))
+            or not request.get("timings", {}).keys() <= _COUNTS["timings"]
+        ):
+            return None
+        fresh: list[str] = []
+        if usage is not None and "raw" in usage and not self._counts(usage["raw"], fresh, _USAGE_DEPTH):
+            return None
+        values = [*texts, *map(request.get, _SINGLE)]
+        for name in _LISTS:
+            if name in request:
+                values += request[name]
+        passed, known = self._passed, self._harmless
+        if passed.issuperset(values):
+            return fresh
+        if len(passed) >= _MOST_KEYS:
+            passed.clear()
+        for text in values:
+            if text is None or (len(text) < _SHORTEST and text[:1] != "-"):
+                passed.add(text)
+            elif text[:2] == "--":
+                # Of the words of a command, each tells what the next one is.
+                return None
+            elif text in known:
+                passed.add(text)
+            elif text != request.get("id"):
+                fresh.append(text)
+        return fresh
+
+    def _unmet(self, texts: Iterable[str], request: Mapping[str, Any]) -> list[str] | None:
         """Return the texts that are not known to be harmless; None where there is more in a request than texts and numbers."""
         known = self._harmless
         fresh = [text for text in texts if text not in known and len(text) >= _SHORTEST]
         for name, value in request.items():
-            if firm and name in _FIRM:
-                continue
             kind = type(value)
             if name not in _TEXTS and name not in _FIRM:
-                if kind is not dict or not self._group(name, value, fresh, firm):
+                if kind is not dict or not self._group(name, value, fresh):
                     return None
             elif kind is str:
                 if len(value) < _SHORTEST or value in known:
@@ -208,11 +247,10 @@ class Redactor:
                 return None
         return fresh
 
-    def _group(self, name: str, group: Mapping[str, Any], fresh: list[str], firm: bool) -> bool:
-        """Say whether a group of fields holds numbers and words of ours only; of a firm one that is known of all but `raw`."""
+    def _group(self, name: str, group: Mapping[str, Any], fresh: list[str]) -> bool:
+        """Say whether a group of fields holds numbers and words of ours only."""
         return group.keys() <= _COUNTS.get(name, frozenset()) and all(
-            (firm and key != "raw") or type(part) in _NUMBERS or self._part(key, part, fresh)
-            for key, part in group.items()
+            type(part) in _NUMBERS or self._part(key, part, fresh) for key, part in group.items()
         )
 
     def _part(self, name: str, part: Any, fresh: list[str]) -> bool:

@@ -7,8 +7,10 @@ a process begins to log ask `check_fork` first. Where the kernel can hand a fork
 
 from __future__ import annotations
 
+import _imp
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -64,8 +66,14 @@ def _tell_python() -> None:
         alone = len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208  a child does as little as it can
         python = ctypes.pythonapi
         python.PyInterpreterState_Get.restype = python.PyInterpreterState_Main.restype = ctypes.c_void_p
-        if alone and python.PyInterpreterState_Get() == python.PyInterpreterState_Main():
-            python.PyOS_AfterFork_Child()
+        if not alone or python.PyInterpreterState_Get() != python.PyInterpreterState_Main():
+            return
+        if sys.version_info >= (3, 13):
+            # It ends by releasing the import lock, which Python's own fork takes, and aborts where this thread does not hold it.
+            if _imp.lock_held():
+                return  # perhaps by a thread of the parent
+            _imp.acquire_lock()
+        python.PyOS_AfterFork_Child()
     except (AttributeError, ImportError, OSError):
         # Another system or interpreter: our own hooks have to do.
         return

@@ -233,6 +233,15 @@ class Exclusive:
             pause(nap)
             nap = min(nap * 1.5, _LONGEST_PAUSE)
 
+    def call(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a call as soon as no other thread runs one; at once where this thread is inside already.
+
+        That is the case for a signal handler or a finaliser, which must neither wait for the code that it interrupts nor be left out.
+        So a call must be whole after each of its steps.
+        """
+        outcome = self.run(call, *arguments)
+        return call(*arguments) if outcome is NESTED else outcome
+
     def _succeed(self, over: _Section) -> None:
         """Put another generator in the place of one that an exception has ended; all threads take the same."""
         made = _section(self._repair)

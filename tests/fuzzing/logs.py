@@ -24,7 +24,7 @@ from llm_logging.cli.viewer.follow import LogFollower
 from llm_logging.cli.viewer.pretty import PrettyOptions, Printer
 from llm_logging.errors import ErrorCode, FileSystemError, LLMLoggingError
 from llm_logging.maintenance import doctor
-from llm_logging.maintenance.sealing import verify
+from llm_logging.maintenance.verify import verify
 from llm_logging.reader.entries import get_llm_request_logs, get_request_log
 from llm_logging.reader.events import get_system_logs
 from llm_logging.reader.export import export_requests

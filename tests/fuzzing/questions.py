@@ -19,10 +19,11 @@ from typing import Any
 
 from llm_logging import StatsOptions, StatsScope
 from llm_logging.errors import ValidationError
-from llm_logging.reader.answer.run import Reading, answer
+from llm_logging.reader.answer.plan import Reading, make_plan
+from llm_logging.reader.answer.session import open_plan, run_session
 from llm_logging.reader.entries import get_llm_request_logs
 from llm_logging.reader.sql.period import resolve_period
-from llm_logging.reader.sql.selection import ask, make_question
+from llm_logging.reader.sql.selection import make_selection, select
 from llm_logging.reader.stats import get_stats
 from tests.fuzzing.logs import asked, hold
 from tests.fuzzing.roots import NOW
@@ -190,18 +191,17 @@ class Known:
         )
         self.stack = ExitStack()
         everything = StatsOptions(group_by=[f"attributes.{name}" for name in _ATTRIBUTES])
-        self.made = answer(
-            StatsScope(), everything, Reading(files=self.path, cache=False, now=NOW), self.stack
-        )
+        plan = make_plan(StatsScope(), everything, Reading(files=self.path, cache=False, now=NOW))
+        self.made = run_session(plan, open_plan(plan, self.stack), self.stack, lambda session: session)
 
     def ids(self, where: list[str]) -> set[str] | None:
         """Return which requests pass filters, asked of the database that is there; None where one is refused."""
         try:
             options = StatsOptions(where=where)
-            question = make_question(StatsScope(), options, resolve_period(options, NOW), NOW)
+            question = make_selection(StatsScope(), options, resolve_period(options, NOW), NOW)
         except ValidationError:
             return None
-        ask(self.made.db, "requests", question)
+        select(self.made.db, "requests", question)
         return {str(row[0]) for row in self.made.db.execute("SELECT key FROM asked").fetchall()}
 
 

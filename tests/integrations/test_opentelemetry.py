@@ -10,7 +10,7 @@ from llm_logging.context import active_trace_ids
 from llm_logging.integrations.httpx import LoggedTransport
 from llm_logging.integrations.opentelemetry import LLMSpanProcessor, to_otel
 from llm_logging.models.entry import LLMRequestLogEntry
-from llm_logging.models.otel import entry_fields, is_inference, provider_from_otel
+from llm_logging.models.otel import entry_fields, is_inference, provider_named
 from tests.loopback import Answer
 
 ENTRY = {
@@ -95,7 +95,7 @@ def test_parts_that_stand_beside_their_whole(given, prompt, completion):
 
 
 def test_names_of_providers():
-    assert [provider_from_otel(name) for name in ("gcp.gemini", "aws.bedrock", "OpenAI", "az.ai.openai", "", None)] == [
+    assert [provider_named(name) for name in ("gcp.gemini", "aws.bedrock", "OpenAI", "az.ai.openai", "", None)] == [
         "google", "bedrock", "openai", "azure", None, None,
     ]  # fmt: skip
 

@@ -76,7 +76,17 @@ def test_a_coroutine_that_was_not_awaited(log, sink, capsys):
     assert capsys.readouterr().err.count("await it") == 1
 
 
-@pytest.mark.parametrize("thing", ["the text", b"bytes", object(), 7, [], {"text": "hi"}], ids=str)
+THINGS = {
+    "text": "the text",
+    "bytes": b"bytes",
+    "object": object(),
+    "number": 7,
+    "list": [],
+    "dict": {"text": "hi"},
+}
+
+
+@pytest.mark.parametrize("thing", THINGS.values(), ids=THINGS)
 def test_what_is_no_response_is_noted_and_costs_no_success(log, sink, thing):
     entry = answer(log, sink, thing)
     assert entry.status == "success"

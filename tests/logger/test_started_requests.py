@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -229,3 +231,31 @@ def test_memory_is_bounded() -> None:
         requests.open(entry)
     assert requests.claim(entries[0].id) == {}
     assert requests.claim(entries[24].id)["model"] == "m"
+
+
+def test_a_signal_handler_that_ends_a_request_does_not_wait_for_the_code_it_interrupts() -> None:
+    """A tracer calls in at each line, as a signal handler may."""
+    pending = PendingRequests()
+    ended: list[str] = []
+    ids = [f"inner-{number}" for number in range(100)]
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.endswith("started_requests.py"):
+            return None
+        if event == "line" and ids:
+            request_id = ids.pop()
+            sys.settrace(None)
+            pending.claim(request_id)
+            ended.append(request_id)
+            sys.settrace(trace)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        pending.claim("outer")
+    finally:
+        sys.settrace(None)
+    assert len(ended) > 5
+    for request_id in [*ended, "outer"]:
+        with pytest.raises(ValidationError, match="final already"):
+            pending.claim(request_id)

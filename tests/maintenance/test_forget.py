@@ -18,7 +18,8 @@ from llm_logging.errors import ConfigurationError, ErrorCode, LLMLoggingError, N
 from llm_logging.files.segments import list_segments
 from llm_logging.hmac_keys import pseudonym
 from llm_logging.maintenance.forget import forget
-from llm_logging.maintenance.sealing import read_manifest, verify
+from llm_logging.maintenance.sealing import read_manifest
+from llm_logging.maintenance.verify import verify
 from tests.maintenance.builders import KEY, read, write
 
 counter = iter(range(1, 10**9))

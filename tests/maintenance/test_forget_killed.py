@@ -14,7 +14,7 @@ import pytest
 from llm_logging.files.segments import list_segments
 from llm_logging.hmac_keys import pseudonym
 from llm_logging.maintenance.forget import forget
-from llm_logging.maintenance.sealing import verify
+from llm_logging.maintenance.verify import verify
 from llm_logging.models.query import StatsOptions
 from llm_logging.reader.stats import get_stats
 from tests.maintenance.builders import KEY, read, write

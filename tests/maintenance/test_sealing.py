@@ -21,8 +21,8 @@ from llm_logging.maintenance.sealing import (
     record_removed,
     record_rewritten,
     record_sealed,
-    verify,
 )
+from llm_logging.maintenance.verify import verify
 
 KEY = b"k" * 16
 
@@ -160,6 +160,18 @@ def test_what_a_dead_process_left_unnoted_is_noted_by_the_next(log):
     record_sealed(active, own, key=KEY)
     entries = read_manifest(active)[-2:]
     assert [(entry.segment, entry.late) for entry in entries] == [(left.name, True), (own.name, None)]
+    assert verify(root, key=KEY).ok
+
+
+def test_several_segments_are_noted_at_once_with_those_of_others_between_them(log):
+    root, active, _ = log
+    first, other, last = make(active, 7), make(active, 8), make(active, 9)
+    record_sealed(active, first, last, key=KEY)
+    entries = read_manifest(active)[-3:]
+    expected = [(first.name, None), (other.name, True), (last.name, None)]
+    assert [(entry.segment, entry.late) for entry in entries] == expected
+    record_sealed(active, other, key=KEY)
+    assert [entry.segment for entry in read_manifest(active)[-3:]] == [name for name, _ in expected]
     assert verify(root, key=KEY).ok
 
 

@@ -17,8 +17,9 @@ from llm_logging.files.segments import list_segments, scan_segments, segment_nam
 from llm_logging.handler.writing.rotating_file import AppendFile, FileOptions
 from llm_logging.maintenance.forget import forget
 from llm_logging.maintenance.retention import Retention, apply_retention
-from llm_logging.maintenance.sealing import record_sealed, verify
+from llm_logging.maintenance.sealing import record_sealed
 from llm_logging.maintenance.segment_names import noted_name, seal_active
+from llm_logging.maintenance.verify import verify
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_logging import ErrorCode, ValidationError
-from llm_logging.handler.entry_builder import Built, build
-from llm_logging.handler.serialise import to_bytes
-from llm_logging.models.entry import ChatMessage, LLMRequestLogEntry, normalise_entry
+from llm_logging.handler.complete import line_of
+from llm_logging.handler.recognise import Line
+from llm_logging.models.entry import ChatMessage, LLMRequestLogEntry, Usage, normalise_entry
+from llm_logging.models.json_values import to_bytes
 from llm_logging.models.validation import complete_times, fast_entry, forgive, validate
 from llm_logging.testing import fixed
 from tests import nasty
@@ -30,10 +31,10 @@ def of_model(fields: Any) -> dict[str, Any]:
     return entry.line_fields()
 
 
-def forgiven(fields: Any) -> tuple[Built, dict[str, Any]]:
+def forgiven(fields: Any) -> tuple[Line, dict[str, Any]]:
     """What a record with these fields becomes: as built, and as its line reads."""
     record = logging.makeLogRecord({"msg": "answered", "created": NOW.timestamp(), "llm_request": fields})
-    built = build(record, {})
+    built = line_of(record, {})
     return built, json.loads(to_bytes(built.body))
 
 
@@ -288,7 +289,7 @@ def test_a_chat_message_with_its_identity_is_kept_whatever_else_is_wrong(others:
     record = logging.makeLogRecord(
         {"msg": "m", "created": NOW.timestamp(), "chat_message": {**others, **right}}
     )
-    built = build(record, {})
+    built = line_of(record, {})
     assert built.event_type == "chat_message"
     line = json.loads(to_bytes(built.body))
     assert {name: line[name] for name in right} == right
@@ -314,3 +315,30 @@ def test_a_raw_usage_of_anything_is_written_and_an_id_is_kept() -> None:
     assert own["usage"] == {"prompt_tokens": 3, "raw": raw}
     for spelt in ("{00000000-0000-4000-8000-000000000001}", "00000000-0000-4000-8000-00000000000A"):
         assert forgiven({**own, "id": spelt})[1]["id"] == spelt.strip("{}").lower()
+
+
+@settings(max_examples=200)
+@given(
+    nasty.well_formed,
+    st.dictionaries(
+        st.sampled_from(sorted(name for name in Usage.model_fields if name.endswith("_tokens"))),
+        st.integers(0, 3),
+    ),
+)
+def test_every_rule_over_counts_holds_on_the_fast_path_too(fields: Any, usage: Any) -> None:
+    fields = {**fields, "usage": usage}
+    with fixed(NOW):
+        fast = fast_entry(fields, MICROS)
+    if fast is not None:
+        same(fast, fields)
+    elif {"prompt_tokens", "completion_tokens"} & usage.keys():
+        with pytest.raises(ValidationError):
+            validate(LLMRequestLogEntry, fields, NOW)
+
+
+def test_the_bounds_of_the_fast_path_are_those_of_the_fields() -> None:
+    for name, low, high in (("http_status", 100, 599), ("attempt", 1, 2**31)):
+        for value, right in ((low, True), (high, True), (low - 1, False), (high + 1, False)):
+            assert (fast_entry({**IDENTITY, name: value}, MICROS) is not None) == right
+    for value, right in ((2**53, True), (2**53 + 1, False), (-1, False)):
+        assert (fast_entry({**IDENTITY, "usage": {"prompt_tokens": value}}, MICROS) is not None) == right

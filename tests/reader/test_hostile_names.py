@@ -9,7 +9,7 @@ import pytest
 from llm_logging import StatsOptions, StatsScope
 from llm_logging.cli.viewer.follow import LogFollower
 from llm_logging.errors import ErrorCode, FileSystemError, ValidationError
-from llm_logging.maintenance.sealing import verify
+from llm_logging.maintenance.verify import verify
 from llm_logging.reader.entries import get_llm_request_logs
 from llm_logging.reader.stats import get_stats
 

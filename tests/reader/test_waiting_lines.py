@@ -15,8 +15,10 @@ import pytest
 import llm_logging
 from llm_logging import LLMFileHandler, StatsScope, get_chat_metrics, get_stats
 from llm_logging.errors import NotFoundError
+from llm_logging.files.compression import compress_segment
 from llm_logging.files.spool import waiting
 from llm_logging.handler.writing.recovery import recover_root
+from llm_logging.reader.answer import run
 from llm_logging.reader.entries import get_request_log
 from llm_logging.reader.export import export_requests
 
@@ -53,6 +55,37 @@ def test_lines_in_the_ring_of_a_killed_process_count_once(tmp_path):
     assert report.lines == 11 - written
     assert (after.summary.total_requests, after.summary.prompt_tokens) == (11, 51)
     assert after.quality.repeated_lines == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")
+@pytest.mark.parametrize("compression", [None, "gz"])
+def test_lines_that_are_written_and_rotated_while_a_question_begins_count_once(
+    tmp_path, monkeypatch, compression
+):
+    root = tmp_path / "root"
+    here = Path(__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(root)], cwd=here, env={**os.environ, "PYTHONPATH": str(here)}
+    )
+    active = root / "projects/shop/logs/llm_requests.jsonl"
+    real, held = run.find_waiting, []
+
+    def written_meanwhile(of):
+        found = real(of)
+        held.extend(found.lines.get(str(active), []))
+        recover_root(root)
+        sealed = active.rename(active.with_name("llm_requests.20260115T103000Z-0001.jsonl"))
+        active.write_bytes(b"")
+        if compression:
+            compress_segment(sealed, compression)
+        return found
+
+    monkeypatch.setattr(run, "find_waiting", written_meanwhile)
+    stats = get_stats(StatsScope(type="project", project_id="shop"), root=root, cache=False)
+
+    assert len(held) >= 10
+    assert (stats.summary.total_requests, stats.summary.prompt_tokens) == (11, 51)
+    assert (stats.quality.repeated_lines, stats.quality.folded_lines) == (0, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")

@@ -11,7 +11,7 @@ import pytest
 
 import llm_logging
 from llm_logging import LLMConsoleFormatter, LLMFileHandler, LLMJsonFormatter, LLMStreamHandler
-from llm_logging.handler.serialise import repr_of
+from llm_logging.models.json_values import repr_of
 from llm_logging.redaction.redactor import Redactor
 from llm_logging.truncation import cut_short
 

@@ -28,23 +28,25 @@ app = typer.Typer(rich_markup_mode="rich")
 def preset(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help=f"One of {', '.join(presets.NAMES)}; none: list them."),
+        typer.Argument(metavar="NAME", help=f"One of {', '.join(presets.NAMES)}. None: list them."),
     ] = None,
     *,
     root: Annotated[
         str | None, typer.Option("--root", "-r", metavar="DIR", help="Folder of the logs.")
     ] = None,
-    level: Annotated[str | None, typer.Option("--level", metavar="LEVEL", help="Of the root logger.")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", metavar="LEVEL", help="Level of the root logger.")
+    ] = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other option; the value is JSON, else text. May be repeated.",
+            help="Another option of the preset; the value is JSON, else text. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Print a preset as JSON, as `llm_logging.presets` makes it."""
+    """Print a preset, a dictConfig, as JSON."""
     if name is None:
         for known in presets.NAMES:
             opt.write(f"{known:<14}{_sentence(known)}")

@@ -16,10 +16,10 @@ from ...files.layout import Layout, LogKind
 from ...files.lines import as_binary, blocks, read_lines, split_lines
 from ...files.segments import active_logs
 from ...files.spool.waiting import Waiting, find_waiting
+from ...presentation.times import zone
 from ...reader.lines.log_files import project_folders
 from .. import options as opt
 from ..render.terminal import json_safe, safe, use_colour
-from ..times import zone
 from ..viewer.follow import LogFollower, follow
 from ..viewer.pretty import PrettyOptions, Printer, known_level
 from ..viewer.records import LEVELS, parse_record
@@ -32,36 +32,37 @@ _LEVELS: Final = ", ".join(LEVELS)
 
 Level = Annotated[
     str | None,
-    typer.Option("--level", "-L", metavar="LEVEL", help=f"Hide what is less severe than this: {_LEVELS}."),
+    typer.Option("--level", "-L", metavar="LEVEL", help=f"Hide lines below this level: {_LEVELS}."),
 ]
 Ignore = Annotated[
     str | None,
-    typer.Option("--ignore", "-i", metavar="KEYS", help="Leave these fields out: pid,hostname,req.headers."),
+    typer.Option("--ignore", "-i", metavar="KEYS", help="Fields to hide: pid,hostname,req.headers."),
 ]
 Include = Annotated[
-    str | None, typer.Option("--include", "-I", metavar="KEYS", help="Show these fields only.")
+    str | None, typer.Option("--include", "-I", metavar="KEYS", help="Fields to show; hide all others.")
 ]
 Template = Annotated[
     str | None,
     typer.Option(
         "--template", "-t", metavar="TEXT",
-        help="The head of a line, e.g. '{time} {levelLabel} {msg}{if pid} (pid {pid}){end}'.",
+        help="Template of the first line: '{time} {levelLabel} {msg}{if pid} (pid {pid}){end}'.",
     ),
 ]  # fmt: skip
 Time = Annotated[
     str,
     typer.Option(
-        "--time", "-T", metavar="FORMAT", help="full, short, iso, raw, none or a strftime format like %H:%M."
+        "--time",
+        "-T",
+        metavar="FORMAT",
+        help="Time format: full, short, iso, raw, none or a strftime format such as %H:%M.",
     ),
 ]
-SingleLine = Annotated[
-    bool, typer.Option("--single-line", "-S", help="Put a line's fields on its head's line.")
-]
-HideFields = Annotated[bool, typer.Option("--hide-fields", "-H", help="Show heads only.")]
+SingleLine = Annotated[bool, typer.Option("--single-line", "-S", help="Print each record on one line.")]
+HideFields = Annotated[bool, typer.Option("--hide-fields", "-H", help="Do not print fields.")]
 Colour = Annotated[
     bool | None,
     typer.Option(
-        "--color/--no-color", help="Colours; else on a terminal without NO_COLOR.", show_default=False
+        "--color/--no-color", help="Use colours. Default: on a terminal without NO_COLOR.", show_default=False
     ),
 ]
 
@@ -89,7 +90,7 @@ def pretty(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE|-", help="Files, also .gz; - or none: standard input.", show_default=False
+            metavar="FILE|-", help="Files, .gz too. - or none: standard input.", show_default=False
         ),
     ] = None,
     *,
@@ -99,27 +100,28 @@ def pretty(
     template: Template = None,
     time_format: Time = "full",
     tz: Annotated[
-        str, typer.Option("--tz", metavar="ZONE", help="Zone of the times shown: UTC, Europe/Berlin, local.")
+        str,
+        typer.Option("--tz", metavar="ZONE", help="Time zone of the times shown: UTC, Europe/Berlin, local."),
     ] = "UTC",
     single_line: SingleLine = False,
     hide_fields: HideFields = False,
     message_key: Annotated[
         str | None,
-        typer.Option("--message-key", "-m", metavar="KEYS", help="Look here first for the message."),
+        typer.Option("--message-key", "-m", metavar="KEYS", help="Fields to try first for the message."),
     ] = None,
     time_key: Annotated[
-        str | None, typer.Option("--time-key", metavar="KEYS", help="Look here first for the time.")
+        str | None, typer.Option("--time-key", metavar="KEYS", help="Fields to try first for the time.")
     ] = None,
     level_key: Annotated[
-        str | None, typer.Option("--level-key", metavar="KEYS", help="Look here first for the level.")
+        str | None, typer.Option("--level-key", metavar="KEYS", help="Fields to try first for the level.")
     ] = None,
     colour: Colour = None,
 ) -> None:
-    """Show any log of JSON lines for people.
+    """Print any JSON-lines log in readable form.
 
-    Reads the lines of this package, python-json-logger, structlog, loguru, pino, bunyan, winston, zap, zerolog, slog,
-    GELF, ECS, Google Cloud, Serilog, log4j2, journald, PostgreSQL, OpenTelemetry and others, also as Docker, Kubernetes,
-    journald and log shippers wrap them. Lines that are not JSON pass through. Control characters never reach the terminal.
+    Reads logs of this package, python-json-logger, structlog, loguru, pino, bunyan, winston, zap, zerolog, slog, GELF, ECS,
+    Google Cloud, Serilog, log4j2, journald, PostgreSQL, OpenTelemetry and others, also inside the wrappers of Docker,
+    Kubernetes, journald and log shippers. Other lines pass through. Control characters are escaped.
     """
     printer = _printer(
         level, colour, ignore=_keys(ignore), include=_keys(include), template=template, time_format=time_format,
@@ -209,23 +211,21 @@ def _finder(root: Path, project: str | None, kind: Kind, waiting: Waiting) -> Ca
 def tail(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Files instead of a root.", show_default=False),
+        typer.Argument(metavar="FILE", help="Files to read instead of a root.", show_default=False),
     ] = None,
     *,
     root: opt.Root = None,
     project: opt.Project = None,
     chat: opt.Chat = None,
     kind: Annotated[
-        Kind, typer.Option("--kind", "-k", help="What to show.", rich_help_panel=opt.PANEL)
+        Kind, typer.Option("--kind", "-k", help="Which lines to show.", rich_help_panel=opt.PANEL)
     ] = Kind.ALL,
     following: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on as lines come, across rotation.")
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines, across rotation.")
     ] = False,
     count: Annotated[
         int,
-        typer.Option(
-            "--lines", "-n", min=0, help="How many lines to begin with; 0: none, only those that come."
-        ),
+        typer.Option("--lines", "-n", min=0, help="Number of earlier lines to print first. 0: none."),
     ] = 10,
     level: Level = None,
     ignore: Ignore = None,
@@ -233,17 +233,18 @@ def tail(
     template: Template = None,
     time_format: Time = "full",
     tz: Annotated[
-        str, typer.Option("--tz", metavar="ZONE", help="Zone of the times shown: UTC, Europe/Berlin, local.")
+        str,
+        typer.Option("--tz", metavar="ZONE", help="Time zone of the times shown: UTC, Europe/Berlin, local."),
     ] = "UTC",
     fields: Annotated[
-        bool, typer.Option("--fields", help="Show all fields of a request, not a summary.")
+        bool, typer.Option("--fields", help="Show all fields of a request instead of a summary.")
     ] = False,
     as_json: opt.AsJson = False,
     colour: Colour = None,
 ) -> None:
-    """Show the newest lines, and with -f those that come, across rotation, truncation and new projects.
+    """Show the newest lines; with -f, follow new ones across rotation, truncation and new projects.
 
-    Where nothing is logged yet the status is 1, as that of `stats`; with -f it waits.
+    Exit status 1 if nothing is logged yet; with -f it waits.
     """
     printer = _printer(
         level, colour, ignore=_keys(ignore), include=_keys(include), template=template, time_format=time_format,
@@ -257,8 +258,8 @@ def tail(
         return json_safe(data.decode("utf-8", "replace")) if as_json and text is not None else text
 
     # With -f they come when they are written.
-    waiting = Waiting() if files or following else find_waiting(opt.existing_root(root))
-    find = _named(files) if files else _finder(opt.existing_root(root), project, kind, waiting)
+    waiting = Waiting() if files or following else find_waiting(opt.local_root(root))
+    find = _named(files) if files else _finder(opt.local_root(root), project, kind, waiting)
     followers = {path: LogFollower(path, _warn) for path in find()}
     try:
         # A filter may hide most lines, so more are read than will be shown.
@@ -272,7 +273,7 @@ def tail(
             opt.write(text or "\n")
         if count and not newest and not following and not files:
             if kind is Kind.ALL and project is None:
-                raise opt.nothing_logged(opt.existing_root(root))
+                raise opt.nothing_logged(opt.local_root(root))
             opt.note(f"no logs of kind {kind.value} yet")
             raise typer.Exit(1)
         if following:

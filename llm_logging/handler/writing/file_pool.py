@@ -1,7 +1,7 @@
-"""The files a writer has open, and those that the disk refuses for now.
+"""The open files of a writer, and the files that the disk refuses at present.
 
-Invariants: at most `limit` files are open, the one used longest ago is closed first; a file that was refused is left alone
-for a pause that doubles up to five seconds, while others go on.
+Invariants: at most `limit` files are open; the least recently used one is closed first. A refused file is retried after a pause
+that doubles up to five seconds, while other files go on.
 """
 
 from __future__ import annotations

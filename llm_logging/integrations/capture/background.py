@@ -9,7 +9,6 @@ unfinished, or fails, logs nothing; nor does one of an answer that was not made 
 from __future__ import annotations
 
 import re
-import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from ...context import suppressing
 from ...logger.adapter import LLMLoggerAdapter
 from ...logger.stream import Ending
+from ...runtime.threads import Exclusive
 from ...usage.accumulator import Extraction
 from ...usage.body import BodyReader
 from ...usage.routes import Route
@@ -60,16 +60,18 @@ class _Waiting:
     """The requests of this process whose answers are being made, and those seen to be final; both bounded."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._exclusive = Exclusive()
         self._open: OrderedDict[str, Observation] = OrderedDict()
         self._final: OrderedDict[str, None] = OrderedDict()
 
     def hold(self, key: str, observation: Observation) -> None:
         """Keep a request until its answer is final."""
-        with self._lock:
-            self._open[key] = observation
-            if len(self._open) > _LIMIT:
-                self._open.popitem(last=False)
+        self._exclusive.call(self._hold, key, observation)
+
+    def _hold(self, key: str, observation: Observation) -> None:
+        self._open[key] = observation
+        if len(self._open) > _LIMIT:
+            self._open.popitem(last=False)
 
     def finish(self, key: str) -> tuple[bool, Observation | None]:
         """Note that an answer is final.
@@ -77,13 +79,16 @@ class _Waiting:
         Returns:
             Whether this is the first note, and the request where it is one of ours.
         """
-        with self._lock:
-            if key in self._final:
-                return False, None
-            self._final[key] = None
-            if len(self._final) > _LIMIT:
-                self._final.popitem(last=False)
-            return True, self._open.pop(key, None)
+        found: tuple[bool, Observation | None] = self._exclusive.call(self._finish, key)
+        return found
+
+    def _finish(self, key: str) -> tuple[bool, Observation | None]:
+        if key in self._final:
+            return False, None
+        self._final[key] = None
+        if len(self._final) > _LIMIT:
+            self._final.popitem(last=False)
+        return True, self._open.pop(key, None)
 
 
 waiting = _Waiting()
@@ -174,7 +179,7 @@ class Poll:
             if observation is None:
                 return
         if not self._content:
-            found.text = None
+            found.answer = None
         observation.note(http_status=self._status)
         if found.state == "cancelled":
             observation.fail(_CANCELLED)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...logger.call_context import running
+from ...logger.response_check import INVALID_RESPONSE
 from ...logger.stream import Ending
 from ...models.entry import Usage
 from ...usage.accumulator import Extraction
 from ...usage.body import BodyReader
-from ...usage.routes import Route
+from ...usage.routes import NOT_ANSWERS, Route
 from .background import id_of, waiting
 from .observation import Observation, guarded, report
 from .retries import Attempt
@@ -36,6 +37,7 @@ class Exchange:
         "_content",
         "_content_came",
         "_ended",
+        "_expects_answer",
         "_provider",
         "_reader",
         "_streamed",
@@ -54,6 +56,7 @@ class Exchange:
         self._content_came = False
         self.estimate: Callable[[str | None], Usage | None] | None = None
         self._ended = False
+        self._expects_answer = False
         self._provider: str | None = None
 
     def running(self) -> running:
@@ -76,6 +79,15 @@ class Exchange:
         self._provider = route.provider
         self._content = content
         kind = headers.get("content-type", "")
+        # Transcripts are also given as plain text, and media as they are.
+        self._expects_answer = (
+            status not in (202, 204)
+            and route.operation not in NOT_ANSWERS
+            and not (
+                route.operation == "transcription"
+                and kind.startswith(("text/plain", "text/vtt", "application/x-subrip"))
+            )
+        )
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < _REFUSED
         self._reader = BodyReader(
             kind or None,
@@ -107,6 +119,8 @@ class Exchange:
     def item(self, item: Any) -> None:
         """Read one event of a stream that an SDK has decoded itself."""
         if self._reader is not None:
+            # The SDK has read the body, and would have raised over one that holds nothing.
+            self._expects_answer = False
             self._came(bool(self._reader.fold.add(item)))
 
     @guarded
@@ -121,9 +135,14 @@ class Exchange:
                 self.observation.settle(Extraction(), how)
             return
         found = self._reader.close()
+        flaw = self._reader.flaw if how == "exhausted" and self._expects_answer else None
         if self.status is not None and self.status >= _REFUSED:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
+        elif flaw is not None:
+            self.observation.note(
+                status="error", error={"code": INVALID_RESPONSE, "message": f"expected an answer, got {flaw}"}
+            )
         elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
@@ -131,7 +150,7 @@ class Exchange:
             estimated = self.estimate(found.text)
             found.counted = None if estimated is None else estimated.model_dump(exclude_none=True)
         if not self._content:
-            found.text = None
+            found.answer = None
         response_id = found.provider_response_id
         if response_id is not None and self._to_be_fetched(found):
             key = id_of(self._provider, response_id)

@@ -67,6 +67,12 @@ _COMPLETION_LISTS: Final = (
     "response_tokens_details",
 )
 _CACHE_LISTS: Final = ("cacheTokensDetails", "cache_tokens_details")
+_NAMED: Final = frozenset(
+    {
+        *_IN_USAGE, *_HOLDERS, *_PROMPT_DETAILS, *_COMPLETION_DETAILS, *_PROMPT_LISTS, *_COMPLETION_LISTS, *_CACHE_LISTS,
+        "speed",
+    }
+)  # fmt: skip
 
 
 def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,16 +85,20 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         Fields of `Usage`: `image_prompt_tokens`, `image_completion_tokens`, `units`, `speed`; what is 0 or standard is left
         out.
     """
+    if _NAMED.isdisjoint(usage):
+        # Asked for every response, and most state nothing but tokens.
+        return {}
     prompt, completion = _modalities(usage, _PROMPT_LISTS), _modalities(usage, _COMPLETION_LISTS)
     given, made = mapping(first(usage, *_PROMPT_DETAILS)), mapping(first(usage, *_COMPLETION_DETAILS))
     units: Units = {}
-    for holder in (usage, *(mapping(usage.get(name)) for name in _HOLDERS)):
-        for name, unit in _IN_USAGE.items():
-            _add(units, unit, holder.get(name))
+    for holder in (usage, *(mapping(usage[name]) for name in _HOLDERS if name in usage)):
+        if not _IN_USAGE.keys().isdisjoint(holder):
+            for name, unit in _IN_USAGE.items():
+                _add(units, unit, holder.get(name))
     _add(units, "input_video_tokens", prompt.get("VIDEO"), given.get("video_tokens"))
     _add(units, "output_video_tokens", completion.get("VIDEO"), made.get("video_tokens"))
     cached, parts = _modalities(usage, _CACHE_LISTS), mapping(given.get("cached_tokens_details"))
-    for name in ("audio", "image", "video"):
+    for name in ("audio", "image", "video") if cached or parts else ():
         _add(units, f"cache_{name}_read_tokens", cached.get(name.upper()), parts.get(f"{name}_tokens"))
     found: dict[str, Any] = {
         "image_prompt_tokens": _count(prompt.get("IMAGE"), given.get("image_tokens"), given.get("image")),

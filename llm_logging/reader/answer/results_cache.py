@@ -1,32 +1,37 @@
-"""Answers given before: the same question about the same bytes has the same answer.
+"""The cache around a whole answer: the same question about the same bytes has the same answer.
 
 An answer is kept under a hash of everything it depends on: the question with its moments resolved, each file's path,
-inode, size and time of change, the manifests and notes of the writers beside them, the version of the price list and
-the user's own rates. The groups of an answer are kept apart from its whole, which every question with the same filters
-shares. One that depends on the time of asking as well (requests still pending) is not kept.
+inode, size and time of change, the manifests and notes of the writers, the version of the price list and the user's own
+rates. The groups of an answer are kept apart from its whole, which every question with the same filters shares. An answer
+that also depends on the time of asking (some requests are pending) is not kept.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from ...models.stats import Stats, StatsRow
 from ..cache.eviction import note_use
-from ..cache.store import log_folder, make_private, package_tag, read_file, schema_tag, write_file
-from ..lines.log_files import LogFile
+from ..cache.store import key_of, log_folder, make_private, read_file, schema_tag, write_file
+from ..lines.log_files import Sources
 from ..pricing.rates import list_version
-from ..sql.selection import Question
+from .plan import Plan
 
-__all__ = ["Answers"]
+__all__ = ["KeptAnswer", "kept_answers"]
 
 _KEPT: Final = 256
-# Reading more groups from a file takes longer than finding them again.
+# Reading more groups from a file takes longer than computing them again.
 _MOST_ROWS: Final = 5000
+
+
+def kept_answers(plan: Plan, sources: Sources) -> KeptAnswer | None:
+    """Return where the answer to a question is kept; None where none may be."""
+    if plan.cache is None or sources.root is None or sources.waiting.lines:
+        return None
+    return KeptAnswer(plan.cache, plan, sources, sources.root)
 
 
 def _state(path: Path) -> list[Any]:
@@ -37,34 +42,32 @@ def _state(path: Path) -> list[Any]:
     return [str(path), status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-class Answers:
-    """The answer to one question about files as they are, if it was given before: the whole, and its groups.
+class KeptAnswer:
+    """The answer to one question about files as they are now, if it was given before: the whole, and its groups.
 
     Args:
-        folder: The cache's folder.
-        question: What is asked.
-        files: Open.
-        root: Where the logs lie.
-        overrides: The file of the user's own rates.
+        folder: The cache folder.
+        plan: The question.
+        sources: Its files, open.
+        root: Where they lie.
     """
 
-    def __init__(
-        self, folder: Path, question: Question, files: Sequence[LogFile], root: Path, overrides: Path | None
-    ) -> None:
+    def __init__(self, folder: Path, plan: Plan, sources: Sources, root: Path) -> None:
         self.folder = folder / schema_tag() / "answers"
+        question, files, rates = plan.selection, sources.files, plan.rates_file
         options, period = question.options, question.period
-        beside = {(root / file.log.name).with_suffix(".manifest") for file in files}
+        notes = {(root / file.log.name).with_suffix(".manifest") for file in files}
         whole = [
-            package_tag(),
             question.scope.model_dump(mode="json"),
             [period.start, period.end, options.orphaned_after, options.strict],
-            [[one.column.path, one.sql, one.parameters] for one in question.conditions],
+            [[one.column.path, one.sql, one.parameters, one.cost] for one in question.conditions],
+            [options.as_if, question.priced_at],
             [
                 [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
                 for file in files
             ],
-            [_state(path) for path in (*sorted(beside), root / ".writers.jsonl")],
-            [list_version(), None if overrides is None else overrides.read_text("utf-8", "replace")],
+            [_state(path) for path in (*sorted(notes), root / ".writers.jsonl", root / ".hosts.json")],
+            [list_version(), None if rates is None else rates.read_text("utf-8", "replace")],
         ]
         rows = [
             options.group_by,
@@ -73,23 +76,26 @@ class Answers:
         ]
         self._cache, self._files = folder, files
         self._grouped = bool(options.group_by)
-        self._whole = self.folder / f"{_hash(whole)}.json"
-        self._rows = self.folder / f"{_hash([whole, rows])}.rows.json"
+        self._whole = self.folder / f"{key_of(whole)}.json"
+        self._rows = self.folder / f"{key_of([whole, rows])}.rows.json"
 
-    def find_whole(self) -> Stats | None:
-        """Return the answer without its groups; None where it is not known."""
+    def find(self) -> tuple[Stats | None, list[StatsRow] | None]:
+        """Return the answer without its groups, and the groups; each None where it is not kept."""
+        whole = self._find_whole()
+        return whole, None if whole is None else self._find_rows()
+
+    def _find_whole(self) -> Stats | None:
         try:
             whole = Stats.model_validate_json(read_file(self._whole))
         except (OSError, ValueError):
             return None
         if note_use([self._whole, self._rows]):
-            # The pieces that it was made from are in use too, although nobody opens them.
+            # The pieces that it was made from are in use too, although they are not opened.
             logs = {os.path.realpath(file.log.active) for file in self._files if file.log.active is not None}
             note_use(log_folder(self._cache, log) for log in logs)
         return whole
 
-    def find_rows(self) -> list[StatsRow] | None:
-        """Return the groups; None where they are not known."""
+    def _find_rows(self) -> list[StatsRow] | None:
         if not self._grouped:
             return []
         try:
@@ -109,10 +115,6 @@ class Answers:
             _bound(self.folder.iterdir())
         except OSError:
             return
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]
 
 
 def _bound(files: Iterable[Path]) -> None:

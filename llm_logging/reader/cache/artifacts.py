@@ -1,13 +1,12 @@
-"""What an answer leaves in the cache for the next one: a note, and rows that go with it.
+"""A kept intermediate result: a JSON note and a Parquet file of rows.
 
-The note names the file of its rows and their digest, so rows that are gone, cut or damaged are as good as never kept. Both
-are written under another name and renamed; of each kind the newest stay. Where rows vanish while they are used, the answer
-is computed again without the cache.
+The note names the file of its rows and their digest. Missing, truncated or corrupt rows are treated as a cache miss. Both files
+are written under a temporary name and renamed; of each kind the newest stay. Where rows vanish while they are used, the
+answer is computed again without the cache (`answer/session.run_session`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,29 +17,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..lines.duckdb_engine import duckdb_module, quoted
 from .eviction import note_use
-from .store import digest_of, make_private, read_file, write_file
+from .store import digest_of, key_of, make_private, read_file, write_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Kept"]
+__all__ = ["Artifact"]
 
 # How many files of a kind stay: notes and rows.
 _MOST: Final = 128
 
 
-class Kept:
+class Artifact:
     """A note and rows, kept under a name.
 
     Args:
         folder: Where.
         kind: What they are; their files begin with it.
-        key: What tells them from others of their kind; JSON.
+        key: Identifies it among its kind; JSON.
     """
 
     def __init__(self, folder: Path, kind: str, key: Any) -> None:
         self._folder, self._kind = folder, kind
-        self._note = folder / f"{kind}-{_hash(key)}.json"
+        self._note = folder / f"{kind}-{key_of(key)}.json"
 
     def find(self) -> tuple[dict[str, Any], Path] | None:
         """Return the note and the file of its rows; None where nothing whole is kept."""
@@ -64,7 +63,7 @@ class Kept:
         """
         try:
             make_private(self._folder)
-            content = {"note": note, **self._write(db, query, _hash(note))}
+            content = {"note": note, **self._write(db, query, key_of(note))}
             write_file(self._note, json.dumps(content).encode())
             self._drop_old()
         except (OSError, duckdb_module().Error):
@@ -89,7 +88,3 @@ class Kept:
                 found.append((path.stat().st_mtime, path))
         for _, path in sorted(found)[:-_MOST]:
             path.unlink(missing_ok=True)
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:24]

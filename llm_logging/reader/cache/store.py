@@ -9,29 +9,35 @@ import tempfile
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..lines.columns import columns, held_columns
 from ..lines.duckdb_engine import duckdb_version
 
-__all__ = ["ENV_CACHE", "cache_folder", "digest_of", "log_folder"]
-
+__all__ = [
+    "ENV_CACHE",
+    "cache_folder",
+    "digest_of",
+    "key_of",
+    "log_folder",
+    "make_private",
+    "package_tag",
+    "read_file",
+    "schema_tag",
+    "write_file",
+]
 
 ENV_CACHE: Final = "LLM_LOGGING_CACHE"
-
-
 _BLOCK: Final = 2**20
-
-
 # Raised whenever what a piece holds changes in a way that its columns do not show.
 _FORMAT: Final = 9
 
 
 @cache
 def package_tag() -> str:
-    """Name the version of this package, with which every key in the cache begins: another one may see the same bytes otherwise.
+    """Name the version of this package, part of every key in the cache: another version may read the same bytes differently.
 
-    `_FORMAT` tells apart what one version under development keeps.
+    `_FORMAT` distinguishes states of one version under development.
     """
     from importlib.metadata import PackageNotFoundError, version
 
@@ -41,15 +47,21 @@ def package_tag() -> str:
         return f"0.{_FORMAT}"
 
 
+def key_of(identity: Any) -> str:
+    """Return the key under which something is kept: a hash of what it depends on and of this package's version.
+
+    Args:
+        identity: JSON; other values count by their `str`.
+    """
+    text = json.dumps([package_tag(), identity], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 @cache
 def schema_tag() -> str:
-    """Name what a piece holds; another tag means other pieces."""
-    shape = [
-        package_tag(),
-        duckdb_version(),
-        *((c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()),
-    ]
-    return hashlib.sha256(json.dumps([shape, list(columns())]).encode()).hexdigest()[:12]
+    """Name the layout of pieces and the version; it names the folder of everything that depends on them."""
+    held = [(c.path, c.kind, c.least, c.most, c.origin) for c in held_columns()]
+    return key_of([duckdb_version(), held, list(columns())])[:12]
 
 
 def cache_folder(given: str | os.PathLike[str] | None) -> Path:
@@ -75,11 +87,11 @@ def digest_of(path: Path) -> int:
 
 
 def log_folder(folder: Path, log: str) -> Path:
-    """Return where the pieces of a log lie.
+    """Return where the pieces of a log lie; `forget` finds those of other versions by the folder's name.
 
     Args:
         folder: The cache's folder.
-        log: What tells the log from all others: its absolute path.
+        log: Identifies the log: its absolute path.
     """
     return folder / schema_tag() / hashlib.sha256(log.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 

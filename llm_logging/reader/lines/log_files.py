@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
 from ...errors import ErrorCode, FileSystemError, NotFoundError
+from ...files.compression import open_segment
 from ...files.layout import Layout, LogKind
-from ...files.segments import Segment, newest_forms, parse_segment_name, scan_segments
+from ...files.segments import Segment, active_logs, newest_forms, parse_segment_name, scan_segments
 from ...files.spool.waiting import Waiting, find_waiting
 from ...models.query import StatsScope
 from .arguments import Files, expect, reading_layout
@@ -30,21 +31,28 @@ __all__ = [
     "Files",
     "Log",
     "LogFile",
+    "Sources",
     "anything_logged",
+    "list_logs",
+    "named_logs",
     "open_logs",
+    "open_sources",
     "project_folders",
     "root_not_found",
     "rotations",
-    "scope_logs",
     "waiting_projects",
 ]
 
-
-# What tells a file of a log from its others, the same when it is compressed.
+# Kinds of log that do not lie in a project's folder `logs`.
+_ELSEWHERE: Final = frozenset({LogKind.SYSTEM, LogKind.CHAT})
+# Identifies a file within its log, the same when it is compressed.
 _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
 _WRITTEN_MEANWHILE: Final = 1 << 20
+_CLOCKS_DIFFER_NS: Final = 2_000_000_000
+# Where a shipped file has its host. A log of several hosts is one log: a writer's numbers run through all of its files.
+_HOST: Final = re.compile(r"(?<![^/])hosts/[^/]+/(?=(?:projects/[^/]+/)?(?:logs|chats)/)")
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
@@ -77,7 +85,7 @@ class LogFile:
         descriptor: It is open here, so it can neither vanish nor be replaced.
         size: In bytes, when it was opened.
         mtime_ns: When it was last changed, then.
-        ctime_ns: The same as the system keeps it, which nobody can set back.
+        ctime_ns: When its metadata last changed, then; programs cannot set it back.
         inode: Which file it is.
     """
 
@@ -125,30 +133,85 @@ def rotations(files: Sequence[LogFile]) -> list[list[LogFile]]:
     return [[file for _, file in sorted(members, key=lambda one: one[0])] for members in grouped.values()]
 
 
-def scope_logs(scope: StatsScope, layout: Layout, waiting: Waiting) -> list[Log]:
-    """List the request logs of a scope.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The open files of one question.
+
+    Attributes:
+        layout: Of the root.
+        root: Where they lie; None where files were named.
+        waiting: What was in no file yet.
+        logs: Which logs were asked for.
+        files: Their files, open.
+    """
+
+    layout: Layout
+    root: Path | None
+    waiting: Waiting
+    logs: list[Log]
+    files: list[LogFile]
+
+
+def open_sources(
+    layout: Layout,
+    files: Files | None,
+    scope: StatsScope,
+    kinds: Sequence[LogKind],
+    stack: ExitStack,
+) -> Sources:
+    """Open the files of a question.
 
     Args:
-        scope: Whose.
         layout: Of the root.
-        waiting: What is not in the files yet: a project may have nothing else.
+        files: Files to read instead of a root.
+        scope: Whose logs; does not matter where files are named.
+        kinds: Which logs of a root.
+        stack: Closes them.
+
+    Raises:
+        NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
+        FileSystemError: `LOG_READ_ERROR`.
+    """
+    root = layout.root if files is None else None
+    # Before the files are opened: a line that is written in between is then in both, and counted once.
+    waiting = find_waiting(root)
+    logs = list_logs(layout, scope, kinds, waiting) if files is None else named_logs(files, stack)
+    return Sources(layout, root, waiting, logs, open_logs(logs, stack, waiting=waiting))
+
+
+def list_logs(layout: Layout, scope: StatsScope, kinds: Sequence[LogKind], waiting: Waiting) -> list[Log]:
+    """List the logs of a scope, those included that have no file.
+
+    Args:
+        layout: Of the root.
+        scope: Whose.
+        kinds: Which; the system log belongs to no project.
+        waiting: What is in no file yet: a project may have nothing else.
 
     Raises:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
     if not layout.root.is_dir():
         raise root_not_found(layout)
-    if scope.project_id is not None:
-        folders = [layout.project_dir(scope.project_id)]
-        if not folders[0].is_dir() and folders[0] not in waiting_projects(layout, waiting):
-            raise NotFoundError(
-                f"project {scope.project_id!r}: nothing of it under {layout.root} (expected {folders[0]}); {layout.why}",
-                code=ErrorCode.PROJECT_NOT_FOUND,
-            )
-    else:
-        folders = project_folders(layout, waiting)
-    logs = [folder / "logs" / f"{LogKind.REQUESTS.value}.jsonl" for folder in folders]
-    return [Log(active.relative_to(layout.root).as_posix(), active) for active in logs]
+    project = scope.project_id
+    folders = project_folders(layout, waiting) if project is None else [layout.project_dir(project)]
+    if (
+        project is not None
+        and not folders[0].is_dir()
+        and folders[0] not in waiting_projects(layout, waiting)
+    ):
+        raise NotFoundError(
+            f"project {project!r}: nothing of it under {layout.root} (expected {folders[0]}); {layout.why}",
+            code=ErrorCode.PROJECT_NOT_FOUND,
+        )
+    paths = [layout.path(LogKind.SYSTEM)] if LogKind.SYSTEM in kinds and project is None else []
+    for folder in folders:
+        paths += [folder / "logs" / f"{kind.value}.jsonl" for kind in kinds if kind not in _ELSEWHERE]
+        if LogKind.CHAT in kinds:
+            chats = waiting.logs_in(folder / "chats") | set(active_logs(folder / "chats"))
+            only = None if scope.chat_id is None else layout.path(LogKind.CHAT, project, scope.chat_id)
+            paths += [path for path in sorted(chats) if only in {None, path}]
+    return [Log(path.relative_to(layout.root).as_posix(), path) for path in paths]
 
 
 def project_folders(layout: Layout, waiting: Waiting) -> list[Path]:
@@ -174,16 +237,13 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
     Raises:
         NotFoundError: `ROOT_NOT_FOUND` or `PROJECT_NOT_FOUND`.
     """
-    layout = reading_layout(root)
-    waiting = find_waiting(layout.root)
     with ExitStack() as stack:
-        return any(
-            file.size for file in open_logs(scope_logs(scope, layout, waiting), stack, waiting=waiting)
-        )
+        sources = open_sources(reading_layout(root), None, scope, [LogKind.REQUESTS], stack)
+        return any(file.size for file in sources.files)
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:
-    """List the logs among files that were named; rotated segments of one log belong together.
+    """List the logs among files that were named; segments of one log belong together, also those of several hosts.
 
     Args:
         files: Paths, patterns with `*`, folders, or open streams of lines.
@@ -203,6 +263,7 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
                 name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
+                name = _HOST.sub("", name)
                 grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path, str(path)
         else:
             copy = _copied(given, stack)
@@ -238,7 +299,7 @@ def _expanded(name: str) -> Iterator[Path]:
 
 def _copied(stream: IO[Any], stack: ExitStack) -> Path:
     first = stream.read(1 << 20)
-    # A stream has no name to tell its compression.
+    # A stream has no name that shows its compression.
     suffix = next(
         (name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), ""
     )
@@ -287,10 +348,11 @@ def _waiting_files(
     opened = []
     for log in logs:
         lines = waiting.lines.get(str(log.active))
-        if lines:
-            # Most of those that were written in the meantime stand at the end of the active file.
-            there = next((_last_lines_of(f) for f in reversed(files) if f.log == log and f.is_active), set())
-            lines = [line for line in lines if line not in there]
+        for file in reversed([file for file in files if file.log == log] if lines else []):
+            # Those that were written in the meantime stand at the end of the active file, or of one that was rotated since.
+            if file.is_active or file.mtime_ns >= waiting.since_ns - _CLOCKS_DIFFER_NS:
+                there = _last_lines_of(file)
+                lines = [line for line in lines or () if line not in there]
         if lines:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".jsonl"))  # noqa: SIM115  the stack closes it
             copy.writelines(lines)
@@ -302,8 +364,12 @@ def _waiting_files(
 
 
 def _last_lines_of(file: LogFile) -> set[bytes]:
-    start = max(0, file.size - _WRITTEN_MEANWHILE)
-    return set(os.pread(file.descriptor, file.size - start, start).splitlines(keepends=True))
+    if file.raw.compression is None or file.segment is None:
+        start = max(0, file.size - _WRITTEN_MEANWHILE)
+        return set(os.pread(file.descriptor, file.size - start, start).splitlines(keepends=True))
+    with suppress(OSError, EOFError), open_segment(file.segment.path) as stream:
+        return set(stream.read().splitlines(keepends=True))
+    return set()
 
 
 def _allow_descriptors(stack: ExitStack) -> None:
@@ -389,7 +455,7 @@ def _open_file(
             filename=str(path),
         ) from error
     status = os.fstat(handle.fileno())
-    compression = {".gz": "gz", ".zst": "zst"}.get(path.suffix)
+    compression = {".gz": "gz", ".zst": "zst", ".parquet": "parquet"}.get(path.suffix)
     readable = Path(f"/proc/self/fd/{handle.fileno()}") if _BY_DESCRIPTOR else path
     return LogFile(
         raw=RawFile(readable, label if label is not None else str(path), compression),

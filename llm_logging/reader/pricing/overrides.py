@@ -1,15 +1,15 @@
-"""Rates of the user's own: a TOML file that goes before the price list.
+"""Own rates: a TOML file that takes precedence over the price list.
 
     [[rates]]
-    provider = "openai"            # optional; * and ? stand for anything
+    provider = "openai"            # optional; a pattern with * and ?
     model = "gpt-4o*"
-    from = 2026-01-01              # optional: the first day, UTC
-    until = 2026-07-01             # optional: the first day that no longer counts
+    from = 2026-01-01              # optional: first day, UTC
+    until = 2026-07-01             # optional: first day that no longer counts
     service_tier = "flex"          # optional
     speed = "fast"                 # optional
-    input = "2.50"                 # dollars a million tokens, 1,000,000 at most; text keeps it exact, numbers are read as decimals
+    input = "2.50"                 # dollars per million tokens, at most 1,000,000; a text or a number
     output = "10"
-    cache_read = "1.25"            # what is not stated costs what `input` or `output` does
+    cache_read = "1.25"            # a rate that is absent equals `input` or `output`
     cache_write = "3.125"
     cache_write_1h = "5"
     audio_input = "40"
@@ -17,11 +17,11 @@
     image_input = "5"
     image_output = "30"
     reasoning = "10"
-    request = "0.01"               # dollars a request, beside its tokens
-    units = { web_searches = "0.01", audio_seconds = "0.0001" }    # dollars each, by their name in `usage.units`
-    tiers = [{ over = 200_000, input = "5", output = "15" }]   # all tokens of a prompt longer than that
+    request = "0.01"               # dollars per request, in addition to its tokens
+    units = { web_searches = "0.01", audio_seconds = "0.0001" }    # dollars each, by name in `usage.units`
+    tiers = [{ over = 200_000, input = "5", output = "15" }]   # for all tokens when the prompt is longer
 
-Of several entries that fit a request the last one counts.
+If several entries match a request, the last one counts.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Rates that were found before: kept beside the cache, so that an answer need not load the price list again.
+"""The cache around `rates.resolve_rates`: rates found before, so that an answer need not import the price list.
 
-The file is named by the versions of this package and of the list, and the content of the user's own rates, so none of
-them can go stale in it.
+The file is named by the versions of this package and of the list, and by the content of the user's own rates, so its
+content cannot become outdated.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,45 +13,40 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ..cache.store import make_private, package_tag, read_file, write_file
+from ..cache.store import key_of, make_private, read_file, write_file
 from .overrides import Override
-from .rates import EVER, NEVER, Product, Rate, list_version, resolve_rates
+from .rates import Product, Rate, list_version, resolve_rates
 
-__all__ = ["known_rates"]
-
-
-def _name(overrides: Sequence[Override]) -> str:
-    identity = json.dumps([package_tag(), list_version(), [repr(override) for override in overrides]])
-    return f"rates-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
+__all__ = ["RateCache"]
 
 
-def known_rates(
-    products: Iterable[Product], overrides: Sequence[Override], folder: Path | None
-) -> list[Rate]:
-    """Return the rates of these kinds of request, from the file or, the first time, from the list.
+class RateCache:
+    """Find rates as `resolve_rates` does, and keep them.
 
     Args:
-        products: The kinds.
-        overrides: The user's own rates.
-        folder: Where the file lies; None: nowhere.
+        folder: Where their file lies.
     """
-    path = folder / _name(overrides) if folder is not None else None
-    known = _read(path)
-    wanted = list(products)
-    missing = [product for product in wanted if json.dumps(product) not in known]
-    if missing:
-        found: dict[str, list[Rate]] = {json.dumps(product): [] for product in missing}
-        for rate in resolve_rates(((product, EVER, NEVER) for product in missing), overrides):
-            found[json.dumps(rate.product)].append(rate)
-        known.update(found)
-        if path is not None:
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, products: Iterable[Product], overrides: Sequence[Override]) -> list[Rate]:
+        """Return the rates of these kinds of request, from the file or, the first time, from the list."""
+        identity = [list_version(), [repr(override) for override in overrides]]
+        path = self._folder / f"rates-{key_of(identity)}.json"
+        known = _read(path)
+        wanted = list(products)
+        missing = [product for product in wanted if json.dumps(product) not in known]
+        if missing:
+            found: dict[str, list[Rate]] = {json.dumps(product): [] for product in missing}
+            for rate in resolve_rates(missing, overrides):
+                found[json.dumps(rate.product)].append(rate)
+            known.update(found)
             _write(path, known)
-    return [rate for product in wanted for rate in known[json.dumps(product)]]
+        return [rate for product in wanted for rate in known[json.dumps(product)]]
 
 
-def _read(path: Path | None) -> dict[str, list[Rate]]:
-    if path is None:
-        return {}
+def _read(path: Path) -> dict[str, list[Rate]]:
     try:
         content = json.loads(read_file(path))
         return {product: [_rate(item) for item in rates] for product, rates in content.items()}

@@ -1,9 +1,10 @@
-"""A request as it was logged: its lines folded into one typed entry, by the law of `fold`.
+"""A request as it was logged: its lines folded into one typed entry.
 
-The law is stated once more in Python, because an entry holds what figures do not need (attributes, error messages,
-content): final lines rank above pending ones, of one writer's lines in one log the highest `seq` speaks, the latest
-speaker wins; each field comes from the highest line that has it, the start is the earliest. Tests hold both equal.
+Which line wins is decided by the SQL of the statistics, `fold.ranked_sql`. The fields are merged here, because an entry holds
+what figures do not need: attributes, error messages, content.
 """
+
+# ruff: noqa: S608  names are our own, values are bound
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ import io
 import json
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -21,15 +24,20 @@ from ...files.wrappers import Unwrapper
 from ...models.entry import ErrorInfo, LLMRequestLogEntry, Timings, Usage
 from ...models.fields import Identifier, UTCTime
 from ...models.validation import forgive
-from ..lines.columns import WRITER_SEQ
+from ..lines.columns import WRITER_SEQ, readable
+from ..lines.duckdb_engine import connect
 from ..lines.salvage import salvage_lines
 from ..lines.source_sql import RawFile, open_lines
+from ..sql.fold import ranked_sql
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 __all__ = [
     "RequestLine",
     "RequestLog",
     "content_of",
-    "fold_request",
+    "fold_requests",
     "key_of",
     "moment_of",
     "read_request_lines",
@@ -38,7 +46,7 @@ __all__ = [
 ]
 
 _ENVELOPE: Final = frozenset({"v", "timestamp", "level", "logger", "message", "event_type", "writer"})
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_GROUPS: Final = frozenset({"usage", "timings", "error", "cost"})
 
 
 class RequestLog(LLMRequestLogEntry):
@@ -50,17 +58,22 @@ class RequestLog(LLMRequestLogEntry):
         message: The message of the line that counts.
         logged_at: When that line was logged.
         lines: How many lines it was folded from.
+        estimated_cost: Its list price in dollars; None where a provider reported the cost, or it is not known, or only in
+            part.
+        unpriced: What of it has no price; see `Quality.unpriced_reasons`.
     """
 
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
     chat_id: Identifier | None = None  # type: ignore[assignment]
     timestamp_start: UTCTime | None = None  # type: ignore[assignment]
     if TYPE_CHECKING:
-        # None where the request succeeded; whoever asked for failed ones need not check (typeshed's "Any trick").
+        # None where the request succeeded; code that asked for failed ones need not check (typeshed's "Any trick").
         error: ErrorInfo | Any = None
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1
+    estimated_cost: str | None = None
+    unpriced: str | None = None
 
 
 @dataclass(slots=True)
@@ -86,19 +99,14 @@ class RequestLine:
         self.time = moment_of(self.envelope.get("timestamp"))
 
     @property
-    def final(self) -> bool:
-        """Whether the request had ended."""
-        return self.fields.get("status") != "pending"
-
-    @property
-    def writer(self) -> tuple[str, int] | None:
-        """Who wrote it, and its number; None where it does not say."""
+    def writer(self) -> tuple[str | None, int | None]:
+        """The writer's id and the line's number, as the parser reads them; None where they are not usable."""
         writer = self.envelope.get("writer")
         if not isinstance(writer, Mapping):
-            return None
+            return None, None
         name, number = writer.get("id"), _as_number(writer.get("seq"))
         usable = type(number) is int and WRITER_SEQ.least <= number <= WRITER_SEQ.most
-        return (name, number) if isinstance(name, str) and usable else None
+        return name if isinstance(name, str) else None, number if usable else None
 
 
 def key_of(text: str) -> uuid.UUID:
@@ -118,7 +126,7 @@ def read_request_lines(data: bytes, *, log: int = 0, name: str = "") -> list[Req
     Args:
         data: The line.
         log: Which log it is of.
-        name: What the log is called; it tells lines without an id apart.
+        name: The log's name; it identifies lines without an id.
 
     Returns:
         None or one, or more where the newlines between lines were lost.
@@ -194,34 +202,74 @@ def moment_of(value: Any) -> datetime | None:
         return None
 
 
-def fold_request(lines: Sequence[RequestLine]) -> RequestLine:
-    """Fold the lines of one request; at least one."""
-    speaker: dict[tuple[bool, int, str], tuple[int, datetime]] = {}
-    for line in lines:
-        if line.writer is not None:
-            place = (line.final, line.log, line.writer[0])
-            latest = (line.writer[1], line.time or _EARLIEST)
-            speaker[place] = max(speaker.get(place, latest), latest)
+# What a line is ranked by, as `ranked_sql` names it: its SQL type, and where a line has it.
+_RANKED: Final[dict[str, tuple[str, Callable[[RequestLine], Any]]]] = {
+    "key": ("UUID", lambda line: str(line.key)),
+    "log_no": ("INTEGER", lambda line: line.log),
+    "line_time": ("TIMESTAMP", lambda line: None if line.time is None else line.time.replace(tzinfo=None)),
+    "writer_id": ("VARCHAR", lambda line: None if line.writer[0] is None else readable(line.writer[0])),
+    "seq": ("BIGINT", lambda line: line.writer[1]),
+    "status": ("VARCHAR", lambda line: readable(str(line.fields.get("status", "")))),
+}
 
-    def rank(line: RequestLine) -> tuple[Any, ...]:
-        name, number = line.writer or ("", 0)
-        spoken = speaker[line.final, line.log, name][1] if line.writer is not None else line.time
-        status = str(line.fields.get("status", ""))
-        return (
-            line.final, spoken or _EARLIEST, name, line.log, number, line.time or _EARLIEST, status, line.key.int,
-        )  # fmt: skip
 
-    ranked = sorted(lines, key=rank, reverse=True)
-    winner = ranked[0]
+def fold_requests(
+    lines_of: Mapping[uuid.UUID, Sequence[RequestLine]], db: DuckDBPyConnection | None = None
+) -> dict[uuid.UUID, RequestLine]:
+    """Fold the lines of each request into one, as the statistics do; first by id, then the ids of one call seen twice.
+
+    Args:
+        lines_of: The lines of each request, at least one.
+        db: Ranks the lines; None opens a database where some request has several lines.
+
+    Raises:
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
+    """
+    with ExitStack() as stack:
+        if db is None and any(len(lines) > 1 for lines in lines_of.values()):
+            db = connect()
+            stack.callback(db.close)
+        by_id: dict[tuple[uuid.UUID, uuid.UUID], list[RequestLine]] = defaultdict(list)
+        for request, lines in lines_of.items():
+            for line in lines:
+                by_id[request, line.key].append(line)
+        by_request: dict[uuid.UUID, list[RequestLine]] = defaultdict(list)
+        for (request, _), line in zip(by_id, _fold_each(list(by_id.values()), db), strict=True):
+            by_request[request].append(line)
+        return dict(zip(by_request, _fold_each(list(by_request.values()), db), strict=True))
+
+
+def _fold_each(groups: Sequence[Sequence[RequestLine]], db: DuckDBPyConnection | None) -> list[RequestLine]:
+    """Fold each group of lines into one."""
+    ranked = [(number, line) for number, lines in enumerate(groups) if len(lines) > 1 for line in lines]
+    if not ranked or db is None:
+        return [lines[0] for lines in groups]
+    columns = [[number for number, _ in ranked], list(range(len(ranked)))]
+    columns += [[read(line) for _, line in ranked] for _, read in _RANKED.values()]
+    kinds = {"fold_key": "INTEGER", "place": "INTEGER", **{name: kind for name, (kind, _) in _RANKED.items()}}
+    listed = ", ".join(f"unnest(?::{kind}[]) AS {name}" for name, kind in kinds.items())
+    db.execute(f"CREATE OR REPLACE TEMP TABLE ranked_lines AS SELECT {listed}", columns)
+    order = db.execute(
+        f"SELECT fold_key, place FROM ({ranked_sql('ranked_lines')}) ORDER BY fold_key, rank"
+    ).fetchall()
+    db.execute("DROP TABLE ranked_lines")
+    ordered: dict[int, list[RequestLine]] = defaultdict(list)
+    for number, place in order:
+        ordered[number].append(ranked[place][1])
+    return [
+        _merged(ordered[number]) if number in ordered else lines[0] for number, lines in enumerate(groups)
+    ]
+
+
+def _merged(ranked: Sequence[RequestLine]) -> RequestLine:
+    """Merge lines, the winner first: each field comes from the first line that has it, the start is the earliest."""
     fields: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
     for line in ranked:
         for name, value in line.fields.items():
             if name == "attributes" and isinstance(value, Mapping):
-                # One that is null is as good as not there.
-                known = {key: item for key, item in attributes.items() if item is not None}
-                attributes = {**value, **known}
-            elif name not in fields and value is not None:
+                attributes = {**value, **{key: item for key, item in attributes.items() if item is not None}}
+            elif name not in fields and not _is_absent(name, value):
                 fields[name] = value
     if attributes:
         fields["attributes"] = attributes
@@ -229,7 +277,15 @@ def fold_request(lines: Sequence[RequestLine]) -> RequestLine:
     moments = {moment: text for text in starts if (moment := moment_of(text)) is not None}
     if moments:
         fields["timestamp_start"] = moments[min(moments)]
-    return RequestLine(winner.key, fields, winner.envelope, winner.log, sum(line.count for line in lines))
+    winner = ranked[0]
+    return RequestLine(winner.key, fields, winner.envelope, winner.log, sum(line.count for line in ranked))
+
+
+def _is_absent(name: str, value: Any) -> bool:
+    """Say whether a line lacks a field; a group such as `usage` without any value is as absent as null."""
+    if isinstance(value, Mapping) and name in _GROUPS:
+        return all(item is None for item in value.values())
+    return value is None
 
 
 @cache

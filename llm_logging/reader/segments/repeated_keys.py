@@ -1,7 +1,7 @@
-"""Which keys occur more than once, remembered for the pieces of a cache.
+"""The step `load`, hot keys: ids, response ids and request groups that several rows of an answer share.
 
-A question over sealed pieces needs no look at every id again: the keys that several of their rows share are kept beside
-them. New pieces and lines that are in no piece are compared with the rest, not the rest with itself.
+The keys that pieces share among themselves are kept in the cache, so an answer from sealed pieces does not compare every id
+again. New pieces, and rows that are in no piece, are compared with the rest; the rest is not compared with itself.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ..cache.artifacts import Kept
+from ..cache.artifacts import Artifact
 from ..lines.duckdb_engine import duckdb_module, quoted
 from ..sql.fold import HOT, MAY_BE_TWINS
+from ..sql.tables import TABLES, create_table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["hot_keys"]
-
-_TYPES: Final = {table: "UUID" if key == "key" else "UBIGINT" for table, key in HOT.items()}
+__all__ = ["add_shared_keys", "make_hot_tables", "parquet", "remembered_hot_keys"]
 
 
 def parquet(paths: Sequence[Path]) -> str:
@@ -30,32 +29,21 @@ def parquet(paths: Sequence[Path]) -> str:
     return f"read_parquet([{listed}], filename=true)"
 
 
-def hot_keys(db: DuckDBPyConnection, pieces: Sequence[Path], tail: str | None, folder: Path | None) -> None:
-    """Make the tables of the keys that occur more than once in pieces and tail together.
-
-    Args:
-        db: Where the tables are made; see `fold.HOT`.
-        pieces: Paths of pieces.
-        tail: A table of rows that are in no piece; None where there are none.
-        folder: Where the pieces' own keys are remembered; None: nowhere.
-    """
+def make_hot_tables(db: DuckDBPyConnection) -> None:
+    """Make the tables of hot keys, empty; see `fold.HOT`."""
     for table in HOT:
-        db.execute(f"CREATE OR REPLACE TEMP TABLE {table} (key {_TYPES[table]})")
-    if pieces:
-        known = _remembered(db, pieces, folder)
-        fresh = [path for path in pieces if path not in known]
-        if fresh:
-            _compare(db, parquet(fresh), parquet(sorted(known)) if known else None)
-            if folder is not None:
-                _remember(db, pieces, folder)
-    if tail is not None:
-        _compare(db, tail, parquet(pieces) if pieces else None)
+        create_table(db, table)
 
 
-def _compare(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
+def add_shared_keys(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
     """Add the keys that the fresh rows share among themselves or with the known ones.
 
-    Of response ids only those are added whose requests may be one call; servers reuse them.
+    Response ids are added only where some of their requests may be one call; servers reuse response ids.
+
+    Args:
+        db: Where the tables of hot keys are.
+        fresh: A table or query of rows.
+        known: Rows whose own shared keys are in the tables already; None: there are none.
     """
     for table, key in HOT.items():
         shared = f"SELECT {key} FROM {fresh} WHERE {key} IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
@@ -74,13 +62,28 @@ def _compare(db: DuckDBPyConnection, fresh: str, known: str | None) -> None:
         db.execute("DROP TABLE shared")
 
 
-def _kept(pieces: Sequence[Path], folder: Path) -> Kept:
-    return Kept(folder, "hot", sorted({path.parent.name for path in pieces}))
+def remembered_hot_keys(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path) -> None:
+    """Fill the tables of hot keys with those that pieces share, and keep them.
+
+    Args:
+        db: Where the tables are, empty.
+        pieces: Paths of all pieces.
+        folder: Where their keys are kept.
+    """
+    kept = Artifact(folder, "hot", sorted({str(path.parent) for path in pieces}))
+    known = _find(db, pieces, kept)
+    fresh = [path for path in pieces if path not in known]
+    if fresh:
+        add_shared_keys(db, parquet(fresh), parquet(sorted(known)) if known else None)
+        union = " UNION ALL BY NAME ".join(
+            f"SELECT DISTINCT '{table}' AS kind, key AS {_type(table)} FROM {table}" for table in HOT
+        )
+        kept.keep({"pieces": [str(path) for path in pieces]}, db, union)
 
 
-def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | None) -> set[Path]:
-    """Load the keys remembered for some of these pieces and no others; return which pieces those are."""
-    found = _kept(pieces, folder).find() if folder is not None else None
+def _find(db: DuckDBPyConnection, pieces: Sequence[Path], kept: Artifact) -> set[Path]:
+    """Load the keys kept of some of these pieces and no others; return which pieces those are."""
+    found = kept.find()
     if found is None:
         return set()
     note, rows = found
@@ -90,7 +93,7 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
             return set()
         for table in HOT:
             db.execute(
-                f"INSERT INTO {table} SELECT {_TYPES[table]} FROM read_parquet(?) WHERE kind = ?",
+                f"INSERT INTO {table} SELECT {_type(table)} FROM read_parquet(?) WHERE kind = ?",
                 [str(rows), table],
             )
     except (KeyError, TypeError, duckdb_module().Error):
@@ -100,8 +103,6 @@ def _remembered(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path | N
     return known
 
 
-def _remember(db: DuckDBPyConnection, pieces: Sequence[Path], folder: Path) -> None:
-    union = " UNION ALL BY NAME ".join(
-        f"SELECT DISTINCT '{table}' AS kind, key AS {_TYPES[table]} FROM {table}" for table in HOT
-    )
-    _kept(pieces, folder).keep({"pieces": [str(path) for path in pieces]}, db, union)
+def _type(table: str) -> str:
+    """Return the type of a table's keys, which names their column in the kept rows."""
+    return TABLES[table].columns["key"]

@@ -1,7 +1,7 @@
 """Lines that are in no piece: parsed for one answer, into the table `tail`.
 
-Of many projects most logs are small, so small files are parsed many at a time: as their types where that can be done,
-else value by value, and those with a line that is not JSON line by line. Large and compressed files are parsed one by one.
+With many projects most logs are small, so small files are parsed together: with their declared types where possible, else value
+by value, and those with a line that is no JSON line by line. Large and compressed files are parsed one by one.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...files.wrappers import Unwrapper
-from ..lines.coercions import has_bent
-from ..lines.columns import Column, held_columns
+from ..lines.coercions import has_coerced_values
+from ..lines.columns import Column
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import rotations
 from ..lines.parse import (
     TALLY_BY_MARK,
     Parsed,
-    line_columns,
     mark,
     parse_file,
     parse_marked,
@@ -34,6 +33,7 @@ from ..lines.salvage import Salvage, salvage_lines, salvage_rest
 from ..lines.source_sql import RawFile
 from ..sql.fold import drop_pending, fold_piece
 from ..sql.quality import numbers_by_mark, numbers_in
+from ..sql.tables import create_table, row_names
 from .parquet import Span, copy_span, span_lines
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["load_tails"]
 
-# Files of so many bytes at most are parsed together, up to so many bytes in all.
+# Files of at most `_SMALL` bytes are parsed together, up to `_MOST_BYTES` in total.
 _SMALL: Final = 4 * 2**20
 _MOST_BYTES: Final = 64 * 2**20
-# Of so few files that cannot be parsed together the broken ones are not looked for: all are read line by line.
+# Below this many files the broken ones are not searched for: all are read line by line.
 _FEW_FILES: Final = 4
 
 Numbers = list[tuple[str, int, int, int]]
@@ -57,16 +57,13 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
     Args:
         db: Where the table is made; its `filename` says of which log a row is.
         spans: What to parse.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Yields:
         Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were
         folded into others.
     """
-    types = {column.name: column.sql_type for column in (*held_columns(), *extra)}
-    fixed = {"key": "UUID", "line_time": "TIMESTAMP", "writer_id": "VARCHAR", "seq": "BIGINT"}
-    listed = ", ".join(f'"{name}" {kind}' for name, kind in {**fixed, **types}.items())
-    db.execute(f"CREATE OR REPLACE TEMP TABLE tail ({listed}, filename VARCHAR)")
+    create_table(db, "tail", extra)
     small = [span for span in spans if span.end - span.start <= _SMALL and span.file.raw.compression is None]
     small = small if len(small) > 1 else []
     broken: list[Span] = []
@@ -138,7 +135,7 @@ def _load_together(
         if not _parse_natively(db, path, extra):
             yield from _halves(db, spans, extra, broken)
             return
-        if has_bent(db, RawFile(path, copy.name), "piece", extra):
+        if has_coerced_values(db, RawFile(path, copy.name), "piece", extra):
             odd, rest = set(range(len(spans))), []
         else:
             rows = db.execute(TALLY_BY_MARK.format(table="piece")).fetchall()
@@ -204,7 +201,7 @@ def _take(
     numbers = numbers_by_mark(db, "piece")
     joined = drop_pending(db, "piece", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, log AS filename FROM piece "
+        f"INSERT INTO tail BY NAME SELECT {row_names(extra)}, log AS filename FROM piece "
         "JOIN (SELECT unnest(?::BIGINT[]) AS mark, unnest(?::VARCHAR[]) AS log) USING (mark) WHERE kind = 1",
         [marks, [f"log:{spans[number].log_no}" for number in marks]],
     )
@@ -271,11 +268,7 @@ def _load_alone(db: DuckDBPyConnection, one: _Broken, extra: Sequence[Column]) -
     # Most requests have a pending line, which need not be held.
     joined = fold_piece(db, "piece", "piece_rows", extra)
     db.execute(
-        f"INSERT INTO tail BY NAME SELECT {_names(extra)}, ? AS filename FROM piece_rows",
+        f"INSERT INTO tail BY NAME SELECT {row_names(extra)}, ? AS filename FROM piece_rows",
         [f"log:{span.log_no}"],
     )
     return span, parsed, numbers, joined
-
-
-def _names(extra: Sequence[Column]) -> str:
-    return ", ".join(f'"{name}"' for name in line_columns(extra) if name != "bad")

@@ -293,6 +293,30 @@ def test_a_write_that_hangs_in_the_disk_does_not_hold_up_close(root, made, monke
     assert "kept for the next writer" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("noticed", ["by a flush", "by callers"])
+def test_a_write_that_hangs_is_said_and_holds_up_no_caller(root, made, monkeypatch, capfd, noticed):
+    handler, log = made(flush_interval=0.01, flush_timeout=3.0, flush_bytes=10_000)
+    real, gate = os.write, threading.Event()
+    monkeypatch.setattr(
+        os, "write", lambda fd, data: (b"m0" in data and gate.wait(20) and 0) or real(fd, data)
+    )
+    log.info("m0")
+    worst, number, began = 0.0, 0, time.monotonic()
+    if noticed == "by a flush":
+        handler.flush()
+    while noticed == "by callers" and time.monotonic() - began < 2.5:
+        before, number = time.monotonic(), number + 1
+        log.info("m%d %s", number, "x" * 100)
+        worst = max(worst, time.monotonic() - before)
+        time.sleep(0.005)
+    gate.set()
+    handler.flush()
+    monkeypatch.undo()
+    assert worst < 0.5
+    assert "system.jsonl has not come to an end for 2 s" in capfd.readouterr().err
+    assert len(messages(root, r"m\d+.*")) == number + 1
+
+
 def test_a_full_disk_for_real(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from llm_logging import LLMFileHandler
+from llm_logging.files import compression
+from llm_logging.files.segments import list_segments
 from llm_logging.handler.writing.housekeeping import Housekeeper
+from llm_logging.maintenance import retention, sealing
+from llm_logging.maintenance.manifest import read_manifest
 from llm_logging.maintenance.retention import Retention
 from tests.processes import assert_once, lines, messages
 
@@ -106,3 +111,53 @@ def test_the_counts_are_true(root, isolated, spool):
     assert stats["flush_seconds"] >= stats["longest_flush_seconds"] >= stats["last_flush_seconds"] > 0
     assert stats["spool"] == ("ring" if spool == "auto" else "memory")
     handler.close()
+
+
+def test_segments_that_wait_are_cared_for_together(tmp_path, monkeypatch):
+    """Each step after a rotation reads the folder, so its cost must not grow with the square of the segments."""
+    listings, said, hold = [], [], threading.Event()
+
+    def listed(*args, **options):
+        listings.append(args)
+        hold.wait(10)
+        return list_segments(*args, **options)
+
+    for module in (sealing, retention, compression):
+        monkeypatch.setattr(module, "list_segments", listed)
+    housekeeper = Housekeeper(
+        None,
+        compression="gz",
+        retention=Retention(backup_count=30),
+        on_rotate=None,
+        key=None,
+        notice=lambda *what: said.append(what),
+    )
+    other, active = tmp_path / "b.jsonl", tmp_path / "a.jsonl"
+    names = [f"a.20260115T103000Z-{n:04d}.jsonl" for n in range(1, 41)]
+    for name in ["b.20260115T103000Z-0001.jsonl", *names[:20], "b.20260115T103001Z-0001.jsonl", *names[20:]]:
+        (tmp_path / name).write_bytes(b'{"n":1}\n')
+        housekeeper.sealed(active if name[0] == "a" else other, tmp_path / name)
+    hold.set()
+    assert housekeeper.stop(30)
+    assert said == []
+    assert len(listings) <= 4 * 3
+    assert sorted(path.name for path in tmp_path.glob("a.2*")) == [f"{name}.gz" for name in names[10:]]
+    assert [entry.segment for entry in read_manifest(active) if entry.action == "sealed"] == names
+
+
+def test_a_callback_gets_every_segment_before_it_may_be_pruned(tmp_path):
+    there = []
+    housekeeper = Housekeeper(
+        None,
+        compression="gz",
+        retention=Retention(backup_count=1),
+        on_rotate=lambda path: (time.sleep(0.02), there.append((path.name, path.exists()))),
+        key=None,
+        notice=lambda *_: None,
+    )
+    names = [f"a.20260115T103000Z-000{n}.jsonl" for n in range(1, 6)]
+    for name in names:
+        (tmp_path / name).write_bytes(b'{"n":1}\n')
+        housekeeper.sealed(tmp_path / "a.jsonl", tmp_path / name)
+    assert housekeeper.stop(30)
+    assert there == [(f"{name}.gz", True) for name in names]

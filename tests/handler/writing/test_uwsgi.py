@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -22,8 +23,10 @@ MODES = {
     "threads of uWSGI": ["--processes", "2", "--threads", "3"],
     "lazy": ["--processes", "3", "--lazy-apps"],
     "lazy, threads run": ["--processes", "2", "--lazy-apps", "--enable-threads"],
-    "hooks run": ["--processes", "2", "--enable-threads", "--py-call-osafterfork"],
 }
+if sys.version_info < (3, 13):
+    # There uWSGI calls the hooks without the import lock, and Python ends every worker, whatever the application is.
+    MODES["hooks run"] = ["--processes", "2", "--enable-threads", "--py-call-osafterfork"]
 
 
 def requests(root: Path) -> list[int]:
@@ -79,4 +82,34 @@ def test_lines_logged_while_the_application_loads_are_written_by_the_master(root
         server.stop(signal.SIGINT)
     reopen(root)
     assert_once(root, [start])
+    assert not rings(root)
+
+
+@pytest.mark.parametrize("mode", ["default", "threads run", "lazy", "threads of uWSGI"])
+def test_a_reload_loses_nothing(root, tmp_path, mode):
+    """SIGHUP ends the workers, and has the master execute itself anew: same process id, nothing of `atexit`."""
+    command = uwsgi(
+        "--binary-path", sys.executable, *MODES[mode]
+    )  # else it is the one outside of the environment
+    with served(command, root, tmp_path) as server:
+        while mode == "lazy" and len(messages(root, r"b\d+")) < 3:
+            # A worker that still loads the application misses the signal, with or without us.
+            time.sleep(0.05)
+        for turn in range(3):
+            for n in range(20 * turn, 20 * turn + 20):
+                server.get(str(n))
+            log, loaded = server.output, len(messages(root, r"b\d+"))
+            begun = log.read_text().count("spawned uWSGI master process")
+            if turn < 2:
+                server.process.send_signal(signal.SIGHUP)
+                deadline = time.monotonic() + 30
+                while log.read_text().count("spawned uWSGI master") == begun or (
+                    mode == "lazy" and len(messages(root, r"b\d+")) < loaded + 3
+                ):
+                    assert time.monotonic() < deadline, log.read_text()[-2000:]
+                    time.sleep(0.05)
+        assert server.stop(signal.SIGINT) < 15
+    reopen(root)
+    assert_once(root, [f"m{n}" for n in range(60)] + messages(root, r"b\d+"))
+    assert requests(root) == list(range(60))
     assert not rings(root)

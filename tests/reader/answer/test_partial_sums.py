@@ -19,7 +19,7 @@ from llm_logging.files.segments import segment_name
 from llm_logging.models.stats import StatsOptions, StatsScope
 from llm_logging.reader.answer import partial_sums as sums
 from llm_logging.reader.segments import index as cache_module
-from llm_logging.reader.segments import loader as load
+from llm_logging.reader.segments import pieces as load
 from llm_logging.reader.stats import get_stats
 from tests.reader.growing_log import START, Log
 from tests.reader.histories import MOMENTS, NOW, histories
@@ -50,19 +50,24 @@ def small_scale():
 def taken(monkeypatch):
     """Collect of each answer how many pieces it took from what is kept, and of how many groups the percentiles."""
     found = []
-    make, spreads = sums.Sums.make, sums.Sums.spreads
 
-    def spy_make(self, table):
-        make(self, table)
-        found.append([len(self._known), 0])
+    def spy(kind):
+        make, spreads = kind.make, kind.spreads
 
-    def spy_spreads(self, by, groups):
-        known = spreads(self, by, groups)
-        found[-1][1] = len(known)
-        return known
+        def spy_make(self, table):
+            make(self, table)
+            found.append([len(getattr(self, "_known", ())), 0])
 
-    monkeypatch.setattr(sums.Sums, "make", spy_make)
-    monkeypatch.setattr(sums.Sums, "spreads", spy_spreads)
+        def spy_spreads(self, by, groups):
+            known = spreads(self, by, groups)
+            found[-1][1] = len(known)
+            return known
+
+        monkeypatch.setattr(kind, "make", spy_make)
+        monkeypatch.setattr(kind, "spreads", spy_spreads)
+
+    spy(sums.Sums)
+    spy(sums.KeptSums)
     return found
 
 
@@ -184,14 +189,14 @@ def test_what_vanishes_while_it_is_used_is_read_from_the_lines(log, monkeypatch)
     log.rotate()
     log.stats(group_by="hour")
     log.write(1)
-    find = sums.Sums._find
+    find = sums.KeptSums._find
 
     def vanishing(self):
         find(self)
         assert self._rows is not None
         self._rows.unlink()
 
-    monkeypatch.setattr(sums.Sums, "_find", vanishing)
+    monkeypatch.setattr(sums.KeptSums, "_find", vanishing)
     assert log.stats(group_by="hour") == plain(log, group_by="hour")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import llm_logging
 from llm_logging import ConfigurationError, StatsOptions
-from llm_logging.reader.segments import index as cache
+from llm_logging.reader.cache import store
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ from llm_logging.reader.segments import index as cache
 def test_a_missing_duckdb_is_said_with_what_to_install(ask, tmp_path, monkeypatch):
     (tmp_path / "projects").mkdir()
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    cache.schema_tag.cache_clear()
+    store.schema_tag.cache_clear()
     try:
         with pytest.raises(ConfigurationError, match=r"llm-logging\[stats\]") as caught:
             ask(tmp_path)
     finally:
-        cache.schema_tag.cache_clear()
+        store.schema_tag.cache_clear()
     assert caught.value.code == "MISSING_DEPENDENCY"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_logging.cli.render.numbers import cost as cost_text
 from llm_logging.models.stats import StatsOptions
+from llm_logging.presentation.numbers import cost as cost_text
+from llm_logging.reader.cache import store
 from llm_logging.reader.compare import compare_stats
 from llm_logging.reader.export import export_requests
 from llm_logging.reader.price_report import get_prices
-from llm_logging.reader.segments import index as cache
 from llm_logging.reader.sql import percentiles as spread
 from llm_logging.reader.stats import get_project_metrics, get_stats
 
@@ -186,7 +186,7 @@ def test_an_answer_of_another_version_is_not_taken(tmp_path, monkeypatch):
     write(logs / "llm_requests.jsonl", CASES[:1])
 
     def names():
-        cache.schema_tag.cache_clear()
+        store.schema_tag.cache_clear()
         get_stats(None, StatsOptions(group_by="day"), root=tmp_path, cache_dir=tmp_path / "cache")
         found = (
             path.relative_to(tmp_path / "cache") for path in (tmp_path / "cache").rglob("*") if path.is_file()
@@ -195,8 +195,8 @@ def test_an_answer_of_another_version_is_not_taken(tmp_path, monkeypatch):
 
     before = names()
     assert names() == before
-    monkeypatch.setattr(cache, "package_tag", lambda: "9.9.9")
-    for module in ("answers", "rates", "sums"):
+    monkeypatch.setattr(store, "package_tag", lambda: "9.9.9")
+    for module in ("answer.results_cache", "pricing.rate_cache", "answer.partial_sums"):
         monkeypatch.setattr(f"llm_logging.reader.{module}.package_tag", lambda: "9.9.9")
     try:
         new = names() - before
@@ -204,7 +204,7 @@ def test_an_answer_of_another_version_is_not_taken(tmp_path, monkeypatch):
         assert {kind for kind in kinds if any(kind in name for name in before)} == kinds
         assert {kind for kind in kinds if any(kind in name for name in new)} == kinds
     finally:
-        cache.schema_tag.cache_clear()
+        store.schema_tag.cache_clear()
 
 
 @given(

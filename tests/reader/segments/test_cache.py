@@ -15,9 +15,9 @@ import pytest
 from llm_logging.files.segments import segment_name
 from llm_logging.models.stats import StatsOptions
 from llm_logging.reader.answer import groups as grouping
-from llm_logging.reader.segments import index as cache_module
-from llm_logging.reader.segments import loader as load
+from llm_logging.reader.cache import store
 from llm_logging.reader.segments import parquet as pieces
+from llm_logging.reader.segments import pieces as load
 from llm_logging.reader.segments import uncached as tails
 from llm_logging.reader.stats import get_stats
 from tests.reader.growing_log import START, Log, text
@@ -297,7 +297,7 @@ def test_another_shape_of_pieces_is_another_cache(log, monkeypatch, spans):
     log.rotate()
     log.stats()
     spans.clear()
-    monkeypatch.setattr(cache_module, "schema_tag", lambda: "another")
+    monkeypatch.setattr(store, "schema_tag", lambda: "another")
     assert log.stats(where=["model!=another"]).summary.total_requests == 40
     assert len(spans) == 1
 
@@ -349,7 +349,7 @@ def test_an_answer_is_given_again_only_for_the_same_bytes(log, monkeypatch):
     log.write(40)
     log.rotate()
     first = log.stats()
-    monkeypatch.setattr("llm_logging.reader.answer.run.connect", lambda: pytest.fail("asked again"))
+    monkeypatch.setattr("llm_logging.reader.answer.session.connect", lambda: pytest.fail("asked again"))
     assert log.stats() == first
     monkeypatch.undo()
     log.write(1)
