@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ...models.stats import Change, Comparison, PriceReport, PriceUse
-from . import numbers
-from .numbers import DASH, count, duration, share, signed
+from ...presentation import numbers
+from ...presentation.numbers import DASH, count, duration, share, signed
 from .stats import group_columns, span, whose
 from .table import Column, csv_text, draw, markdown, paint
 from .terminal import safe

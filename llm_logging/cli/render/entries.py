@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ...models.entry import ChatMessage, Cost, ErrorInfo, Timings, Usage
+from ...presentation.numbers import DASH, count, duration, money, request_cost
 from ...reader.retrieval.request_log import RequestLog
 from ...reader.search import SearchHit
-from .numbers import DASH, count, duration, money
 from .table import Column, csv_text, draw, markdown, paint
 from .terminal import dumps, safe, shorten, show_time
 
@@ -114,6 +114,7 @@ def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: boo
         ),
         Column("latency", [duration(_number(e.timings, "latency_ms")) for e in entries], rank=3),
         Column("in + out", [_tokens(e) for e in entries], rank=4),
+        Column("cost", [request_cost(e) for e in entries], rank=1),
     ]
 
 
