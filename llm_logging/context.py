@@ -14,14 +14,44 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["current_scope", "scope", "suppressed", "suppressing"]
+__all__ = ["carried", "carry", "current_scope", "scope", "suppressed", "suppressing", "with_context"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _current: ContextVar[Mapping[str, Any]] = ContextVar("llm_logging_scope", default=_EMPTY)
+_carried: list[ContextVar[Any]] = [_current]
 _suppressed: ContextVar[bool] = ContextVar("llm_logging_suppressed", default=False)
+
+
+def carry(variable: ContextVar[Any]) -> None:
+    """Let a contextvar go along where a scope is carried to another thread."""
+    _carried.append(variable)
+
+
+def carried() -> dict[ContextVar[Any], Any]:
+    """Return the values of this moment that differ from their defaults; empty where nothing is bound."""
+    return {
+        variable: value
+        for variable in _carried
+        if (value := variable.get()) is not None and value is not _EMPTY
+    }
+
+
+def with_context(values: Mapping[ContextVar[Any], Any], fn: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that runs another one under the values of another thread; see `carried`."""
+
+    @functools.wraps(fn)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        tokens = [(variable, variable.set(value)) for variable, value in values.items()]
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            for variable, token in reversed(tokens):
+                variable.reset(token)
+
+    return run
 
 
 def current_scope() -> Mapping[str, Any]:
@@ -99,17 +129,7 @@ class scope:  # noqa: N801  a context manager, named as it is used
         Returns:
             A callable with the signature of `fn` that runs it under today's scope.
         """
-        captured = _current.get()
-
-        @functools.wraps(fn)
-        def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-            token = _current.set(captured)
-            try:
-                return fn(*args, **kwargs)
-            finally:
-                _current.reset(token)
-
-        return carried
+        return with_context({variable: variable.get() for variable in _carried}, fn)
 
 
 def suppressed() -> bool:

@@ -8,15 +8,37 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import ConfigurationError
 
-__all__ = ["NAMES", "container", "development", "production", "testing"]
+__all__ = ["NAMES", "WithoutRequestLines", "container", "development", "production", "testing"]
 
 NAMES = ("development", "production", "container", "testing")
 
 Level = int | str
+_CLIENTS = ("LiteLLM", "LiteLLM Router", "httpx", "httpx2")
+
+
+class WithoutRequestLines(logging.Filter):
+    """Take the lines at INFO and below away that HTTP clients and SDKs log for each request; warnings stay.
+
+    An event says once in each process that lines are left out.
+    """
+
+    _said: ClassVar[set[str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record stays."""
+        if record.levelno > logging.INFO:
+            return True
+        if record.levelno == logging.INFO and record.name not in self._said:
+            self._said.add(record.name)
+            logging.getLogger("llm_logging").info(
+                "lines of the logger %r at INFO are left out: it logs one for each request (said once)",
+                record.name,
+            )
+        return False
 
 
 def _level(level: Level) -> str:
@@ -43,8 +65,9 @@ def _config(
         "disable_existing_loggers": False,
         "formatters": formatters or {},
         "handlers": handlers,
-        # There for gunicorn, which fills in loggers and handlers of its own where a configuration names none.
-        "loggers": {},
+        # A line of theirs at INFO for each request says less than the request's own line.
+        "filters": {"llm_no_client_lines": {"()": "llm_logging.presets.WithoutRequestLines"}},
+        "loggers": {name: {"filters": ["llm_no_client_lines"]} for name in _CLIENTS},
         "root": {"level": _level(level), "handlers": list(handlers)},
     }
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import Ending, when_abandoned
+from ..usage.estimate import Counter
 from ..usage.sdk_errors import is_cancellation
 from .capture.background import Poll
 from .capture.exchange import Exchange
@@ -137,11 +138,12 @@ def _described(session: Any, url: Any, options: Mapping[str, Any]) -> HTTPReques
     build = getattr(session, "_build_url", None)
     whole = str(url if build is None else build(url))
     parts = urlsplit(whole)
-    headers = options.get("headers")
-    said = headers.get("x-stainless-retry-count") if isinstance(headers, Mapping) else None
+    headers = {**getattr(session, "headers", {}), **(options.get("headers") or {})}
+    lower = {str(name).lower(): str(value) for name, value in headers.items()}
     return HTTPRequest(
-        parts.hostname or "", parts.port, parts.path, whole, functools.partial(_body, options), said
-    )
+        parts.hostname or "", parts.port, parts.path, whole, functools.partial(_body, options), lower.get,
+        lower.get("x-stainless-retry-count"),
+    )  # fmt: skip
 
 
 def _body(options: Mapping[str, Any]) -> bytes | Mapping[str, Any] | None:
@@ -180,6 +182,7 @@ def instrument(
     hosts: Mapping[str, str] | None = None,
     pending: bool = False,
     content: bool | None = None,
+    estimate: Counter | None = None,
 ) -> None:
     """Log the LLM calls of every aiohttp session, those that exist, too; a second call changes nothing.
 
@@ -188,6 +191,7 @@ def instrument(
         hosts: As there.
         pending: As there.
         content: As there.
+        estimate: As there.
 
     Raises:
         ConfigurationError: aiohttp is not installed.
@@ -199,7 +203,9 @@ def instrument(
         return
     # Every way to send a request, of subclasses too, leads through this method, after whose errors nothing is changed.
     original = session._request  # noqa: SLF001  the middlewares of aiohttp see neither timeouts nor refused connections
-    watch = Watch(log, instrumentation="aiohttp", hosts=hosts, pending=pending, content=content)
+    watch = Watch(
+        log, instrumentation="aiohttp", hosts=hosts, pending=pending, content=content, estimate=estimate
+    )
 
     @functools.wraps(original)
     async def request(self: Any, method: Any, str_or_url: Any, **options: Any) -> Any:

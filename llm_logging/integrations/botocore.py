@@ -1,7 +1,7 @@
 """Log the calls of Bedrock that boto3 makes: Converse and InvokeModel, whole and streamed.
 
     client = instrument_client(boto3.client("bedrock-runtime"))   # this client
-    instrument()                                                  # every client made later
+    instrument()                                                  # every client
 
 It listens to botocore's own events, so retries are seen one by one, and what boto3 returns keeps its type.
 """
@@ -9,22 +9,24 @@ It listens to botocore's own events, so retries are seen one by one, and what bo
 from __future__ import annotations
 
 import functools
-import importlib
-from collections.abc import Iterator, Mapping
+import inspect
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..clock import clock
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
-from ..logger.stream import when_abandoned
+from ..logger.stream import Ending, when_abandoned
 from ..usage.extract import extract
 from ..usage.routes import Route
 from ..usage.sdk_errors import is_cancellation
 from .capture.exchange import Exchange
+from .capture.later import when_imported
 from .capture.nesting import covered
 from .capture.observation import Observation, guarded, report, wants_content
 from .capture.optional import required
-from .capture.request_body import asked, messages_of
+from .capture.request_body import Asked, asked
 from .capture.retries import Attempt
 
 __all__ = ["instrument", "instrument_client", "uninstrument"]
@@ -39,13 +41,12 @@ _OPERATIONS = frozenset({"Converse", "ConverseStream", "InvokeModel", "InvokeMod
 class _Call:
     """One call of the client, with its attempts; lies in botocore's request context."""
 
-    __slots__ = ("attempt", "content", "exchange", "messages", "model", "route", "stream")
+    __slots__ = ("asked", "attempt", "exchange", "model", "route", "stream")
 
-    def __init__(self, model: str, *, stream: bool, content: bool, messages: list[Any] | None) -> None:
+    def __init__(self, model: str, *, stream: bool, asked: Asked) -> None:
         self.model = model
         self.stream = stream
-        self.content = content
-        self.messages = messages
+        self.asked = asked
         self.route = Route("bedrock", "embeddings" if "embed" in model else "chat", model, stream)
         self.exchange: Exchange | None = None
         self.attempt: Attempt | None = None
@@ -81,19 +82,12 @@ class _Listener:
         if model.name not in _OPERATIONS or covered() or not isinstance(params, Mapping):
             return
         content = wants_content(self._log, self._content)
-        messages = None
-        if content:
-            body = params.get("body")
-            told = body.encode() if isinstance(body, str) else body
-            if body is None:
-                messages = messages_of(params)
-            elif isinstance(told, bytes):
-                messages = asked(told, content=True).messages
+        body = params.get("body")
+        told = body.encode() if isinstance(body, str) else params if body is None else body
         context[_UNIQUE] = _Call(
             str(params.get("modelId") or "unknown"),
             stream=model.name.endswith("Stream"),
-            content=content,
-            messages=messages,
+            asked=asked(told if isinstance(told, (bytes, Mapping)) else None, content=content),
         )
 
     @guarded
@@ -115,14 +109,15 @@ class _Listener:
             stream=call.stream or None,
             attempt=call.attempt.number,
             request_group=call.attempt.group or None,
-            messages=call.messages,
+            messages=call.asked.messages,
+            **call.asked.fields,
         )
         if observation is None:
             call.exchange = None
             return
         if not call.attempt.group:
-            call.attempt.group = observation.id
-            observation.note(request_group=observation.id)
+            call.attempt.group = observation.request_group or observation.id
+            observation.note(request_group=call.attempt.group)
         call.exchange = Exchange(observation, call.attempt)
 
     @guarded
@@ -139,7 +134,7 @@ class _Listener:
         headers = {str(name).lower(): str(value) for name, value in (said.get("HTTPHeaders") or {}).items()}
         # botocore has decoded the body.
         headers.pop("content-encoding", None)
-        call.exchange.answered(status, headers, call.route, stream=call.stream, content=call.content)
+        call.exchange.answered(status, headers, call.route, stream=call.stream, content=call.asked.content)
         if status >= 300:
             found = parsed_response.get("Error") or {}
             call.exchange.refused(
@@ -156,10 +151,12 @@ class _Listener:
             stream = parsed.get(name)
             if stream is not None:
                 watched = _watched(stream, call.exchange)
-                if watched is not None:
+                if watched is None:
+                    call.exchange.ended("left")
+                else:
                     parsed[name] = watched
-                    return
-        call.exchange.settle(extract(parsed, keep_text=call.content))
+                return
+        call.exchange.settle(extract(parsed, keep_text=call.asked.content))
 
     @guarded
     def raised(self, exception: BaseException, context: dict[str, Any], **_: Any) -> None:
@@ -170,82 +167,175 @@ class _Listener:
 
 
 def _watched(stream: Any, exchange: Exchange) -> Any:
-    for made in _classes():
-        if isinstance(stream, made.__mro__[1]):
-            return made(stream, exchange)
-    return None
+    """Return a stream that an exchange reads along with; None where that cannot be done, and the stream is left alone."""
+    kind: Any = type(stream)
+    try:
+        if hasattr(kind, "read"):
+            # In its place: a body that is let go closes its connection.
+            watched = stream
+            watched.__class__ = _observed(kind)
+        else:
+            # Its generator holds the stream itself, so only a copy is let go with its last reference.
+            watched = object.__new__(_observed(kind))
+            watched.__dict__.update(stream.__dict__)
+    except (AttributeError, TypeError):
+        return None
+    watched.__dict__["_llm_exchange"] = exchange
+    watched.__dict__["_llm_abandoned"] = when_abandoned(watched, functools.partial(exchange.ended, "left"))
+    return watched
+
+
+class _Observed:
+    """What the observed classes share; `_llm_exchange` reads along."""
+
+    _llm_exchange: Exchange
+    _llm_abandoned: Any
+
+    def _llm_over(self, how: Ending, error: BaseException | None = None) -> None:
+        self._llm_abandoned.detach()
+        self._llm_exchange.ended(how, error)
+
+    def _llm_failed(self, error: BaseException) -> None:
+        self._llm_over("cancelled" if is_cancellation(error) else "failed", error)
+
+    def _llm_came(self, data: bytes, *, at_end: bool) -> None:
+        if data:
+            self._llm_exchange.bytes_arrived(data)
+        if at_end:
+            self._llm_over("exhausted")
 
 
 @functools.cache
-def _classes() -> tuple[type[Any], type[Any]]:
-    """Make the two classes of streams, which are still botocore's own; it is imported only here."""
-    event_stream: Any = importlib.import_module("botocore.eventstream").EventStream
-    streaming_body: Any = importlib.import_module("botocore.response").StreamingBody
+def _observed(kind: type[Any]) -> type[Any]:
+    """Return a subclass of a class of streams whose methods note what passes through them.
 
-    class LoggedEventStream(event_stream):  # type: ignore[misc]  # botocore has no types
-        def __init__(self, inner: Any, exchange: Exchange) -> None:
-            self.__dict__.update(inner.__dict__)
-            self._llm_exchange = exchange
-            self._llm_abandoned = when_abandoned(self, functools.partial(exchange.ended, "left"))
+    Which methods those are, and whether they are asynchronous, is told by what the class has: botocore's two classes,
+    and those that aiobotocore and others make of them. Methods that are built on `read` need no wrapper of their own.
+    """
+    made: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    if hasattr(kind, "read"):
+        asynchronous = inspect.iscoroutinefunction(kind.read)
+        made["read"] = (_async_read if asynchronous else _read)(kind)
+        if hasattr(kind, "readinto"):
+            made["readinto"] = (_async_readinto if asynchronous else _readinto)(kind)
+    elif hasattr(kind, "__aiter__"):
+        made["__aiter__"] = _aiter(kind)
+    else:
+        made["__iter__"] = _iter(kind)
+    for name in ("close", "aclose"):
+        if hasattr(kind, name):
+            made[name] = _closing(getattr(kind, name))
+    return type(kind.__name__, (_Observed, kind), made)
 
-        def __iter__(self) -> Iterator[Any]:
-            exchange = self._llm_exchange
+
+def _read(kind: Any) -> Any:
+    def read(self: Any, amt: int | None = None) -> Any:
+        try:
+            data = kind.read(self, amt)
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_came(data, at_end=_at_end(amt, data))
+        return data
+
+    return read
+
+
+def _async_read(kind: Any) -> Any:
+    async def read(self: Any, amt: int | None = None) -> Any:
+        try:
+            data = await kind.read(self, amt)
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_came(data, at_end=_at_end(amt, data))
+        return data
+
+    return read
+
+
+def _at_end(amt: int | None, data: bytes) -> bool:
+    return amt is None or amt < 0 or (amt > 0 and not data)
+
+
+def _readinto(kind: Any) -> Any:
+    def readinto(self: Any, b: Any) -> Any:
+        try:
+            count = kind.readinto(self, b)
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_came(bytes(b[:count]), at_end=not count and len(b) > 0)
+        return count
+
+    return readinto
+
+
+def _async_readinto(kind: Any) -> Any:
+    async def readinto(self: Any, b: Any) -> Any:
+        try:
+            count = await kind.readinto(self, b)
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_came(bytes(b[:count]), at_end=not count and len(b) > 0)
+        return count
+
+    return readinto
+
+
+def _iter(kind: Any) -> Any:
+    def iterate(self: Any) -> Iterator[Any]:
+        try:
+            for event in kind.__iter__(self):
+                self._llm_exchange.item(event)
+                yield event
+        except GeneratorExit:
+            # A loop that was left may be taken up again; closing and letting go are seen elsewhere.
+            raise
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_over("exhausted")
+
+    return iterate
+
+
+def _aiter(kind: Any) -> Any:
+    async def iterate(self: Any) -> AsyncIterator[Any]:
+        try:
+            async for event in kind.__aiter__(self):
+                self._llm_exchange.item(event)
+                yield event
+        except GeneratorExit:
+            # As above.
+            raise
+        except BaseException as error:
+            self._llm_failed(error)
+            raise
+        self._llm_over("exhausted")
+
+    return iterate
+
+
+def _closing(original: Any) -> Any:
+    if inspect.iscoroutinefunction(original):
+
+        async def aclose(self: Any) -> Any:
             try:
-                for event in super().__iter__():
-                    exchange.item(event)
-                    yield event
-            except GeneratorExit:
-                # A loop that was left may be taken up again; closing and letting go are seen elsewhere.
-                raise
-            except BaseException as error:
-                self._llm_abandoned.detach()
-                exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
-                raise
-            self._llm_abandoned.detach()
-            exchange.ended("exhausted")
-
-        def close(self) -> None:
-            try:
-                super().close()
+                return await original(self)
             finally:
-                self._llm_abandoned.detach()
-                self._llm_exchange.ended("closed")
+                self._llm_over("closed")
 
-    class LoggedStreamingBody(streaming_body):  # type: ignore[misc]  # botocore has no types
-        def __init__(self, inner: Any, exchange: Exchange) -> None:
-            super().__init__(inner._raw_stream, inner._content_length)  # noqa: SLF001  its own constructor's arguments
-            self._llm_exchange = exchange
-            self._llm_abandoned = when_abandoned(self, functools.partial(exchange.ended, "left"))
+        return aclose
 
-        def read(self, amt: int | None = None) -> Any:
-            try:
-                data = super().read(amt)
-            except BaseException as error:
-                self._llm_abandoned.detach()
-                self._llm_exchange.ended("cancelled" if is_cancellation(error) else "failed", error)
-                raise
-            self._llm_exchange.bytes_arrived(data)
-            if amt is None or (amt > 0 and not data):
-                self._llm_abandoned.detach()
-                self._llm_exchange.ended("exhausted")
-            return data
+    def close(self: Any) -> Any:
+        try:
+            return original(self)
+        finally:
+            self._llm_over("closed")
 
-        def readinto(self, b: Any) -> Any:
-            count = super().readinto(b)
-            self._llm_exchange.bytes_arrived(bytes(b[:count]))
-            if not count:
-                self._llm_abandoned.detach()
-                self._llm_exchange.ended("exhausted")
-            return count
-
-        def close(self) -> None:
-            try:
-                super().close()
-            finally:
-                self._llm_abandoned.detach()
-                self._llm_exchange.ended("closed")
-
-    return LoggedEventStream, LoggedStreamingBody
+    return close
 
 
 # -- which clients ------------------------------------------------------------------------------------------------------
@@ -278,13 +368,16 @@ def instrument_client(
             code=ErrorCode.INVALID_CONFIGURATION,
         )
     _Listener(log, pending=pending, content=content).listen(meta.events)
+    client.__dict__[_UNIQUE] = True
     return client
 
 
 def instrument(
     log: LLMLoggerAdapter | None = None, *, pending: bool = False, content: bool | None = None
 ) -> None:
-    """Log the calls of every `bedrock-runtime` client made from now on; a second call changes nothing.
+    """Log the calls of every `bedrock-runtime` client, aiobotocore's, too; a second call changes nothing.
+
+    Clients that exist are logged from their next call on.
 
     Args:
         log: See `instrument_client`.
@@ -297,25 +390,34 @@ def instrument(
     base = required(
         "BaseClient", module="botocore.client", package="botocore", brings="boto3", who="instrument"
     )
-    if _original:
-        return
-    original = base.__init__
+    if not _original:
+        listener = _Listener(log, pending=pending, content=content)
+        _wrap(base, listener)
+        when_imported(
+            "aiobotocore.client", lambda: _wrap(sys.modules["aiobotocore.client"].AioBaseClient, listener)
+        )
+
+
+def _wrap(base: Any, listener: _Listener) -> None:
+    """Listen to every client of a class from its next call on; aiobotocore's class has this method of its own."""
+    original = base.__dict__["_make_api_call"]
 
     @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+    def make_api_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self.meta.service_model.service_name == _SERVICE:
-                instrument_client(self, log, pending=pending, content=content)
-        except Exception:  # noqa: BLE001  a client must be made whatever happens here
+            if self.meta.service_model.service_name == _SERVICE and _UNIQUE not in self.__dict__:
+                self.__dict__[_UNIQUE] = True
+                listener.listen(self.meta.events)
+        except Exception:  # noqa: BLE001  a call must be made whatever happens here
             report()
+        return original(self, *args, **kwargs)
 
     _original.append((base, original))
-    base.__init__ = init
+    base._make_api_call = make_api_call  # noqa: SLF001  the one method that every call of every client passes
 
 
 def uninstrument() -> None:
-    """Take `instrument` back for clients made from now on."""
+    """Take `instrument` back for clients that have made no call yet."""
     while _original:
         client, original = _original.pop()
-        client.__init__ = original
+        client._make_api_call = original  # noqa: SLF001  as above

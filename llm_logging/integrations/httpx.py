@@ -1,7 +1,7 @@
 """Log every LLM call that passes through an httpx or httpx2 client.
 
     client = OpenAI(http_client=httpx2.Client(transport=LoggedTransport()))   # this client
-    instrument()                                                              # every client made later
+    instrument()                                                              # every client
 
 The provider and the operation are told by host and path, the model by the request's body, usage by a copy of the
 answer. Requests to other hosts are not looked at. Bytes, headers, errors, back-pressure and cancellation pass through
@@ -25,7 +25,7 @@ from .capture.http_calls import Begun, HTTPRequest, Watch, telling_headers
 from .capture.httpx_streams import response_streams
 from .capture.observation import report
 
-__all__ = ["LoggedTransport", "instrument", "uninstrument"]
+__all__ = ["LoggedTransport", "instrument", "instrument_library", "uninstrument"]
 
 _LIBRARIES = ("httpx", "httpx2")
 
@@ -59,14 +59,19 @@ class LoggedTransport:
         pending: bool = False,
         content: bool | None = None,
         estimate: Counter | None = None,
+        _watch: Watch | None = None,
     ) -> None:
         self._transport = transport
         self._made: dict[str, Any] = {}
-        self._watch = Watch(
+        self._watch = _watch or Watch(
             log, instrumentation="httpx", provider=provider, hosts=hosts, pending=pending, content=content,
             estimate=estimate,
         )  # fmt: skip
-        self._active: Callable[[], bool] | None = None
+
+    @property
+    def transport(self) -> Any:
+        """The transport that does the work; None where the library's own is made at the first request."""
+        return self._transport
 
     # -- what the client calls ----------------------------------------------------------------------------------------
 
@@ -76,6 +81,7 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return inner.handle_request(request)
+        request = _asking(begun, request)
         try:
             with begun.exchange.running():
                 response = inner.handle_request(request)
@@ -91,6 +97,7 @@ class LoggedTransport:
         begun = self._begin(request)
         if begun is None:
             return await inner.handle_async_request(request)
+        request = _asking(begun, request)
         try:
             with begun.exchange.running():
                 response = await inner.handle_async_request(request)
@@ -159,8 +166,6 @@ class LoggedTransport:
         return made
 
     def _begin(self, request: Any) -> Begun | None:
-        if self._active is not None and not self._active():
-            return None
         return self._watch.begin(request.method, functools.partial(_described, request))
 
     def _answered(self, begun: Begun, request: Any, response: Any, *, asynchronous: bool) -> None:
@@ -182,10 +187,33 @@ class LoggedTransport:
             report()
 
 
+def _asking(begun: Begun, request: Any) -> Any:
+    """Return the request, or one like it that also asks for the usage of its stream."""
+    try:
+        body = begun.body_with_usage(request.url.path, request.__dict__.get("_content"))
+        if body is None:
+            return request
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
+        return type(request)(
+            request.method, request.url, headers=headers, content=body, extensions=request.extensions
+        )
+    except Exception:  # noqa: BLE001  a request must be sent whatever happens here
+        report()
+        return request
+
+
 def _described(request: Any) -> HTTPRequest:
     url = request.url
     retries = request.headers.get("x-stainless-retry-count")
-    return HTTPRequest(url.host, url.port, url.path, url.raw_path, functools.partial(_body, request), retries)
+    return HTTPRequest(
+        url.host,
+        url.port,
+        url.path,
+        url.raw_path,
+        functools.partial(_body, request),
+        request.headers.get,
+        retries,
+    )
 
 
 def _body(request: Any) -> bytes | dict[str, Any] | None:
@@ -197,16 +225,18 @@ def _body(request: Any) -> bytes | dict[str, Any] | None:
     held = getattr(request.stream, "_stream", None)
     if isinstance(held, bytes):
         return held
-    # A form, for audio: its fields are kept in order; those that are files have no value.
-    values = {field.name: getattr(field, "value", None) for field in getattr(request.stream, "fields", ())}
-    return {
-        name: value if isinstance(value, str) else value.decode("utf-8", "replace")
-        for name, value in values.items()
-        if isinstance(value, (str, bytes))
-    } or None
+    # A form, for audio: a file is taken where it lies in memory, and never read.
+    found: dict[str, Any] = {}
+    for field in getattr(request.stream, "fields", ()):
+        value = getattr(field, "value", None)
+        if isinstance(value, (str, bytes)):
+            found[field.name] = value if isinstance(value, str) else value.decode("utf-8", "replace")
+        elif isinstance(held := getattr(field, "file", None), bytes):
+            found[field.name] = held
+    return found or None
 
 
-# -- every client made later --------------------------------------------------------------------------------------------
+# -- every client --------------------------------------------------------------------------------------------
 
 _originals: dict[type[Any], Any] = {}
 
@@ -217,8 +247,9 @@ def instrument(
     hosts: Mapping[str, str] | None = None,
     pending: bool = False,
     content: bool | None = None,
+    estimate: Counter | None = None,
 ) -> None:
-    """Log the LLM calls of every httpx and httpx2 client made from now on; a second call changes nothing.
+    """Log the LLM calls of every httpx and httpx2 client, those that exist, too; a second call changes nothing.
 
     Where aiohttp is installed, its sessions are logged, too: google-genai's asynchronous half takes it then.
 
@@ -227,29 +258,45 @@ def instrument(
         hosts: See `LoggedTransport`.
         pending: See `LoggedTransport`.
         content: See `LoggedTransport`.
+        estimate: See `LoggedTransport`.
 
     Raises:
         ConfigurationError: None of the libraries is installed.
     """
-    modules = [module for module in map(_optional, _LIBRARIES) if module is not None]
+    modules = [name for name in _LIBRARIES if _optional(name) is not None]
     has_aiohttp = _optional("aiohttp") is not None
     if not modules and not has_aiohttp:
         raise ConfigurationError(
             "instrument: expected httpx, httpx2 or aiohttp, none is installed; pip install httpx brings it",
             code=ErrorCode.MISSING_DEPENDENCY,
         )
-    for module in modules:
-        for client in (module.Client, module.AsyncClient):
-            if client not in _originals:
-                _wrap(client, log, hosts, pending=pending, content=content)
+    # Made once, since it reads the environment; all clients share it.
+    watch = Watch(
+        log, instrumentation="httpx", hosts=hosts, pending=pending, content=content, estimate=estimate
+    )
+    for name in modules:
+        instrument_library(name, watch)
     if has_aiohttp:
-        aiohttp.instrument(log, hosts=hosts, pending=pending, content=content)
+        aiohttp.instrument(log, hosts=hosts, pending=pending, content=content, estimate=estimate)
+
+
+def instrument_library(name: str, watch: Watch) -> None:
+    """Log the LLM calls of every client of one library.
+
+    Args:
+        name: `httpx` or `httpx2`.
+        watch: Begins to log them.
+    """
+    module: Any = importlib.import_module(name)
+    for client in (module.Client, module.AsyncClient):
+        if client not in _originals:
+            _wrap(client, functools.partial(LoggedTransport, _watch=watch))
 
 
 def uninstrument() -> None:
-    """Take `instrument` back; clients that were made in between log no more."""
+    """Take `instrument` back; no client logs any more."""
     for client, original in list(_originals.items()):
-        client.__init__ = original
+        client._transport_for_url = original  # noqa: SLF001  as above
         del _originals[client]
     aiohttp.uninstrument()
 
@@ -261,32 +308,27 @@ def _optional(name: str) -> Any:
         return None
 
 
-def _wrap(
-    client: Any,
-    log: LLMLoggerAdapter | None,
-    hosts: Mapping[str, str] | None,
-    *,
-    pending: bool,
-    content: bool | None,
-) -> None:
-    original = client.__init__
+def _wrap(client: Any, make: Callable[[Any], LoggedTransport]) -> None:
+    """Let every client of a class, those that exist, too, send through transports that log.
 
-    def logged(transport: Any) -> Any:
-        if transport is None or isinstance(transport, LoggedTransport):
-            return transport
-        made = LoggedTransport(transport, log=log, hosts=hosts, pending=pending, content=content)
-        made._active = lambda: _originals.get(client) is original  # noqa: SLF001  one thing with its maker
-        return made
+    Both libraries ask this method for the transport of each request; what a client itself holds is not touched.
+    """
+    original = client._transport_for_url  # noqa: SLF001  the one place that every request passes
 
     @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+    def transport_for_url(self: Any, url: Any) -> Any:
+        transport = original(self, url)
         try:
-            # Both libraries keep what sends in these two; a client without them is left alone.
-            self._transport = logged(self._transport)
-            self._mounts = {pattern: logged(transport) for pattern, transport in self._mounts.items()}
-        except Exception:  # noqa: BLE001  a client must be made whatever happens here
+            if transport is None or isinstance(transport, LoggedTransport):
+                return transport
+            made = self.__dict__.setdefault("_llm_logging_transports", {})
+            logged = made.get(id(transport))
+            if logged is None or logged.transport is not transport:
+                logged = made[id(transport)] = make(transport)
+        except Exception:  # noqa: BLE001  a request must be sent whatever happens here
             report()
+            return transport
+        return logged
 
     _originals[client] = original
-    client.__init__ = init
+    client._transport_for_url = transport_for_url  # noqa: SLF001  see above

@@ -1,24 +1,28 @@
-"""Log the models that LangChain runs.
+"""Log the models and tools that LangChain and LangGraph run.
 
-model.invoke("...", config={"callbacks": [LangChainLogger()]})
-ChatOpenAI(..., callbacks=[LangChainLogger()])
+    model.invoke("...", config={"callbacks": [LangChainLogger()]})
+    agent.invoke({...}, config={"callbacks": [LangChainLogger()]})
+
+A tool is the parent of the requests that are made inside of it, as LangChain's own ids of runs say it.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from ..logger.adapter import LLMLoggerAdapter
 from ..logger.stream import when_abandoned
 from ..models.counting.sdk_objects import first, mapping, plain, text
-from ..models.otel import provider_named
+from ..models.otel import EXECUTE_TOOL, provider_named
 from ..usage.accumulator import Extraction
 from ..usage.extract import extract
 from .capture.nesting import close_run, covered, open_run
 from .capture.observation import Observation, guarded, wants_content
 from .capture.optional import required
+from .capture.request_body import parameters_of
 
 __all__ = ["LangChainLogger"]
 
@@ -52,6 +56,7 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
         self._pending = pending
         self._content = content
         self._open: dict[str, Observation] = {}
+        self._runs = _Runs()
 
     # -- LangChain's hooks --------------------------------------------------------------------------------------------
 
@@ -93,6 +98,64 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
             observation.note(response_model=found.response_model, usage=found.usage)
         observation.fail(error)
 
+    @guarded
+    def on_chain_start(
+        self, _serialized: Any, _inputs: Any, *, run_id: Any, parent_run_id: Any = None, **_: Any
+    ) -> None:
+        """Note whose run a step of a chain, or a node of a graph, is."""
+        self._runs.note(run_id, parent_run_id, None)
+
+    @guarded
+    def on_chain_end(self, _outputs: Any, *, run_id: Any, **_: Any) -> None:
+        """Forget a run that is over."""
+        self._runs.forget(run_id)
+
+    @guarded
+    def on_chain_error(self, _error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """Forget a run that failed."""
+        self._runs.forget(run_id)
+
+    @guarded
+    def on_tool_start(
+        self, serialized: Any, input_str: Any, *, run_id: Any, parent_run_id: Any = None, **kwargs: Any
+    ) -> None:
+        """Note that a tool is called."""
+        name = text(mapping(serialized).get("name")) or text(kwargs.get("name")) or "unknown"
+        given = kwargs.get("inputs")
+        call = {"name": name, "arguments": plain(input_str if given is None else given)}
+        content = wants_content(self._log, self._content)
+        observation = Observation.begin(
+            self._log,
+            instrumentation="langchain",
+            pending=False,
+            model=name,
+            request_type="tool",
+            operation=EXECUTE_TOOL,
+            parent_id=self._runs.parent_of(parent_run_id),
+            messages=[{"role": "assistant", "tool_calls": [call]}] if content else None,
+        )
+        if observation is not None:
+            self._open[str(run_id)] = observation
+            self._runs.note(run_id, parent_run_id, observation.id)
+
+    @guarded
+    def on_tool_end(self, output: Any, *, run_id: Any, **_: Any) -> None:
+        """Note a tool's result."""
+        observation = self._taken(run_id)
+        if observation is not None:
+            keep = wants_content(self._log, self._content)
+            said = mapping(output).get("content") if mapping(output) else output
+            if mapping(output).get("status") == "error":
+                observation.note(status="error", error={"code": "tool_error"})
+            observation.settle(Extraction(answer=plain(said) if keep else None))
+
+    @guarded
+    def on_tool_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """Note that a tool failed."""
+        observation = self._taken(run_id)
+        if observation is not None:
+            observation.fail(error)
+
     # -- what becomes of it -------------------------------------------------------------------------------------------
 
     def _begin(self, prompt: list[Any], run_id: Any, kwargs: Mapping[str, Any], operation: str) -> None:
@@ -112,6 +175,8 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
             operation=operation,
             stream=True if asked.get("stream") is True else None,
             tags=[str(tag) for tag in kwargs.get("tags") or []] or None,
+            parent_id=self._runs.parent_of(kwargs.get("parent_run_id")),
+            **parameters_of(asked),
             messages=[_message(item) for item in prompt] if content else None,
         )
         if observation is not None:
@@ -128,9 +193,45 @@ class LangChainLogger(_Base):  # type: ignore[misc]  # langchain-core need not b
 
     def _taken(self, run_id: Any) -> Observation | None:
         close_run(str(run_id))
+        self._runs.forget(run_id)
         return self._open.pop(str(run_id), None)
 
 
+class _Runs:
+    """Which run lies in which, and which of them are tools; LangChain's ids are the same in every thread and task."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()
+
+    def note(self, run_id: Any, parent: Any, request_id: str | None) -> None:
+        """Note a run.
+
+        Args:
+            run_id: Its id.
+            parent: The id of the run that it lies in; None for the outermost.
+            request_id: The id of its entry, where it has one.
+        """
+        self._known[str(run_id)] = (None if parent is None else str(parent), request_id)
+        while len(self._known) > _MOST_RUNS:
+            self._known.popitem(last=False)
+
+    def forget(self, run_id: Any) -> None:
+        """Forget a run that is over."""
+        self._known.pop(str(run_id), None)
+
+    def parent_of(self, run_id: Any) -> str | None:
+        """Return the entry that a run, or one further out, has; None where there is none."""
+        at = None if run_id is None else str(run_id)
+        for _ in range(_DEEPEST):
+            outer, request_id = self._known.get(at or "", (None, None))
+            if request_id is not None:
+                return request_id
+            at = outer
+        return None
+
+
+_MOST_RUNS = 20_000
+_DEEPEST = 100
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
@@ -139,4 +240,9 @@ def _message(item: Any) -> Any:
         return {"role": "user", "content": item}
     values = mapping(item)
     kind = str(values.get("type") or "user")
-    return {"role": _ROLES.get(kind, kind), "content": plain(values.get("content"))}
+    more = {
+        name: plain(values[name])
+        for name in ("tool_calls", "tool_call_id", "name", "status")
+        if values.get(name)
+    }
+    return {"role": _ROLES.get(kind, kind), "content": plain(values.get("content")), **more}

@@ -18,11 +18,13 @@ from ..clock import clock
 from ..context import current_scope
 from ..errors import ErrorCode, ValidationError
 from ..models.entry import RECORD_ATTRIBUTE, ChatMessage, LLMRequestLogEntry, LogResult, Timings
+from ..models.otel import EXECUTE_TOOL
 from ..models.record import RecordPayload
 from ..models.typed_dicts import ChatMessageFields, FailFields, LLMRequestFields, RequestFields
 from ..models.validation import validate
 from ..reach import sink_defaults, sinks_within_reach
 from .call import LLMCall
+from .call_context import attempts
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, has_sinks, require_sinks
 from .started_requests import pending_requests
 
@@ -282,6 +284,28 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         """
         named: Mapping[str, Any] = fields if model is None else {**fields, "model": model}
         return LLMCall(self.logger, self._merged(), named, pending=pending, fallback=fallback)
+
+    def tool(self, name: str, **fields: Unpack[RequestFields]) -> LLMCall:
+        """Time one call of a tool, in a block or as a decorator, as `request` times one of a model.
+
+        Requests inside take it as their parent. Statistics leave tools out unless a filter asks for them:
+        `where={"request_type": "tool"}`.
+
+        Args:
+            name: The tool's name; stands as `model`.
+            **fields: As in `request`; `messages` for the arguments, `response` for the result.
+        """
+        fields.setdefault("request_type", "tool")
+        fields.setdefault("operation", EXECUTE_TOOL)
+        return self.request(name, pending=False, **fields)
+
+    def call(self) -> attempts:
+        """Join the requests in a block as attempts of one call, where the application itself tries again.
+
+        Used as `with log.call():`, sync and async alike, around the loop or the decorated function (tenacity's, say) that
+        sends one request until it succeeds.
+        """
+        return attempts()
 
     # -- events ------------------------------------------------------------------------------------------------------
 

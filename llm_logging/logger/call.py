@@ -25,7 +25,7 @@ from ..models.statuses import final_status
 from ..models.typed_dicts import FailFields, FinishFields, LLMRequestFields
 from ..usage.accumulator import Extraction
 from ..usage.sdk_errors import failure_of, is_cancellation
-from .call_context import current_call_id, running
+from .call_context import CONTAINERS, current_attempts, current_call_id, running
 from .decorator import decorated
 from .dispatch import caller, dispatch, has_sinks
 from .observer import Doubt, Watcher
@@ -138,6 +138,16 @@ class LLMCall:
             self._find_place("note")
             self._leave_place()
 
+    def describe_messages(self, describe: Callable[[Any], Any]) -> None:
+        """Put other messages in the place of the prompt, where there is one.
+
+        Args:
+            describe: From the messages to others.
+        """
+        messages = self._fields.get("messages")
+        if messages is not None:
+            self._fields["messages"] = describe(messages)
+
     def learn(self, found: Extraction) -> None:
         """Take what a response says about itself; what the application says still wins.
 
@@ -164,6 +174,10 @@ class LLMCall:
             learned["error"] = error
         if found.time_to_first_token_ms is not None:
             learned["provider_first_token"] = found.time_to_first_token_ms
+        if found.refused:
+            self._fields.setdefault("refused", True)
+        if found.blocked is not None:
+            self._fields.setdefault("block_reason", found.blocked)
         if found.provider_latency_ms is not None:
             self._fields.setdefault("provider_latency_ms", found.provider_latency_ms)
 
@@ -220,6 +234,9 @@ class LLMCall:
         parent = current_call_id()
         if parent is not None:
             self._fields.setdefault("parent_id", parent)
+        joined = current_attempts()
+        if joined is not None and self._fields.get("request_type") not in CONTAINERS:
+            self._fields["request_group"], self._fields["attempt"] = joined.add(self.id)
         if self._pending and (self._fields.get("model") or self._context.get("model")):
             # Without a model there is nothing yet that a line could say.
             self._log({**self._fields, "status": "pending"}, logging.INFO)
@@ -227,6 +244,12 @@ class LLMCall:
     def end(self) -> None:
         """Log the final line, if it is not logged yet."""
         self._close()
+
+    @property
+    def request_group(self) -> str | None:
+        """What joins the attempts of its call; None where that is not known."""
+        group: str | None = self._fields.get("request_group")
+        return group
 
     def running(self) -> running:
         """Return what the code inside of this request sees, a context manager."""

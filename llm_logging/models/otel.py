@@ -11,7 +11,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["PROVIDER_NAMES", "entry_fields", "is_inference", "otel_attributes", "provider_named"]
+__all__ = [
+    "EXECUTE_TOOL",
+    "PROVIDER_NAMES",
+    "entry_fields",
+    "is_inference",
+    "otel_attributes",
+    "provider_named",
+]
+
+EXECUTE_TOOL: Final = "execute_tool"
+"""The operation of a tool's call."""
 
 PROVIDER_NAMES: Final[dict[str, str]] = {
     "azure": "azure.ai.openai",
@@ -64,6 +74,14 @@ _ATTRIBUTES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("gen_ai.usage.audio.input_tokens", ("usage", "audio_prompt_tokens")),
     ("gen_ai.usage.audio.output_tokens", ("usage", "audio_completion_tokens")),
     ("http.response.status_code", ("http_status",)),
+    ("gen_ai.request.temperature", ("attributes", "request", "temperature")),
+    ("gen_ai.request.top_p", ("attributes", "request", "top_p")),
+    ("gen_ai.request.top_k", ("attributes", "request", "top_k")),
+    ("gen_ai.request.max_tokens", ("attributes", "request", "max_tokens")),
+    ("gen_ai.request.seed", ("attributes", "request", "seed")),
+    ("gen_ai.request.frequency_penalty", ("attributes", "request", "frequency_penalty")),
+    ("gen_ai.request.presence_penalty", ("attributes", "request", "presence_penalty")),
+    ("gen_ai.request.choice.count", ("attributes", "request", "n")),
     ("user.id", ("user_id",)),
     ("llm_logging.id", ("id",)),
     ("llm_logging.project_id", ("project_id",)),

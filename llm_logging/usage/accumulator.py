@@ -22,8 +22,10 @@ from ..models.counting.sdk_objects import from_json, mapping, plain, shallow, te
 from ..models.counting.token_counts import normalise_counts
 from ..models.counting.usage_objects import counts_tokens, holds_number, is_usage, usage_of
 from ..models.entry import Cost, ErrorInfo
-from .generated_text import carries_content, plain_delta, texts_of
+from .answer import AnswerFold
+from .generated_text import carries_content, plain_delta
 from .response_fields import (
+    block_reason_of,
     cost_of,
     error_of,
     finish_reasons_of,
@@ -31,6 +33,7 @@ from .response_fields import (
     header_cost_of,
     header_latency_of,
     header_usage_of,
+    is_refusal,
     model_of,
     provider_latency_of,
     response_id_of,
@@ -115,12 +118,14 @@ class ResponseFold:
 
     Args:
         stream: The events of a stream follow, whatever they look like.
-        keep_text: Also keep the generated text, for content logging and estimates; it grows with the answer.
+        keep_text: Also keep the answer, for content logging and estimates; it grows with the answer.
         embedding: The call is for embeddings or a ranking; see `normalise_counts`.
     """
 
     __slots__ = (
+        "_answer",
         "_billed",
+        "_blocked",
         "_cost",
         "_embedding",
         "_error",
@@ -133,13 +138,13 @@ class ResponseFold:
         "_metrics",
         "_model",
         "_models",
+        "_refused",
         "_request_id",
         "_since",
         "_state",
         "_stream",
         "_streamed",
         "_sums",
-        "_text",
         "_tier",
         "_units",
         "_unread",
@@ -170,7 +175,9 @@ class ResponseFold:
         self._latency_ms: float | None = None
         self._state: str | None = None
         self._since: float | None = None
-        self._text: list[str] | None = [] if keep_text else None
+        self._answer = AnswerFold() if keep_text else None
+        self._refused = False
+        self._blocked: str | None = None
 
     def add(self, item: Any, *, event: str | None = None, failed: bool = False) -> bool | None:
         """Take a response, or the next event of a stream.
@@ -186,12 +193,45 @@ class ResponseFold:
         values = shallow(item)
         if not values:
             return None
-        if self._id is not None and self._text is None:
+        if self._id is not None and self._answer is None:
             content = plain_delta(values)
             if content is not None:
                 self._streamed = True
                 return content
         another = any(name in values for name in _RESULT_KEYS) or ("key" in values and "response" in values)
+        values, kind, event = self._unwrapped(values, event)
+        if kind is not None:
+            self._note_kind(kind, values)
+        if another or self._is_another(values):
+            self._begin_another()
+        self._read(values, kind, failed=failed or event == "error")
+        content = carries_content(values, kind)
+        if self._answer is not None:
+            self._keep(values, kind)
+        return content
+
+    def add_text(self, item: Any) -> None:
+        """Take an event that brings nothing but more of the answer; see `BodyReader`."""
+        values = shallow(item)
+        if not values or self._answer is None:
+            return
+        kind = values.get("type")
+        if "choices" not in values and (kind is None or "delta" not in values or "event_type" in values):
+            values, kind, _ = self._unwrapped(values, None)
+        self._answer.add(values, kind if isinstance(kind, str) else None)
+
+    def _keep(self, values: Mapping[str, Any], kind: str | None) -> None:
+        assert self._answer is not None
+        several = values.get("several")
+        if isinstance(several, list):
+            self._answer.add_messages(several)
+        else:
+            self._answer.add(values, kind)
+
+    def _unwrapped(
+        self, values: Mapping[str, Any], event: str | None
+    ) -> tuple[Mapping[str, Any], str | None, str | None]:
+        """Return what an event's wrappers hold, its type, and the name of the event."""
         if values.get("object") != "chat.completion":
             for _ in range(_MAX_WRAPPERS):
                 inner = self._inner(values)
@@ -203,17 +243,7 @@ class ResponseFold:
                     stated = {**stated, "usage": usage}
                 values, event = stated, inner_event
         kind = values.get("type")
-        if not isinstance(kind, str):
-            kind = event
-        if kind is not None:
-            self._note_kind(kind, values)
-        if another or self._is_another(values):
-            self._begin_another()
-        self._read(values, kind, failed=failed or event == "error")
-        content = carries_content(values, kind)
-        if content and self._text is not None:
-            self._text.extend(texts_of(values, kind))
-        return content
+        return values, kind if isinstance(kind, str) else event, event
 
     def expect_stream(self) -> None:
         """Note that what follows are the events of a stream."""
@@ -269,7 +299,10 @@ class ResponseFold:
             provider_latency_ms=self._latency_ms,
             error=self._error,
             complete=complete,
-            text=None if self._text is None else "".join(self._text),
+            text=None if self._answer is None else self._answer.text,
+            answer=None if self._answer is None else self._answer.result(),
+            refused=self._refused,
+            blocked=self._blocked,
             state=self._state,
             background_since=self._since,
         )
@@ -329,7 +362,8 @@ class ResponseFold:
             counted=counted,
             response_model=self._models.pop() if len(self._models) == 1 else None,
             error=None if counted is not None else self._error,
-            text=None if self._text is None else "".join(self._text),
+            text=None if self._answer is None else self._answer.text,
+            answer=None if self._answer is None else self._answer.result(),
         )
 
     # What an event is wrapped in ------------------------------------------------------------------------------
@@ -397,6 +431,8 @@ class ResponseFold:
             batch = generations[0]
             one = batch[0] if isinstance(batch, (list, tuple)) and batch else batch
             message = mapping(mapping(one).get("message"))
+            if message and isinstance(batch, (list, tuple)) and len(batch) > 1:
+                message = {**message, "several": [mapping(each).get("message") for each in batch]}
             spent = mapping(mapping(values.get("llm_output")).get("token_usage"))
             if message:
                 return ({**message, "token_usage": spent} if spent else message), None
@@ -423,7 +459,7 @@ class ResponseFold:
             self._model = model_of(values)
         if failed or kind == "error" or values.get("error"):
             self._error = error_of(values, failed=failed) or self._error
-        self._read_finish(values)
+        self._read_finish(values, kind)
         if values.get("object") == "response":
             self._read_state(values)
         usage = self._read_usage(values, kind)
@@ -476,8 +512,13 @@ class ResponseFold:
         if values.get("background") is True and isinstance(created, (int, float)):
             self._since = created
 
-    def _read_finish(self, values: Mapping[str, Any]) -> None:
+    def _read_finish(self, values: Mapping[str, Any], kind: str | None) -> None:
         reasons = finish_reasons_of(values)
+        blocked = block_reason_of(values)
+        if blocked is not None:
+            self._blocked = blocked
+            reasons = reasons or {0: blocked}
+        self._refused = self._refused or is_refusal(values, kind)
         choices = values.get("choices")
         self._streamed = (
             self._streamed
@@ -488,12 +529,7 @@ class ResponseFold:
         )
         if reasons:
             self._finish.update(reasons)
-        if (
-            reasons
-            or values.get("done") is True
-            or "stopReason" in values
-            or mapping(values.get("promptFeedback")).get("blockReason")
-        ):
+        if reasons or values.get("done") is True or "stopReason" in values or blocked is not None:
             # Whatever follows a finish reason is bookkeeping; Anthropic and the Responses API say more by `type`.
             self._final = self._final or values.get("object") != "response"
 

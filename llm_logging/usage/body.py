@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import hashlib
 import json
 import re
 from typing import Any
@@ -30,6 +31,8 @@ _NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]{256,}\]")
 _BASE64 = re.compile(rb'"[A-Za-z0-9+/=_-]{1024,}"')
 _GZIP_MAGIC = b"\x1f\x8b"
 _ENOUGH_TO_TELL = 4096
+# So many events of text are parsed in one go: fewer cost more each, more would stop an event loop for longer.
+_TOGETHER = 256
 
 
 class BodyReader:
@@ -50,8 +53,11 @@ class BodyReader:
         "_failed",
         "_format",
         "_held",
+        "_keeps",
         "_labelled",
-        "_may_skim",
+        "_later",
+        "_media",
+        "_parts",
         "_size",
         "_skimming",
         "broken",
@@ -75,8 +81,13 @@ class BodyReader:
         self._failed = failed
         self._held: list[bytes] = []
         self._size = 0
-        self._may_skim = not keep_text
+        self._keeps = keep_text
         self._skimming = False
+        # Events that bring nothing but text, parsed together once there are enough of them.
+        self._later: list[bytes] = []
+        # How much of the body was JSON, and a digest of a body that is media.
+        self._parts = 0
+        self._media: _Media | None = _Media(kind) if kind.startswith(_MEDIA) and not failed else None
         self._decompress: Decompressor | None = decompressor(content_encoding)
         self._decoder: SSEDecoder | LineDecoder | EventStreamDecoder | None = None
         self._format = "unknown"
@@ -120,6 +131,8 @@ class BodyReader:
                 return True
             if self._decompress is not bytes:
                 data = self._decompress(data)
+            if self._media is not None:
+                return self._media.feed(data)
             return self._read(data)
         except Exception:  # noqa: BLE001  a damaged copy must not reach the call
             self.broken = True
@@ -133,9 +146,23 @@ class BodyReader:
         except Exception:  # noqa: BLE001  a damaged copy must not reach the call
             self.broken = True
         self._held.clear()
-        return self.fold.result()
+        found = self.fold.result()
+        if self._media is not None and self._keeps:
+            found.answer = self._media.described()
+        return found
+
+    @property
+    def flaw(self) -> str | None:
+        """Say what is wrong with a body that was read to its end and holds no answer; None where it holds one.
+
+        A body that could not be looked at (too large, in an encoding that is not known) has no flaw.
+        """
+        if self._parts or self._media is not None or self._decompress is None or self._size > _MAX_BODY:
+            return None
+        return "a body that is no JSON" if self._size else "an empty body"
 
     def _finish(self) -> None:
+        self._take_later()
         decoder = self._decoder
         if isinstance(decoder, SSEDecoder):
             for event in decoder.close():
@@ -157,13 +184,13 @@ class BodyReader:
     # The formats ----------------------------------------------------------------------------------------------
 
     def _guess(self, data: bytes) -> bool:
+        self._size = max(self._size, 1)
         start = b"".join(self._held) + data
         found = _format_of(start, self._labelled)
         if found is None and len(start) < _ENOUGH_TO_TELL:
             self._held = [start]
             return False
         self._held.clear()
-        self._size = 0
         if found == "gzip":
             self._decompress = decompressor("gzip")
             assert self._decompress is not None
@@ -173,14 +200,38 @@ class BodyReader:
         return self._read(start)
 
     def _skimmed(self, data: bytes) -> bool:
-        """Say whether these are whole events, and nothing but more text in them."""
+        """Pass over whole events that hold nothing but more text; say whether these are such."""
         decoder = self._decoder
-        return (
-            data[-2:] == b"\n\n"
-            and isinstance(decoder, SSEDecoder)
-            and decoder.idle
-            and _says_nothing_new(data)
-        )
+        if (
+            data[-2:] != b"\n\n"
+            or not isinstance(decoder, SSEDecoder)
+            or not decoder.idle
+            or not _says_nothing_new(data)
+        ):
+            return False
+        if self._keeps:
+            self._put_off(data)
+        return True
+
+    def _put_off(self, data: bytes) -> None:
+        self._later.append(data)
+        if len(self._later) >= _TOGETHER:
+            self._take_later()
+
+    def _take_later(self) -> None:
+        """Read the text of the events that were put off."""
+        if not self._later:
+            return
+        lines = b"".join(self._later).splitlines(keepends=True)
+        self._later.clear()
+        parts = _joined([line[5:] for line in lines if line[:5] == b"data:"])
+        try:
+            items = from_json(b"[%b]" % b",".join(parts))
+        except (ValueError, RecursionError):
+            items = [_parsed(part) for part in parts]
+        for item in items:
+            if isinstance(item, dict):
+                self.fold.add_text(item)
 
     def _feed_sse(self, decoder: SSEDecoder, data: bytes) -> bool:
         content = False
@@ -200,6 +251,7 @@ class BodyReader:
         for message in decoder.feed(data):
             kind = message.headers.get(":event-type") or message.headers.get(":exception-type", "")
             found = mapping(_parsed(message.payload))
+            self._parts += 1
             inner = found.get("bytes")
             if isinstance(inner, str):
                 found = mapping(_parsed(base64.b64decode(inner)))
@@ -222,15 +274,19 @@ class BodyReader:
         return first and b'"candidates"' in data
 
     def _event(self, name: str, data: bytes) -> bool:
-        if self._skimming and _says_nothing_new(data):
+        if self._skimming and b"\n" not in data and _says_nothing_new(data):
+            if self._keeps:
+                self._put_off(b"data:%b\n" % data)
             return True
+        self._take_later()
         if data == b"[DONE]":
             self.fold.done()
             return False
-        found = _parsed(data)
+        found = _parsed(data, keep=self._keeps)
         if isinstance(found, dict):
+            self._parts += 1
             content = bool(self.fold.add(found, event=name or None))
-            self._skimming = self._skimming or (content and self._may_skim and self.fold.identified)
+            self._skimming = self._skimming or (content and self.fold.identified)
             return content
         if found is None and b"\n" in data:
             found_in = [self._event(name, line) for line in data.split(b"\n") if line.strip()]
@@ -238,14 +294,19 @@ class BodyReader:
         return False
 
     def _take(self, data: bytes) -> bool:
-        found = _parsed(data)
-        return bool(self.fold.add(found, failed=self._failed)) if isinstance(found, dict) else False
+        found = _parsed(data, keep=self._keeps)
+        if not isinstance(found, dict):
+            return False
+        self._parts += 1
+        return bool(self.fold.add(found, failed=self._failed))
 
     def _read_whole_body(self, body: bytes) -> None:
-        found = _parsed(body)
+        found = _parsed(body, keep=self._keeps)
         if isinstance(found, dict):
+            self._parts += 1
             self.fold.add(found, failed=self._failed)
         elif isinstance(found, list):
+            self._parts += 1
             for item in found:
                 self.fold.add(item, failed=self._failed)
         elif found is None:
@@ -266,6 +327,7 @@ class BodyReader:
                 found, at = decoder.raw_decode(text, at)
             except ValueError:
                 return
+            self._parts += 1
             self.fold.add(found, failed=self._failed)
             while at < len(text) and text[at] in ", \r\n\t":
                 at += 1
@@ -275,7 +337,7 @@ class BodyReader:
 # text may have them, too, and is then read like the rest. Searched for by Rust's `regex`, all in one stride, since this
 # is done for every chunk. Inside of text a quotation mark has a backslash before it, so `"usage": null` is a field.
 _TELLING = (
-    r'rror|stop|done|Reason|etadata|[-_]end|omplete|tatus|sage(?:[^"]|"[^:]|": *[^n ])'
+    r'rror|stop|done|Reason|etadata|[-_]end|omplete|tatus|sage(?:[^"]|"[^:]|": *[^n ])|refusal(?:[^"]|": *[^n ])'
     r'|finish(?:[^_]|_[^r]|_r[^e]|_reason(?:[^"]|"[^:]|": *[^n ]))'
 )
 _tells = SchemaValidator(
@@ -290,6 +352,86 @@ def _says_nothing_new(data: bytes) -> bool:
     return not _tells(data) and (data.isascii() or _is_text(data))
 
 
+_TEXT_FIELD = re.compile(
+    rb'"(?:content|text|delta|partial_json|arguments|thinking|reasoning_content|reasoning)": ?"'
+)
+# OpenAI fills its events up to one length with this field, which says nothing.
+_PADDING = b'"obfuscation":"'
+
+
+def _joined(events: list[bytes]) -> list[bytes]:
+    """Return events with neighbours that differ in one field of text made one event, which has their texts joined.
+
+    Parts of a JSON text, each whole, are one when written one after the other; a text with a quote in it stays alone.
+    """
+    found: list[bytes] = []
+    texts: list[bytes] = []
+    head = tail = rest = b""
+    start = 0
+    for event in events:
+        if texts and event.startswith(head):
+            end = event.find(b'"', start)
+            if event[end - 1] != _BACKSLASH and event.startswith(tail, end):
+                texts.append(event[start:end])
+                continue
+        if texts:
+            found.append(b"".join((head, *texts, rest)))
+            texts = []
+        field = _TEXT_FIELD.search(event)
+        end = -1 if field is None else event.find(b'"', field.end())
+        if field is None or end < 0 or event[end - 1] == _BACKSLASH:
+            found.append(event)
+            continue
+        start = field.end()
+        head, rest = event[:start], event[end:]
+        padding = rest.find(_PADDING)
+        # Without padding all of the event has to be the same, to the end of its line.
+        tail = rest if padding < 0 else rest[: padding + len(_PADDING)]
+        texts = [event[start:end]]
+    if texts:
+        found.append(b"".join((head, *texts, rest)))
+    return found
+
+
+_BACKSLASH = 92
+_MEDIA = ("audio/", "image/", "video/")
+
+
+class _Media:
+    """A body that is audio, an image or a video: its size and digest.
+
+    Args:
+        kind: The media type.
+    """
+
+    __slots__ = ("_hash", "_kind", "_size")
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def feed(self, data: bytes) -> bool:
+        """Take some of the body; say whether it holds anything."""
+        self._size += len(data)
+        self._hash.update(data)
+        return bool(data)
+
+    def described(self) -> dict[str, Any]:
+        """Return the body as content policies describe a blob."""
+        return {"media_type": self._kind, "bytes": self._size, "sha256": self._hash.hexdigest()}
+
+
+def _digest(match: re.Match[bytes]) -> bytes:
+    """Return what stands for long base64 in an answer that is kept: a text with its size and digest."""
+    try:
+        blob = base64.b64decode(match[0][1:-1].translate(_URL_SAFE) + b"==")
+    except ValueError:
+        return b'""'
+    return b'"[%d bytes, sha256:%b]"' % (len(blob), hashlib.sha256(blob).hexdigest().encode())
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
 
 
@@ -329,9 +471,9 @@ _DECODERS: dict[str, type[SSEDecoder | LineDecoder | EventStreamDecoder]] = {
 }
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed(data: bytes, *, keep: bool = False) -> Any:
     if len(data) > _THIN_FROM:
-        data = _BASE64.sub(b'""', _NUMBERS.sub(b"[]", data))
+        data = _BASE64.sub(_digest if keep else b'""', _NUMBERS.sub(b"[]", data))
     try:
         return from_json(data)
     except (ValueError, RecursionError):

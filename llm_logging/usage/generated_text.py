@@ -1,13 +1,13 @@
-"""What an event of a stream, or a whole response, generated: whether there is anything, and its text."""
+"""Whether an event of a stream, or a whole response, holds anything that was generated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..models.counting.sdk_objects import mapping
 
-__all__ = ["carries_content", "plain_delta", "texts_of"]
+__all__ = ["carries_content", "plain_delta"]
 
 _DELTA_TYPES = frozenset(
     {
@@ -74,7 +74,9 @@ def plain_delta(values: Mapping[str, Any]) -> bool | None:
     """
     kind = values.get("type")
     if kind is not None:
-        is_delta = type(kind) is str and (kind in _DELTA_TYPES or kind.endswith(".delta"))
+        is_delta = (
+            type(kind) is str and (kind in _DELTA_TYPES or kind.endswith(".delta")) and "refusal" not in kind
+        )
         return True if is_delta and "delta" in values and values.get("event_type") is None else None
     choices = values.get("choices")
     if type(choices) is not list or len(choices) != 1:
@@ -88,6 +90,8 @@ def plain_delta(values: Mapping[str, Any]) -> bool | None:
     if delta is None:
         return None
     part = mapping(delta)
+    if part.get("refusal"):
+        return None
     return bool(part.get("content")) or _part_content(part)
 
 
@@ -106,52 +110,3 @@ def _choice_content(choice: Mapping[str, Any]) -> bool:
 
 def _part_content(part: Mapping[str, Any]) -> bool:
     return any(part.get(name) for name in _DELTA_NAMES)
-
-
-def texts_of(values: Mapping[str, Any], kind: str | None) -> Iterator[str]:
-    """Yield the generated text of an event or a whole response, in its order; reasoning is left out.
-
-    Args:
-        values: The event or the response.
-        kind: Its `type`, where it has one.
-    """
-    if kind is not None and kind.startswith("response."):
-        if kind == "response.output_text.delta" and isinstance(values.get("delta"), str):
-            yield values["delta"]
-        return
-    for name in ("choices", "outputs"):
-        for choice in _listed(values.get(name)):
-            part = mapping(choice)
-            inner = part.get("delta") if part.get("delta") is not None else part.get("message")
-            yield from _text(part.get("text") if inner is None else mapping(inner).get("content"))
-    for candidate in _listed(values.get("candidates")):
-        yield from _text(mapping(mapping(candidate).get("content")).get("parts"))
-    delta = values.get("delta")
-    if delta is not None and "choices" not in values:
-        inner = mapping(delta)
-        yield from _text(inner.get("text"))
-        yield from _text(mapping(inner.get("message")).get("content"))
-    for name in ("content", "response", "generation", "completion", "outputText"):
-        yield from _text(values.get(name))
-    yield from _text(mapping(values.get("message")).get("content"))
-    output = values.get("output")
-    if isinstance(output, (list, tuple)):
-        for item in output:
-            yield from _text(mapping(item).get("content"))
-    elif output is not None:
-        yield from _text(mapping(mapping(output).get("message")).get("content"))
-
-
-def _text(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        if value:
-            yield value
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            inner = mapping(part)
-            if isinstance(part, str):
-                yield part
-            elif not inner.get("thought"):
-                yield from _text(inner.get("text"))
-    elif value is not None:
-        yield from _text(mapping(value).get("text"))

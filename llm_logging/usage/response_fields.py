@@ -16,6 +16,7 @@ from ..truncation import cut_short
 
 __all__ = [
     "UNFINISHED",
+    "block_reason_of",
     "cost_of",
     "error_of",
     "finish_reasons_of",
@@ -23,6 +24,7 @@ __all__ = [
     "header_cost_of",
     "header_latency_of",
     "header_usage_of",
+    "is_refusal",
     "model_of",
     "provider_latency_of",
     "response_id_of",
@@ -92,6 +94,39 @@ def finish_reasons_of(values: Mapping[str, Any]) -> dict[int, str]:
             or text(mapping(values.get("details")).get("finish_reason"))
         )
     return {} if reason is None else {0: reason}
+
+
+def block_reason_of(values: Mapping[str, Any]) -> str | None:
+    """Return why a provider blocked the prompt, in its own words (Gemini, Vertex)."""
+    feedback = mapping(first(values, "promptFeedback", "prompt_feedback"))
+    reason = first(feedback, "blockReason", "block_reason")
+    return text(reason)
+
+
+def is_refusal(values: Mapping[str, Any], kind: str | None) -> bool:
+    """Say whether a response or an event holds a refusal in a field of its own (OpenAI, Anthropic).
+
+    Args:
+        values: The response or the event.
+        kind: Its `type`, where it has one.
+    """
+    if kind is not None and kind.startswith("response.refusal."):
+        return True
+    for choice in _listed(values.get("choices")):
+        part = mapping(choice)
+        message = part.get("message")
+        if mapping(message if message is not None else part.get("delta")).get("refusal"):
+            return True
+    if values.get("object") == "response":
+        for item in _listed(values.get("output")):
+            for part in _listed(mapping(item).get("content")):
+                if mapping(part).get("type") == "refusal":
+                    return True
+    return "refusal" in (values.get("stop_reason"), mapping(values.get("delta")).get("stop_reason"))
+
+
+def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def cost_of(values: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Cost | None:

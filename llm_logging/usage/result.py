@@ -33,7 +33,10 @@ class Extraction:
         provider_latency_ms: How long it took on the provider's side, where it says so.
         error: What a failed body or event reports.
         complete: False for a stream that broke off before its last event.
-        text: The generated text, where it was asked to be kept.
+        text: The generated text, where the answer was asked to be kept.
+        answer: All that was generated, where it was asked to be kept; see `AnswerFold`.
+        refused: Whether the model refused to answer, by a field of its own.
+        blocked: Why the provider blocked the prompt or the answer, in its own words.
         state: The state of an answer that is kept by the provider (Responses API): `queued`, `completed` ...
         background_since: When an answer that is made in the background was asked for, in seconds since 1970.
     """
@@ -50,6 +53,9 @@ class Extraction:
     error: ErrorInfo | None = None
     complete: bool = True
     text: str | None = None
+    answer: Any = None
+    refused: bool = False
+    blocked: str | None = None
     state: str | None = None
     background_since: float | None = None
 

@@ -14,7 +14,19 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["ENV_HOSTS", "Route", "hosts_from_environment", "match_route", "provider_of_host", "route_of"]
+__all__ = [
+    "ENV_HOSTS",
+    "NOT_ANSWERS",
+    "Route",
+    "hosts_from_environment",
+    "match_route",
+    "provider_of_host",
+    "route_for",
+    "route_of",
+]
+
+NOT_ANSWERS: Final = frozenset({"batch", "speech", "video_generation"})
+"""Operations whose response need not be an answer in JSON: it says where the answer will be, or is media."""
 
 ENV_HOSTS: Final = "LLM_LOGGING_HOSTS"
 """The environment variable that names hosts of one's own."""
@@ -142,6 +154,9 @@ _OPERATIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/threads/runs|/threads/[^/]+/runs(?:/[^/]+/submit_tool_outputs)?", "invoke_agent"),
         # Gemini
         (r"/interactions", "generate_content"),
+        (r"/moderations|/chat/moderations|/v1/classify|/classifications", "moderation"),
+        (r"/videos(?:/generations|/edits|/extensions|/[^/]+/remix)?|/video/generations", "video_generation"),
+        (r"/batches|/batch/jobs|/batchPredictionJobs", "batch"),
         # DashScope
         (r"/services/aigc/(?:text-generation|multimodal-generation)/generation", "chat"),
         (r"/services/embeddings/.+", "embeddings"),
@@ -169,6 +184,9 @@ _GOOGLE_VERBS: dict[str, tuple[str, bool]] = {
     "rawPredict": ("chat", False),
     "streamRawPredict": ("chat", True),
     "predict": ("predict", False),
+    "predictLongRunning": ("video_generation", False),
+    "batchGenerateContent": ("batch", False),
+    "asyncBatchEmbedContent": ("batch", False),
 }
 _BEDROCK = re.compile(
     r"/model/(?P<model>.+)/(?P<verb>invoke|invoke-with-response-stream|converse|converse-stream)$"
@@ -180,6 +198,8 @@ _ONLY: dict[str, frozenset[str]] = {
     "/predictions/": frozenset({"replicate"}),
     "/threads/": frozenset({"openai", "azure"}),
     "/images//": frozenset({"openrouter"}),
+    "/videos//": frozenset({"openai", "azure", "openrouter"}),
+    "/batches//": frozenset({"openai", "azure", "anthropic", "groq", "together"}),
 }
 _REPLICATE = re.compile(r"/(?:models|deployments)/(?P<model>[^/]+/[^/]+)/predictions$")
 _WORKERS_AI = re.compile(r"/(?:ai/run|workers-ai)/(?P<model>@[^/]+/[^/]+/[^/]+|[^/@]+/[^/]+)$")
@@ -248,11 +268,17 @@ def route_of(host: str, port: int | None, path: str, hosts: Mapping[str, str] | 
         provider = hosts.get(f"{host}:{port}") or hosts.get(host)
     if provider is None:
         provider = provider_of_host(host, port, path)
-    return None if provider is None else _route(provider, path)
+    return None if provider is None else route_for(provider, path)
 
 
 @functools.lru_cache(maxsize=512)
-def _route(provider: str, path: str) -> Route | None:
+def route_for(provider: str, path: str) -> Route | None:
+    """Tell what a path of a provider's API asks; None where it is no request to a model.
+
+    Args:
+        provider: Whose API it is.
+        path: Without query.
+    """
     path = path.rstrip("/")
     google = _GOOGLE.search(path)
     if google is not None:

@@ -75,7 +75,9 @@ class OpenFiles:
         # Made by whoever makes the handler: `logging` enters it in its lists under its lock, which the writer must never wait
         # for. `dictConfig` holds it while it closes handlers, and so waits for the writer.
         # A path from the top: the folder that the process runs in may be gone.
-        self._pattern = AppendFile(os.path.join(options.root or os.sep, "pattern"), options, sealed=sealed, notice=notice)
+        self._pattern = AppendFile(
+            os.path.join(options.root or os.sep, "pattern"), options, sealed=sealed, notice=notice
+        )
         self._options = options
         self._limit = limit
         self._files: OrderedDict[str, AppendFile] = OrderedDict()

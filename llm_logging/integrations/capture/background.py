@@ -179,7 +179,7 @@ class Poll:
             if observation is None:
                 return
         if not self._content:
-            found.text = None
+            found.answer = None
         observation.note(http_status=self._status)
         if found.state == "cancelled":
             observation.fail(_CANCELLED)

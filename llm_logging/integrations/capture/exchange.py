@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...logger.call_context import running
+from ...logger.response_check import INVALID_RESPONSE
 from ...logger.stream import Ending
 from ...models.entry import Usage
 from ...usage.accumulator import Extraction
 from ...usage.body import BodyReader
-from ...usage.routes import Route
+from ...usage.routes import NOT_ANSWERS, Route
 from .background import id_of, waiting
+from .large_texts import LargeTexts
 from .observation import Observation, guarded, report
 from .retries import Attempt
 
@@ -29,6 +31,7 @@ class Exchange:
     Args:
         observation: Logs it.
         attempt: Which attempt of its call it is.
+        large: Long texts of its prompt.
     """
 
     __slots__ = (
@@ -36,6 +39,8 @@ class Exchange:
         "_content",
         "_content_came",
         "_ended",
+        "_expects_answer",
+        "_large",
         "_provider",
         "_reader",
         "_streamed",
@@ -44,8 +49,9 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, observation: Observation, attempt: Attempt) -> None:
+    def __init__(self, observation: Observation, attempt: Attempt, large: LargeTexts | None = None) -> None:
         self.observation = observation
+        self._large = large
         self.status: int | None = None
         self._attempt = attempt
         self._reader: BodyReader | None = None
@@ -54,6 +60,7 @@ class Exchange:
         self._content_came = False
         self.estimate: Callable[[str | None], Usage | None] | None = None
         self._ended = False
+        self._expects_answer = False
         self._provider: str | None = None
 
     def running(self) -> running:
@@ -76,6 +83,15 @@ class Exchange:
         self._provider = route.provider
         self._content = content
         kind = headers.get("content-type", "")
+        # Transcripts are also given as plain text, and media as they are.
+        self._expects_answer = (
+            status not in (202, 204)
+            and route.operation not in NOT_ANSWERS
+            and not (
+                route.operation == "transcription"
+                and kind.startswith(("text/plain", "text/vtt", "application/x-subrip"))
+            )
+        )
         self._streamed = (stream or "event-stream" in kind or "eventstream" in kind) and status < _REFUSED
         self._reader = BodyReader(
             kind or None,
@@ -107,6 +123,8 @@ class Exchange:
     def item(self, item: Any) -> None:
         """Read one event of a stream that an SDK has decoded itself."""
         if self._reader is not None:
+            # The SDK has read the body, and would have raised over one that holds nothing.
+            self._expects_answer = False
             self._came(bool(self._reader.fold.add(item)))
 
     @guarded
@@ -121,9 +139,14 @@ class Exchange:
                 self.observation.settle(Extraction(), how)
             return
         found = self._reader.close()
+        flaw = self._reader.flaw if how == "exhausted" and self._expects_answer else None
         if self.status is not None and self.status >= _REFUSED:
             self._note_refusal(_refusal(found, self.status))
             how = "exhausted"
+        elif flaw is not None:
+            self.observation.note(
+                status="error", error={"code": INVALID_RESPONSE, "message": f"expected an answer, got {flaw}"}
+            )
         elif not self._streamed and how != "exhausted" and error is None and found.counted is not None:
             # The body was there whole before its reader let go of it.
             how = "exhausted"
@@ -131,7 +154,7 @@ class Exchange:
             estimated = self.estimate(found.text)
             found.counted = None if estimated is None else estimated.model_dump(exclude_none=True)
         if not self._content:
-            found.text = None
+            found.answer = None
         response_id = found.provider_response_id
         if response_id is not None and self._to_be_fetched(found):
             key = id_of(self._provider, response_id)
@@ -172,6 +195,8 @@ class Exchange:
         if self._ended:
             return False
         self._ended = True
+        if self._large is not None:
+            self.observation.describe(self._large)
         self._attempt.over(self.status if error is None else None)
         if self._attempt.number > 1:
             self.observation.note(timings={"total_duration_ms": self._attempt.waited_ms})

@@ -6,11 +6,14 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ...failure_report import say_once
 from ...logger.adapter import LLMLoggerAdapter
 from ...usage.estimate import Counter, estimated_usage
-from ...usage.routes import Route, hosts_from_environment, route_of
+from ...usage.routes import ENV_HOSTS, Route, hosts_from_environment, route_of
+from ...usage.unknown_hosts import looks_like_model_call, route_of_unknown, sdk_of
 from .background import Poll, polled
 from .exchange import Exchange
+from .large_texts import LARGE
 from .nesting import covered
 from .observation import Observation, report, wants_content
 from .request_body import Asked, asked
@@ -40,6 +43,7 @@ class HTTPRequest(NamedTuple):
         path: Without query.
         url: Tells one request from another.
         body: Returns the body where it is at hand: bytes, or the fields of a form or of JSON; never reads a stream.
+        header: Returns a header by its name in lower case.
         retries: How many retries the SDK says it has made.
     """
 
@@ -48,6 +52,7 @@ class HTTPRequest(NamedTuple):
     path: str
     url: object
     body: Callable[[], bytes | Mapping[str, Any] | None]
+    header: Callable[[str], str | None]
     retries: str | None = None
 
 
@@ -63,6 +68,21 @@ class Begun(NamedTuple):
     exchange: Exchange | Poll
     route: Route
     told: Asked
+    ask_for_usage: bool = False
+
+    def body_with_usage(self, path: str, body: object) -> bytes | None:
+        """Return the body of a request that asks for a stream's usage, too; None where it is not to be changed.
+
+        Args:
+            path: Where it goes.
+            body: The body as it is.
+        """
+        if not self.ask_for_usage or not self.told.stream or self.told.stream_options:
+            return None
+        if not isinstance(body, bytes) or not path.endswith("/chat/completions"):
+            return None
+        head = body.rstrip()
+        return head[:-1] + b',"stream_options":{"include_usage":true}}' if head.endswith(b"}") else None
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Read the head of the answer; see `telling_headers`."""
@@ -76,7 +96,16 @@ class Watch:
     `instrumentation` is the name of the library that sends them.
     """
 
-    __slots__ = ("_content", "_estimate", "_hosts", "_instrumentation", "_log", "_pending", "_provider")
+    __slots__ = (
+        "_ask_for_usage",
+        "_content",
+        "_estimate",
+        "_hosts",
+        "_instrumentation",
+        "_log",
+        "_pending",
+        "_provider",
+    )
 
     def __init__(
         self,
@@ -88,6 +117,7 @@ class Watch:
         pending: bool = False,
         content: bool | None = None,
         estimate: Counter | None = None,
+        ask_for_usage: bool = False,
     ) -> None:
         self._log = log
         self._instrumentation = instrumentation
@@ -96,6 +126,7 @@ class Watch:
         self._pending = pending
         self._content = content
         self._estimate = estimate
+        self._ask_for_usage = ask_for_usage
 
     def begin(self, method: str, describe: Callable[[], HTTPRequest]) -> Begun | None:
         """Start logging a request.
@@ -118,10 +149,24 @@ class Watch:
             if method != "POST":
                 return None
             route = route_of(request.host, request.port, request.path, hosts)
+            if route is None:
+                route = self._unknown(request)
             return None if route is None else self._observe(request, route)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
             return None
+
+    def _unknown(self, request: HTTPRequest) -> Route | None:
+        """Return the route to a host that nobody has named; say once where a request looks like one and is not logged."""
+        sdk = sdk_of(request.header)
+        route = route_of_unknown(request.host, request.port, request.path, sdk)
+        if route is None and looks_like_model_call(request.path):
+            say_once(
+                f"a request to {request.host} is not logged",
+                f"its path {request.path!r} looks like a call of a model, but neither the host nor the SDK is known; "
+                f"name the host with hosts={{{request.host!r}: 'provider'}} or the environment variable {ENV_HOSTS}",
+            )
+        return route
 
     def _poll(self, request: HTTPRequest, response_id: str, hosts: Mapping[str, str]) -> Begun | None:
         route = route_of(request.host, request.port, "/responses", hosts)
@@ -136,7 +181,7 @@ class Watch:
         body = request.body()
         content = wants_content(self._log, self._content)
         told = asked(body, content=content or self._estimate is not None)._replace(content=content)
-        key = (request.host, request.port, request.url, hash(body) if isinstance(body, bytes) else None)
+        key = (request.host, request.port, request.url, _mark_of(body))
         attempt = next_attempt(key, request.retries)
         observation = Observation.begin(
             self._log,
@@ -149,17 +194,25 @@ class Watch:
             attempt=attempt.number,
             request_group=attempt.group or None,
             messages=told.messages if content else None,
+            **told.fields,
         )
         if observation is None:
             return None
         if not attempt.group:
-            attempt.group = observation.id
+            attempt.group = observation.request_group or observation.id
             observation.note(request_group=attempt.group)
-        exchange = Exchange(observation, attempt)
+        exchange = Exchange(observation, attempt, told.large)
         if self._estimate is not None:
             model = told.model or route.model or ""
             exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
-        return Begun(exchange, route, told)
+        return Begun(exchange, route, told, self._ask_for_usage)
+
+
+def _mark_of(body: object) -> object:
+    """Return what tells a body from others; of a large one its size and its ends, which hold the last message."""
+    if not isinstance(body, bytes):
+        return None
+    return hash(body) if len(body) < LARGE else (len(body), hash(body[:4096]), hash(body[-4096:]))
 
 
 def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -3,23 +3,27 @@
 A callback cannot hold a block open around the call, so it notes the run in a contextvar and in the set of those that
 are open. A request is covered while that run is open and code of the package that runs it is on the stack: a request
 that the application makes itself in between is not. Nothing stays behind where an end is missed in another context.
+
+A span of tracing covers nothing: it may stay open for ever, and it knows less than a transport. A request inside of one is
+logged, with the span's ids, and the span is not.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import FrameType
+from typing import Any, Protocol
 
 from ...context import suppressed
 
-__all__ = ["close_run", "cover_by", "covered", "open_run", "uncover_by"]
+__all__ = ["Span", "close_run", "covered", "open_run", "spans_around", "unwatch_spans", "watch_spans"]
 
 _Runs = tuple[tuple[str, str], ...]
 _runs: ContextVar[_Runs] = ContextVar("llm_logging_runs", default=())
 _open: set[str] = set()
-_more: list[Callable[[], bool]] = []
+_spans: list[Callable[[], Span | None]] = []
 
 
 def open_run(package: str, run: str) -> None:
@@ -38,16 +42,36 @@ def close_run(run: str) -> None:
     _open.discard(run)
 
 
-def cover_by(says: Callable[[], bool]) -> None:
-    """Ask one more whether the call that runs now is being logged."""
-    if says not in _more:
-        _more.append(says)
+class Span(Protocol):
+    """A span of tracing that is open, and stands for one request to a model."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What it knows that a request inside of it does not: its ids, whose conversation it is."""
+
+    def holds(self, request_id: str) -> None:
+        """Note that a request inside of it is being logged: the span is that request, seen from further away."""
 
 
-def uncover_by(says: Callable[[], bool]) -> None:
+def watch_spans(current: Callable[[], Span | None]) -> None:
+    """Ask one more for the span that a request runs in.
+
+    Args:
+        current: Returns it; None where there is none.
+    """
+    if current not in _spans:
+        _spans.append(current)
+
+
+def unwatch_spans(current: Callable[[], Span | None]) -> None:
     """Ask it no more."""
-    if says in _more:
-        _more.remove(says)
+    if current in _spans:
+        _spans.remove(current)
+
+
+def spans_around() -> list[Span]:
+    """Return the spans that the request which is made now runs in."""
+    return [span for current in _spans if (span := current()) is not None]
 
 
 def covered(*, by_others_than: str | None = None) -> bool:
@@ -60,9 +84,6 @@ def covered(*, by_others_than: str | None = None) -> bool:
         return True
     for package, run in _runs.get():
         if run in _open and package != by_others_than and _on_stack(package):
-            return True
-    for says in _more:  # noqa: SIM110  asked for every request of a program, so without a generator
-        if says():
             return True
     return False
 

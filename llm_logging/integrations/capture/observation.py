@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
+from ...context import current_scope
 from ...failure_report import show_failure
 from ...logger.adapter import LLMLoggerAdapter, get_logger
 from ...logger.call import LLMCall
@@ -20,10 +21,20 @@ from ...logger.dispatch import has_sinks
 from ...logger.stream import Ending
 from ...reach import sinks_within_reach
 from ...usage.accumulator import Extraction
+from .large_texts import LargeTexts
+from .nesting import spans_around
 
 __all__ = ["Observation", "guarded", "report", "wants_content"]
 
 P = ParamSpec("P")
+# What a request says of these is one SDK's idea of them; what the application has bound wins.
+_YIELDING = frozenset({"chat_id", "user_id"})
+
+
+@functools.cache
+def default_log() -> LLMLoggerAdapter:
+    """Return the logger that is used where none is named."""
+    return get_logger()
 
 
 def report() -> None:
@@ -55,7 +66,7 @@ def wants_content(log: LLMLoggerAdapter | None, content: bool | None) -> bool:
     """
     if content is not None:
         return content
-    sinks = sinks_within_reach((log or get_logger()).logger)
+    sinks = sinks_within_reach((log or default_log()).logger)
     return any(getattr(sink, "wants_content", False) for sink in sinks)
 
 
@@ -70,7 +81,12 @@ class Observation:
 
     @classmethod
     def begin(
-        cls, log: LLMLoggerAdapter | None, *, instrumentation: str, pending: bool = True, **fields: Any
+        cls,
+        log: LLMLoggerAdapter | None,
+        *,
+        instrumentation: str = "capture",
+        pending: bool = True,
+        **fields: Any,
     ) -> Observation | None:
         """Start logging a call.
 
@@ -84,11 +100,22 @@ class Observation:
             The observation; None where it cannot be logged.
         """
         try:
-            log = log or get_logger()
+            log = log or default_log()
             if not has_sinks(log.logger):
                 return None
+            around = spans_around()
+            for span in around:
+                fields = {
+                    **span.facts,
+                    **{name: value for name, value in fields.items() if value is not None},
+                }
+            for name in _YIELDING & fields.keys():
+                if log.context.get(name) is not None or current_scope().get(name) is not None:
+                    del fields[name]
             call = log.request(pending=pending, instrumentation=instrumentation, **fields)
             call.start()
+            for span in around:
+                span.holds(call.id)
         except Exception:  # noqa: BLE001  an error of ours must not reach the call
             report()
             return None
@@ -99,6 +126,11 @@ class Observation:
         """The id of its lines."""
         return self._call.id
 
+    @property
+    def request_group(self) -> str | None:
+        """What joins the attempts of its call, where the application has said that; see `LLMLoggerAdapter.call`."""
+        return self._call.request_group
+
     def running(self) -> running:
         """Return what the code inside of this call sees, a context manager."""
         return self._call.running()
@@ -107,6 +139,11 @@ class Observation:
     def note(self, **fields: Any) -> None:
         """Add fields; those that are None are left out."""
         self._call.note(**fields)
+
+    @guarded
+    def describe(self, large: LargeTexts) -> None:
+        """Put what is known of the prompt's long texts by now into it."""
+        self._call.describe_messages(large.described)
 
     @guarded
     def chunk(self, content: bool) -> None:
@@ -137,8 +174,8 @@ class Observation:
         if self._ended:
             return
         self._ended = True
-        if found.text is not None:
-            self._call.note(response=found.text)
+        if found.answer is not None:
+            self._call.note(response=found.answer)
         self._call.settle(found, how, error)
         self._call.end()
 

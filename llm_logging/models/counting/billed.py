@@ -7,6 +7,7 @@ not charge for (web fetches, opened pages) is no unit.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -58,6 +59,18 @@ _CALLS: Final = {
     "code_interpreter_call": "code_executions",
     "image_generation_call": "images",
 }
+_CACHE_LISTS: Final = ("cache_tokens_details",)
+_NAMED: Final = frozenset(
+    {
+        *_IN_USAGE,
+        *_HOLDERS,
+        *itertools.chain(*DETAILS),
+        *MODALITIES_PROMPT,
+        *MODALITIES_COMPLETION,
+        *_CACHE_LISTS,
+        "speed",
+    }
+)
 
 
 def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,16 +84,20 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         out.
     """
     usage = in_snake_case(usage)
+    if _NAMED.isdisjoint(usage):
+        # Asked for every response, and most state nothing but tokens.
+        return {}
     prompt, completion = _modalities(usage, MODALITIES_PROMPT), _modalities(usage, MODALITIES_COMPLETION)
     given, made = (mapping(first(usage, *names)) for names in DETAILS)
     units: Units = {}
-    for holder in (usage, *(mapping(usage.get(name)) for name in _HOLDERS)):
-        for name, unit in _IN_USAGE.items():
-            _add(units, unit, holder.get(name))
+    for holder in (usage, *(mapping(usage[name]) for name in _HOLDERS if name in usage)):
+        if not _IN_USAGE.keys().isdisjoint(holder):
+            for name, unit in _IN_USAGE.items():
+                _add(units, unit, holder.get(name))
     _add(units, "input_video_tokens", prompt.get("VIDEO"), given.get("video_tokens"))
     _add(units, "output_video_tokens", completion.get("VIDEO"), made.get("video_tokens"))
-    cached, parts = _modalities(usage, ("cache_tokens_details",)), mapping(given.get("cached_tokens_details"))
-    for name in ("audio", "image", "video"):
+    cached, parts = _modalities(usage, _CACHE_LISTS), mapping(given.get("cached_tokens_details"))
+    for name in ("audio", "image", "video") if cached or parts else ():
         _add(units, f"cache_{name}_read_tokens", cached.get(name.upper()), parts.get(f"{name}_tokens"))
     found: dict[str, Any] = {
         "image_prompt_tokens": _count(prompt.get("IMAGE"), given.get("image_tokens"), given.get("image")),
