@@ -105,7 +105,8 @@ def turns(opcodes: bool, step: int):
 every_instruction = pytest.param(
     True,
     marks=pytest.mark.skipif(
-        sys.version_info >= (3, 12), reason="a tracer hears of instructions only in code that it has traced before"
+        sys.version_info >= (3, 12),
+        reason="a tracer hears of instructions only in code that it has traced before",
     ),
 )
 
