@@ -12,11 +12,11 @@ import typer
 
 from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
+from ...presentation.numbers import several, size
+from ...presentation.times import parse_duration, parse_size
 from .. import options as opt
-from ..render.numbers import several, size
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
-from ..times import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from ...maintenance.doctor import Finding

@@ -12,8 +12,8 @@ import typer
 
 from ...errors import ErrorCode, FileSystemError, ValidationError
 from ...hmac_keys import MANIFEST_KEY, PSEUDONYM_KEY, key_from_environment
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
 
