@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options as opt
-from ..render.numbers import several
+from ...presentation.numbers import several
 from ..render.terminal import dumps, safe
 
 if TYPE_CHECKING:
