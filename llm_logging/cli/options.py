@@ -179,7 +179,7 @@ AsIf = Annotated[
     list[str] | None,
     typer.Option(
         "--as-if", metavar="MODEL=OTHER", rich_help_panel=PANEL, show_default=False,
-        help="Price requests of a model as if they had gone to another; their tokens stay as logged. May be repeated.",
+        help="Price requests of a model as if they had gone to another; their tokens stay as logged. Repeatable.",
     ),
 ]  # fmt: skip
 PricesAsOf = Annotated[

@@ -54,12 +54,12 @@ def chats(
     no_cache: opt.NoCache = False,
     prices: opt.Prices = None,
     sort: Annotated[
-        ChatSort, typer.Option("--sort", help="The largest first.", rich_help_panel=opt.LOOK)
+        ChatSort, typer.Option("--sort", help="Sort, largest first.", rich_help_panel=opt.LOOK)
     ] = ChatSort.START,
     limit: Annotated[
         int,
         typer.Option(
-            "--limit", "-n", min=1, max=10_000, help="At most so many chats.", rich_help_panel=opt.LOOK
+            "--limit", "-n", min=1, max=10_000, help="Most chats to print.", rich_help_panel=opt.LOOK
         ),
     ] = 20,
     form: opt.Format = opt.TableFormat.TABLE,

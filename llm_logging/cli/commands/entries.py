@@ -72,7 +72,7 @@ def requests(
     no_cache: opt.NoCache = False,
     prices: opt.Prices = None,
     sort: Annotated[
-        RequestSort, typer.Option("--sort", help="The largest first.", rich_help_panel=opt.LOOK)
+        RequestSort, typer.Option("--sort", help="Sort, largest first.", rich_help_panel=opt.LOOK)
     ] = RequestSort.START,
     limit: Rows = 20,
     content: Annotated[
