@@ -140,7 +140,7 @@ class Table:
 
     def arrow(self) -> Any:
         """Return a `pyarrow.Table`; needs pyarrow."""
-        found: Any = self._frame("pyarrow")
+        found = self._frame("pyarrow")
         found = found.to_arrow_table() if hasattr(found, "to_arrow_table") else found.arrow()
         return found.read_all() if hasattr(found, "read_all") else found
 
@@ -155,7 +155,7 @@ class Table:
         """Return a `pandas.DataFrame`; needs pandas."""
         return self._frame("pandas").df()
 
-    def _frame(self, package: str) -> DuckDBPyConnection:
+    def _frame(self, package: str) -> Any:
         from importlib.util import find_spec
 
         if find_spec(package) is None:
@@ -163,7 +163,7 @@ class Table:
                 f"this form of a table needs {package}: pip install {package}",
                 code=ErrorCode.MISSING_DEPENDENCY,
             )
-        return self._db.execute(f"FROM {self._name}")
+        return self._db.sql(f"FROM {self._name}")
 
 
 class LogDatabase:
