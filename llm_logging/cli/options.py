@@ -295,7 +295,7 @@ def confirm(command: str, what: str) -> None:
             code=ErrorCode.INVALID_OPTIONS,
         )
     try:
-        agreed = typer.confirm(f"{what}. Go on?", err=True)
+        agreed = typer.confirm(f"{what}. Continue?", err=True)
     except typer.Abort:
         # Ctrl-C, or the end of the input, which the command's framework takes for one.
         raise KeyboardInterrupt from None

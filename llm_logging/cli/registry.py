@@ -35,6 +35,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "search": "commands.entries",
         "export": "commands.export",
         "sql": "commands.export",
+        "publish": "commands.publish",
     },
     "Pages and programs": {
         "report": "commands.pages",

@@ -134,6 +134,7 @@ class BucketStore:
     def _explained(self, action: str, key: str | None = None) -> Iterator[None]:
         """Raise our own errors; a missing object is a `FileNotFoundError` where a key is given."""
         errors = self._obstore.exceptions
+        _refuse_in_child(self.url)
         try:
             yield
         except (errors.BaseError, OSError) as error:
@@ -152,6 +153,21 @@ _BACKOFF: Final = {
     "max_backoff": timedelta(seconds=5),
     "base": 2,
 }
+
+
+# The process that has used `obstore`.
+_users: set[int] = set()
+
+
+def _refuse_in_child(url: str) -> None:
+    """Refuse to use `obstore` in a child of a process that has used it: its threads are not there, and a call would wait for ever."""
+    if _users and os.getpid() not in _users:
+        raise FileSystemError(
+            f"{url}: this process was forked from one that has used object storage, and cannot use it itself; that process, or "
+            "llm-logging ship, ships its files too",
+            code=ErrorCode.INVALID_STATE,
+        )
+    _users.add(os.getpid())
 
 
 def _stored(meta: Any) -> Stored:

@@ -26,11 +26,10 @@ from ..reach import note_root
 from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
-from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, ack_of
-from .recognise import Line, is_structlog, loses_fields, message_of
+from .recognise import Line, is_structlog, loses_fields, mended, message_of
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -199,10 +198,6 @@ class LLMFileHandler(logging.Handler):
             max_open_files=number("max_open_files", max_open_files, least=1),
             exit_timeout=self._flush_timeout,
         )
-        # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
-        super().__init__(level)
-        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
-        self.formatter = self._pipeline.formatter
         self._writer = Writer(
             self.root,
             options,
@@ -212,6 +207,10 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        # Only now: logging closes at exit whatever was made a handler, also one that could not be made whole.
+        super().__init__(level)
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._pipeline.formatter
         if filename is None:
             note_root(self)
         self._say_unwritable(files)
@@ -260,7 +259,13 @@ class LLMFileHandler(logging.Handler):
         check_fork()
         ack = ack_of(record)
         try:
-            robustly(self._take, record, ack)
+            try:
+                self._take(record, ack)
+            except Exception:
+                whole = mended(record)
+                if whole is None:
+                    raise
+                self._take(whole, ack)
         except Exception as error:  # noqa: BLE001  no error of logging may reach the application
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))

@@ -31,7 +31,7 @@ from .sql.aggregate import money_text
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Export", "export_requests"]
+__all__ = ["Export", "estimated_cost", "export_requests", "exported_columns", "typed"]
 
 _BATCH: Final = 2000
 _COST: Final = "estimated_cost"
@@ -48,16 +48,12 @@ class Export:
     def __init__(self, db: DuckDBPyConnection, scale: int) -> None:
         self._db = db
         self._scale = scale
-        self._columns = [column for column in columns().values() if column.kind != "attribute"]
+        self._columns = exported_columns()
         self.names = [*(column.path for column in self._columns), _GAP, _COST]
 
     def _query(self) -> str:
-        chosen = [f'{_typed(column)} AS "{column.path}"' for column in self._columns]
-        # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
-        known = "CASE WHEN NOT p.unpriced THEN p.estimated END"
-        digits = f"repeat('0', {self._scale}) || ({known})::VARCHAR"
-        amount = f"left({digits}, -{self._scale}) || '.' || right({digits}, {self._scale})"
-        cost = f"({amount})::DECIMAL(38, {min(self._scale, 24)})"
+        chosen = [f'{typed(column)} AS "{column.path}"' for column in self._columns]
+        cost = estimated_cost(self._scale, min(self._scale, 24))
         return (
             f"SELECT {', '.join(chosen)}, p.gap AS {_GAP}, {cost} AS {_COST} FROM requests AS r JOIN priced AS p USING (key) "
             'ORDER BY r."timestamp_start" NULLS FIRST, r.key'
@@ -179,7 +175,25 @@ def _sqlite(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def _typed(column: Column) -> str:
+def exported_columns() -> list[Column]:
+    """Return the columns of requests that are exported: every field of the entry."""
+    return [column for column in columns().values() if column.kind != "attribute"]
+
+
+def estimated_cost(scale: int, digits: int) -> str:
+    """Return SQL for the list price of a row of `priced` in dollars; NULL where it is not known.
+
+    Args:
+        scale: Digits of the unit that prices are computed in.
+        digits: Digits behind the point of the result.
+    """
+    # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
+    text = f"repeat('0', {scale}) || (CASE WHEN NOT p.unpriced THEN p.estimated END)::VARCHAR"
+    return f"(left({text}, -{scale}) || '.' || right({text}, {scale}))::DECIMAL(38, {digits})"
+
+
+def typed(column: Column) -> str:
+    """Return SQL for a field of `requests` as it is exported: times with their zone, total tokens as the sum of the two."""
     name = f'r."{column.name}"'
     if column.path == "usage.total_tokens":
         # By the contract it is the sum of the two, whatever a line says.

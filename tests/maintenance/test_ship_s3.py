@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from llm_logging import LLMFileHandler
 from llm_logging.errors import FileSystemError
 from llm_logging.files.objects import open_store
 from llm_logging.maintenance.ship import Shipper, seal_all
-from tests.maintenance.fleet import assert_shipped_once, log_requests, objects
+from tests.maintenance.fleet import assert_shipped_once, in_a_child, log_requests, objects
 from tests.object_stores import FAULTS, FaultyProxy, environment, s3_server
 
 
@@ -73,3 +76,36 @@ def test_two_shippers_at_once_through_a_network_that_fails(root: Path, server: i
     Shipper(root, store).run()
     assert_shipped_once(root, store)
     assert sum(sum(proxy.met.values()) for proxy in proxies) > 10
+
+
+def test_a_child_of_a_process_that_ships_leaves_its_segments_to_it(root: Path, server: int) -> None:
+    store = open_store("s3://bucket/forked")
+    logger = logging.getLogger("ship.forked")
+    logger.propagate = False
+    handler = LLMFileHandler(root, max_bytes=2000, ship="s3://bucket/forked")
+    logger.addHandler(handler)
+    try:
+        write(logger, 20)
+        wait_until(lambda: objects(store, ".gz") != {})
+        # The threads of the package for object stores are not in the child, where a call would never return.
+        in_a_child(lambda: (write(logger, 20), handler.close()))
+        write(logger, 20)
+        handler.flush()
+        wait_until(lambda: len(objects(store, ".gz")) >= len(list(root.rglob("system.2*"))))
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    Shipper(root, store).run()
+    assert_shipped_once(root, store)
+
+
+def write(logger: logging.Logger, count: int) -> None:
+    for number in range(count):
+        logger.warning("m%d %s", number, "x" * 100)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

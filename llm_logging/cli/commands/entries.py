@@ -123,9 +123,9 @@ def requests(
     if form is not opt.TableFormat.TABLE:
         return
     if not printed:
-        opt.note("no request fits")
+        opt.note("no request matches")
     elif cursor is not None:
-        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")
+        opt.note(f"{printed:,} shown; next page: --cursor {cursor}")
 
 
 def _print_requests(entries: Any, form: opt.TableFormat, tz: str, *, first: bool) -> None:
@@ -265,7 +265,7 @@ def search(
         if cursor is None or (limit and printed >= limit):
             break
     if not printed:
-        opt.note("nothing holds this text")
+        opt.note("no match")
         raise typer.Exit(1)
     if cursor is not None and not as_json:
-        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")
+        opt.note(f"{printed:,} shown; next page: --cursor {cursor}")

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ErrorCode
 from ...maintenance.manifest import json_objects, read_pruned
@@ -24,7 +24,7 @@ from ..lines.parse import Parsed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Numbers", "Spans", "judge", "numbers_by_mark", "numbers_in", "read_closes"]
+__all__ = ["Numbers", "Spans", "judge", "numbers_by_mark", "numbers_in", "read_closes", "read_hosts"]
 
 _MOST_GAPS: Final = 1000
 
@@ -114,16 +114,21 @@ def read_closes(root: Path) -> dict[str, dict[str, int]]:
     return found
 
 
+def read_hosts(root: Path | None) -> list[dict[str, Any]]:
+    """Return what hosts reported that ship to a store, whose copy a root is; see `segments/remote.py`."""
+    try:
+        states = json.loads((root / ".hosts.json").read_bytes()) if root is not None else []
+    except (OSError, ValueError):
+        return []
+    return [state for state in states if isinstance(state, dict)]
+
+
 def _hosts(
     root: Path | None, names: Sequence[str], numbers: Numbers, pruned_of: Mapping[int, Mapping[str, Spans]]
 ) -> tuple[list[HostFreshness], Waiting]:
     """Return what hosts reported that ship to a store, and which numbers of which log and writer wait there."""
-    try:
-        states = json.loads((root / ".hosts.json").read_bytes()) if root is not None else []
-    except (OSError, ValueError):
-        states = []
     hosts, waiting = [], Waiting()
-    for state in states:
+    for state in read_hosts(root):
         lines = 0
         for log_no, name in enumerate(names):
             for writer, last in state.get("writers", {}).get(name, {}).items():
