@@ -11,10 +11,10 @@ import llm_logging
 from llm_logging import ValidationError
 from llm_logging.cli import app as cli
 from llm_logging.models.query import StatsOptions
-from llm_logging.reader.checks import check
-from llm_logging.reader.conversations import get_chats, get_request_tree
 from llm_logging.reader.entries import get_llm_request_logs, get_request_log
-from llm_logging.reader.error_report import get_errors
+from llm_logging.reader.reports.checks import check
+from llm_logging.reader.reports.conversations import get_chats, get_request_tree
+from llm_logging.reader.reports.error_report import get_errors
 from llm_logging.reader.stats import get_stats
 from tests.reader.builders import START, entry, put
 

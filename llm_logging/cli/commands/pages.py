@@ -157,7 +157,7 @@ def check(
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare figures with limits; exit with 1 where one does not hold. One line each."""
-    from ...reader.checks import check as compare
+    from ...reader.reports.checks import check as compare
     from ..query import Question
 
     question = Question(
