@@ -15,7 +15,7 @@ from ..render.table import Column, csv_text, draw, markdown, paint
 from ..render.terminal import safe, shorten, show_time, use_colour, width
 
 if TYPE_CHECKING:
-    from ...reader.error_report import ErrorReport
+    from ...reader.reports.error_report import ErrorReport
 
 __all__ = ["app"]
 
@@ -50,7 +50,7 @@ def errors(
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
     """Count failed and cancelled requests by error code and by group, with the last time and one message."""
-    from ...reader.error_report import get_errors
+    from ...reader.reports.error_report import get_errors
     from ..query import Question
 
     question = Question(

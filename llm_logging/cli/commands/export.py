@@ -176,7 +176,7 @@ def sql(
     """Answer a question in SQL. Only reading statements run, without access to files or the network."""
     import itertools
 
-    from ...reader.database import LogDatabase
+    from ...reader.reports.database import LogDatabase
     from ..query import Question
 
     question = Question(

@@ -165,7 +165,7 @@ def check(
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare figures with limits, one line each. Exit status 1 if one does not hold."""
-    from ...reader.checks import check as compare
+    from ...reader.reports.checks import check as compare
     from ..query import Question
 
     question = Question(
