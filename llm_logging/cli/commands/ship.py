@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import ErrorCode, FileSystemError, ValidationError
+from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
 from .. import options as opt
 from ..render.numbers import several, size
@@ -141,7 +141,7 @@ def _watch(shipper: Shipper, seconds: float, *, flush: bool, say: Callable[[Ship
             if report.shipped or report.withdrawn or report.problems:
                 say(report)
             last = ""
-        except FileSystemError as error:
+        except OSError as error:
             if str(error) != last:
                 opt.note(f"llm-logging: {safe(str(error))}; it is tried again every {seconds:g} s")
             last = str(error)

@@ -35,7 +35,7 @@ from ...reach import configured_root
 from ..cache.eviction import bound_size, note_use
 from ..cache.store import cache_folder, make_private
 from ..lines.arguments import Progress, reading_layout
-from .shipped import piece_ending, read_shipped
+from .shipped import COPY_INDEX, piece_ending, read_shipped
 
 __all__ = ["copy_folder", "open_root"]
 
@@ -198,7 +198,7 @@ class _Copy:
         self._store = store
         self._scope = scope
         self._lines = lines
-        self._index = folder / ".index.json"
+        self._index = folder / COPY_INDEX
 
     def update(self, progress: Progress | None) -> int:
         """Take what is needed and missing; return how many bytes that was."""

@@ -343,3 +343,11 @@ def test_columns_are_a_parquet_file_that_anything_reads(fleet: list[Path], tmp_p
     ids = {json.loads(line)["id"] for line in segment.read_bytes().splitlines()}
     assert rows == (len(ids),)
     assert piece.parsed.lines == segment.read_bytes().count(b"\n")
+
+
+def test_a_file_of_the_user_is_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "llm_requests.20260101T000000Z-0001.jsonl.parquet"
+    path.write_bytes(b"PAR1 of somebody else PAR1")
+    with pytest.raises(llm_logging.FileSystemError, match="expected the columns that were shipped"):
+        get_stats(files=path, cache_dir=tmp_path / "cache")
+    assert path.exists()
