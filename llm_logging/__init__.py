@@ -49,8 +49,11 @@ if TYPE_CHECKING:
         StatsRow,
     )
     from .models.typed_dicts import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
+    from .reader.checks import check
     from .reader.compare import compare_stats
+    from .reader.conversations import get_chats, get_request_tree
     from .reader.entries import RequestLogPage, get_llm_request_logs, get_request_log
+    from .reader.error_report import get_errors
     from .reader.events import EventPage, LoggedEvent, get_system_logs
     from .reader.export import Export, export_requests
     from .reader.price_report import get_prices
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
     from .redaction.redactor import Redactor
     from .usage.extract import usage_from_response
+    from .web.report.page import write_report
 
 __all__ = [
     "Change",
@@ -110,16 +114,20 @@ __all__ = [
     "UsageFields",
     "ValidationError",
     "alog_llm_request",
+    "check",
     "compare_stats",
     "export_requests",
     "get_cached_stats",
     "get_chat_metrics",
+    "get_chats",
+    "get_errors",
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
     "get_prices",
     "get_project_metrics",
     "get_request_log",
+    "get_request_tree",
     "get_stats",
     "get_system_logs",
     "instrument",
@@ -129,6 +137,7 @@ __all__ = [
     "scope",
     "search_logs",
     "usage_from_response",
+    "write_report",
 ]
 
 # Imported at first use: a process that only writes does not pay for reading, nor the other way round.
@@ -193,14 +202,21 @@ _LATER = {
     "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",
     "usage_from_response": "usage.extract",
+    "check": "reader.checks",
+    "get_chats": "reader.conversations",
+    "get_errors": "reader.error_report",
+    "get_request_tree": "reader.conversations",
+    "write_report": "web.report.page",
 }
+# Not in `__all__`: `from llm_logging import *` must not replace the built-in function.
+_RENAMED = {"open": ("reader.database", "open_database")}
 
 
 def __getattr__(name: str) -> Any:
-    module = _LATER.get(name)
+    module, attribute = _RENAMED.get(name, (_LATER.get(name), name))
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f".{module}", __name__), name)
+    found = getattr(import_module(f".{module}", __name__), attribute)
     globals()[name] = found
     return found
 

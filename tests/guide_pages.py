@@ -234,8 +234,17 @@ def _openai() -> Iterator[None]:
     part = {**head, "object": "chat.completion.chunk"}
     chunks = sse({**part, "choices": [{**choice, "delta": message}]}, {**part, "choices": [], "usage": usage})
 
+    text = {"type": "output_text", "text": message["content"], "annotations": []}
+    output = {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [text]}
+    responses = {
+        "id": "c1", "object": "response", "created_at": 1767225600, "model": "gpt-4o-2024-08-06", "status": "completed",
+        "output": [output], "usage": {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150},
+    }  # fmt: skip
+
     class OpenAIServer(Loopback):
         def _answer(self, path: str) -> Answer:
+            if path.endswith("/responses"):
+                return Answer(responses)
             if json.loads(self.requests[-1][2]).get("stream"):
                 return Answer(chunks, content_type="text/event-stream")
             return Answer(whole)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,15 @@ def test_the_readme_names_files_that_are_there() -> None:
     names = [name for name in re.findall(r"`([^`]+)`", table) if "/" in name and name != "llm_logging/"]
     assert len(names) >= 15
     assert [name for name in names if not (PROJECT / "llm_logging" / name).exists()] == []
+
+
+def test_the_source_distribution_holds_every_page() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [
+        page.name for page in PAGES if not {page.name, page.relative_to(PROJECT).parts[0]} & set(included)
+    ] == []
+    assert settings["project"]["readme"] == "README.md"
 
 
 def test_every_environment_variable_is_in_the_configuration_page() -> None:

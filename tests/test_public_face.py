@@ -62,16 +62,20 @@ FACE = [
     "UsageFields",
     "ValidationError",
     "alog_llm_request",
+    "check",
     "compare_stats",
     "export_requests",
     "get_cached_stats",
     "get_chat_metrics",
+    "get_chats",
+    "get_errors",
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
     "get_prices",
     "get_project_metrics",
     "get_request_log",
+    "get_request_tree",
     "get_stats",
     "get_system_logs",
     "instrument",
@@ -81,6 +85,7 @@ FACE = [
     "scope",
     "search_logs",
     "usage_from_response",
+    "write_report",
 ]
 
 

@@ -15,7 +15,7 @@ from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
 from ..files.layout import ENV_ROOT, find_root
 from ..files.objects import is_url
-from .times import Edge, parse_time, zone
+from ..presentation.times import Edge, parse_time, zone
 
 __all__ = [
     "BEGIN",
@@ -149,7 +149,7 @@ By = Annotated[
     str | None,
     typer.Option(
         "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
-        help="Group by hour, day, week, month, model, provider, project, chat, user, status, request_type, any field, "
+        help="Group by hour, day, week, month, weekday, hour_of_day, model, provider, project, chat, user, status, request_type, any field, "
         "attributes.NAME or tag. Several: with commas.",
     ),
 ]  # fmt: skip
@@ -172,6 +172,20 @@ Limit = Annotated[
     ),
 ]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
+AsIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as-if", metavar="MODEL=OTHER", rich_help_panel=PANEL, show_default=False,
+        help="Price requests of a model as if they had gone to another; their tokens stay as logged. May be repeated.",
+    ),
+]  # fmt: skip
+PricesAsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--prices-as-of", metavar="TIME", rich_help_panel=PANEL, show_default=False,
+        help="Price all requests by the list of this time (2026-01-01, now), whatever was reported.",
+    ),
+]  # fmt: skip
 FillGaps = Annotated[
     bool,
     typer.Option(
@@ -252,12 +266,12 @@ def nothing_logged(root: Path | str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
-    """Read `--since` or `--until`; None stays None."""
+def when(text: str | None, edge: Edge, tz: str, *, option: str | None = None) -> date | datetime | None:
+    """Read `--since`, `--until` or another option that is a time; None stays None."""
     if text is None:
         return None
-    option = "--since" if edge == "start" else "--until"
-    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
+    named = option or ("--since" if edge == "start" else "--until")
+    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=named)
 
 
 def zone_name(tz: str) -> str:
@@ -281,7 +295,7 @@ def confirm(command: str, what: str) -> None:
             code=ErrorCode.INVALID_OPTIONS,
         )
     try:
-        agreed = typer.confirm(f"{what}. Go on?", err=True)
+        agreed = typer.confirm(f"{what}. Continue?", err=True)
     except typer.Abort:
         # Ctrl-C, or the end of the input, which the command's framework takes for one.
         raise KeyboardInterrupt from None

@@ -71,21 +71,20 @@ M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
 
-def robustly(make: Callable[..., R], record: logging.LogRecord, *arguments: Any) -> R:
+def robustly(make: Callable[[logging.LogRecord], R], record: logging.LogRecord) -> R:
     """Return what `make` makes of a record, whatever a filter did to it.
 
     Args:
         make: Called with the record; once more with a mended copy where that raised and the record is damaged.
         record: Any record of any logger.
-        arguments: Further arguments of `make`.
     """
     try:
-        return make(record, *arguments)
+        return make(record)
     except Exception:
         whole = mended(record)
         if whole is None:
             raise
-    return make(whole, *arguments)
+    return make(whole)
 
 
 def line_of(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Line:
@@ -213,11 +212,11 @@ def _take_content(fields: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _complete(line: Line) -> None:
-    entry = line.entry
-    if isinstance(entry, LLMRequestLogEntry):
-        _fill_from_entry(line, entry)
-    elif entry is not None:
-        _fill_chat(line, entry)
+    if line.entry is not None:
+        if isinstance(line.entry, LLMRequestLogEntry):
+            _fill_from_entry(line, line.entry)
+        else:
+            _fill_chat(line, line.entry)
     elif line.event_type == LLM_REQUEST:
         _request(line)
     elif line.event_type == CHAT_MESSAGE:
@@ -391,8 +390,9 @@ def _event(line: Line) -> None:
     record = line.record
     body: dict[str, Any] = {}
     data: dict[str, Any] = {}
-    if isinstance(record.msg, Mapping) and not record.args:
-        data.update(record.msg)
+    message: Any = record.msg
+    if type(message) is not str and isinstance(message, Mapping) and not record.args:
+        data.update(message)
     for key, value in _merged(line).items():
         if value is None:
             continue
@@ -408,10 +408,8 @@ def _event(line: Line) -> None:
         event_type = "error" if record.levelno >= logging.ERROR else "log"
     if data:
         own_data = data.pop("data", None)
-        if isinstance(own_data, Mapping):
-            data = {**data, **own_data}
-        elif own_data is not None:
-            data["data"] = own_data
+        if own_data is not None:
+            data = {**data, **own_data} if isinstance(own_data, Mapping) else {**data, "data": own_data}
         body["data"] = data
     if not is_json(body):
         body = jsonable(body)

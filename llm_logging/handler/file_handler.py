@@ -26,11 +26,10 @@ from ..reach import note_root
 from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
-from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, ack_of
-from .recognise import Line, is_structlog, loses_fields, message_of
+from .recognise import Line, is_structlog, loses_fields, mended, message_of
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -260,7 +259,13 @@ class LLMFileHandler(logging.Handler):
         check_fork()
         ack = ack_of(record)
         try:
-            robustly(self._take, record, ack)
+            try:
+                self._take(record, ack)
+            except Exception:
+                whole = mended(record)
+                if whole is None:
+                    raise
+                self._take(whole, ack)
         except Exception as error:  # noqa: BLE001  no error of logging may reach the application
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))

@@ -29,7 +29,7 @@ from ..models.json_values import jsonable, to_bytes
 from ..models.otel import otel_attributes
 from ..redaction.redactor import Redactor, redactor_from
 from .complete import line_of, robustly
-from .protect import Names, encode_without_secrets, without_secrets
+from .protect import Names, is_clean, redacted_line, without_secrets
 from .recognise import LLM_REQUEST, Line
 
 __all__ = ["LLMJsonFormatter"]
@@ -116,29 +116,38 @@ class LLMJsonFormatter(JsonFormatter):
         """Return a protected line, without a line end, of a writer that does not number its lines."""
         if self.customised:
             return self._custom(line, redactor, None)
-        before, after = encode_without_secrets(line, redactor, None, self._assemble)
+        before, after = self.encode(line, redactor, None)
         return (before + after[1:-1]).decode()
 
-    def encode(self, line: Line, redactor: Redactor | None, writer: str) -> tuple[bytes, bytes]:
+    def encode(self, line: Line, redactor: Redactor | None, writer: str | None) -> tuple[bytes, bytes]:
         """Return a protected line up to its number, and the rest with the line end.
 
         Args:
             line: The line.
             redactor: Removes secrets; None leaves them.
-            writer: The id of the process that writes.
+            writer: The id of the process that writes; None where lines are not numbered.
         """
         if self.customised:
-            text = self._custom(line, redactor, {"id": writer, "seq": _NUMBER_MARK}).encode()
-            before, mark, after = text.rpartition(_MARK_BYTES)
-            if mark:
-                return before, after + b"\n"
-            # The writer was left out. A reader needs it to tell lines apart.
-            if not text.endswith(b"}") or text.endswith(b"{}"):
-                raise ValueError(
-                    f"a custom formatter's line: expected a JSON object with fields, got {len(text)} bytes"
-                )
-            return b'%b,"writer":{"id":"%b","seq":' % (text[:-1], writer.encode()), b"}}\n"
-        return encode_without_secrets(line, redactor, writer, self._assemble)
+            return self._encode_custom(line, redactor, writer or "")
+        record = line.record
+        names = (record.levelname, record.name, line.event_type, writer)
+        if redactor is None or redactor.scan_sufficient:
+            encoded = self._assemble(line, names)
+            if redactor is None or is_clean(line, names, encoded, redactor):
+                return encoded
+        return self._assemble(*redacted_line(line, names, redactor))
+
+    def _encode_custom(self, line: Line, redactor: Redactor | None, writer: str) -> tuple[bytes, bytes]:
+        text = self._custom(line, redactor, {"id": writer, "seq": _NUMBER_MARK}).encode()
+        before, mark, after = text.rpartition(_MARK_BYTES)
+        if mark:
+            return before, after + b"\n"
+        # The writer was left out. A reader needs it to tell lines apart.
+        if not text.endswith(b"}") or text.endswith(b"{}"):
+            raise ValueError(
+                f"a custom formatter's line: expected a JSON object with fields, got {len(text)} bytes"
+            )
+        return b'%b,"writer":{"id":"%b","seq":' % (text[:-1], writer.encode()), b"}}\n"
 
     def _assemble(self, line: Line, names: Names) -> tuple[bytes, bytes]:
         """Return a line up to its number, and the rest; without a writer, its envelope and the rest."""

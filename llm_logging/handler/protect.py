@@ -8,7 +8,7 @@ before the line is serialised; where a scan of the serialised line shows that it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import ConfigurationError
@@ -21,7 +21,15 @@ from ..redaction.redactor import Redactor
 from .content import ContentPolicy
 from .recognise import Line
 
-__all__ = ["Pseudonymiser", "encode_without_secrets", "protect", "pseudonymiser_from", "without_secrets"]
+__all__ = [
+    "Names",
+    "Pseudonymiser",
+    "is_clean",
+    "protect",
+    "pseudonymiser_from",
+    "redacted_line",
+    "without_secrets",
+]
 
 _CHAT: Final = LogKind.CHAT
 _REQUESTS: Final = LogKind.REQUESTS
@@ -48,36 +56,26 @@ def protect(line: Line, pseudonyms: Pseudonymiser | None, content: ContentPolicy
         line.body = content.chat_body(line.body)
 
 
-def encode_without_secrets(
-    line: Line,
-    redactor: Redactor | None,
-    writer: str | None,
-    encode: Callable[[Line, Names], tuple[bytes, bytes]],
-) -> tuple[bytes, bytes]:
-    """Return a line as bytes, without its secrets.
+def is_clean(line: Line, names: Names, encoded: tuple[bytes, bytes], redactor: Redactor) -> bool:
+    """Say whether a serialised line certainly holds no secrets.
 
     Args:
-        line: A protected line; not changed.
-        redactor: What finds them; None leaves them.
-        writer: The id of the process that writes; None where lines have no writer.
-        encode: Serialises a line under names.
+        line: A protected line.
+        names: The names in its envelope.
+        encoded: The line as bytes.
+        redactor: What finds secrets.
     """
-    record = line.record
-    names = (record.levelname, record.name, line.event_type, writer)
-    if redactor is None or redactor.scan_sufficient:
-        encoded = encode(line, names)
-        if redactor is None:
-            return encoded
-        if line.kind is _REQUESTS and redactor.harmless(
-            (line.message, record.levelname, record.name, line.event_type), line.body, firm=line.checked
-        ):
-            return encoded
-        if redactor.clean(b"".join(encoded)):
-            return encoded
-    level, logger, event_type = map(redactor.redact_text, names[:3])
+    if line.kind is _REQUESTS and redactor.harmless((line.message, *names[:3]), line.body, firm=line.checked):
+        return True
+    return redactor.clean(b"".join(encoded))
+
+
+def redacted_line(line: Line, names: Names, redactor: Redactor) -> tuple[Line, Names]:
+    """Return a copy of a line without its secrets, and the names in its envelope without theirs."""
     clean = line.beside(line.kind, line.event_type, line.body)
     clean.message, clean.body = without_secrets(line, redactor)
-    return encode(clean, (level, logger, event_type, writer))
+    level, logger, event_type = map(redactor.redact_text, names[:3])
+    return clean, (level, logger, event_type, names[3])
 
 
 def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[str, Any]]:

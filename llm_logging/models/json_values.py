@@ -42,9 +42,12 @@ def is_json(value: Any, depth: int = MAX_DEPTH) -> bool:
     if not depth:
         return False
     if kind is dict:
-        return all(type(key) is str and is_json(item, depth - 1) for key, item in value.items())
+        for key, item in value.items():
+            if type(key) is not str or not (type(item) in _SCALARS or is_json(item, depth - 1)):
+                return False
+        return True
     if kind is list:
-        return all(is_json(item, depth - 1) for item in value)
+        return all(type(item) in _SCALARS or is_json(item, depth - 1) for item in value)
     return False
 
 

@@ -19,6 +19,7 @@ from ..errors import ErrorCode, ValidationError
 from .moments import MOMENT_FORMS, Moment, moment_kind
 
 __all__ = [
+    "CALENDAR_UNITS",
     "TIME_UNITS",
     "StatsOptions",
     "StatsScope",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 TIME_UNITS: Final = ("hour", "day", "week", "month")
+# Times that come again: a request of any Monday is in the group Monday.
+CALENDAR_UNITS: Final = ("weekday", "hour_of_day")
 
 _FILTER: Final = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+(?:\s+[^\s=!<>~]+)*)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*",
@@ -209,16 +212,19 @@ class StatsOptions(_QueryPart):
         from_date: First moment that counts: a `date`, a `datetime` (naive: in `time_zone`), or a text such as `2026-01-15`,
             `2026-W03`, `2026-01`, `7d` or `today`. None: from the beginning.
         to_date: First moment that no longer counts. A bare day, week, month or year is included. None: to the end.
-        group_by: One name, a list, or names with commas: `hour`, `day`, `week`, `month`, `model`, `provider`, `project`,
-            `chat`, `user`, `status`, any other field (`error.code` ...), `attributes.<name>` or `tag`. A request with
+        group_by: One name, a list, or names with commas: `hour`, `day`, `week`, `month`, `weekday`, `hour_of_day`, `model`, `provider`,
+            `project`, `chat`, `user`, `status`, any other field (`error.code` ...), `attributes.<name>` or `tag`. A request with
             several tags counts in the group of each.
         time_zone: IANA name of the zone whose days, weeks and months count.
         where: Filters, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and `?`) or `!~`;
-            all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values, or a pair of texts among
+            all must hold. `field=a,b` takes either value, `field=` means absent, `cost>0.1` is in dollars. A mapping of fields to values, or a pair of texts among
             the filters, is read as equalities.
         fill_gaps: Add rows of zeros for periods without requests.
         orphaned_after: A request pending for longer counts as orphaned, not as running.
         strict: Raise on the first unusable line instead of skipping and counting it.
+        as_if: Models to price as others, `gpt-4o=gpt-4o-mini` or a mapping; `provider/model` names the provider too. Their
+            tokens stay as logged, and what a provider reported for them does not count.
+        prices_as_of: The moment whose list prices all requests get, whatever was reported; None: each its own.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`.
@@ -232,6 +238,8 @@ class StatsOptions(_QueryPart):
     fill_gaps: bool = False
     orphaned_after: timedelta = timedelta(hours=1)
     strict: bool = False
+    as_if: tuple[tuple[str, str], ...] = ()
+    prices_as_of: Moment | None = Field(default=None, union_mode="left_to_right")
 
     if TYPE_CHECKING:
         # What the fields take is more than what they hold.
@@ -246,9 +254,20 @@ class StatsOptions(_QueryPart):
             fill_gaps: bool = False,
             orphaned_after: timedelta = timedelta(hours=1),
             strict: bool = False,
+            as_if: str | Iterable[str | tuple[str, str]] | Mapping[str, str] | None = None,
+            prices_as_of: Moment | None = None,
         ) -> None: ...
 
-    @field_validator("from_date", "to_date", mode="plain")
+    @field_validator("as_if", mode="before")
+    @classmethod
+    def _model_pairs(cls, value: Any) -> Any:
+        given = value.items() if isinstance(value, Mapping) else _texts(value, separator=",")
+        pairs = [item.split("=", 1) if isinstance(item, str) else list(item) for item in given]
+        if not all(len(pair) == 2 and all(isinstance(p, str) and p.strip() for p in pair) for pair in pairs):
+            raise ValueError(f"expected models as in gpt-4o=gpt-4o-mini, got {value!r:.120}")
+        return tuple((model.strip(), other.strip()) for model, other in pairs)
+
+    @field_validator("from_date", "to_date", "prices_as_of", mode="plain")
     @classmethod
     def _known_moment(cls, value: Any) -> Moment | None:
         if value is None or isinstance(value, date):

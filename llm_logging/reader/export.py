@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..clock import format_time
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
 from .answer.session import open_plan, run_session
+from .database import request_fields
 from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import Column, columns
 from .lines.duckdb_engine import quoted
@@ -88,6 +89,90 @@ class Export:
         finally:
             unfinished.unlink(missing_ok=True)
         return int(row[0]) if row else 0
+
+    def write_duckdb(self, path: str | os.PathLike[str]) -> int:
+        """Write a DuckDB database with the table `requests`; it replaces what is there when it is whole.
+
+        Returns:
+            How many requests it holds.
+        """
+
+        def write(unfinished: Path) -> int:
+            self._db.execute(f"ATTACH {quoted(unfinished)} AS exported")
+            try:
+                self._db.execute(f"CREATE TABLE exported.main.requests AS {self._table_query()}")
+                row = self._db.execute("SELECT count(*) FROM exported.main.requests").fetchone()
+            finally:
+                self._db.execute("DETACH exported")
+            return int(row[0]) if row else 0
+
+        return _replaced(path, write)
+
+    def write_sqlite(self, path: str | os.PathLike[str]) -> int:
+        """Write a SQLite database with the table `requests`; it replaces what is there when it is whole.
+
+        Times are ISO 8601 text, amounts of money numbers, lists and objects JSON.
+
+        Returns:
+            How many requests it holds.
+        """
+        import sqlite3
+
+        cursor = self._db.execute(self._table_query())
+        names = [column[0] for column in cursor.description or ()]
+
+        def write(unfinished: Path) -> int:
+            written = 0
+            with closing(sqlite3.connect(unfinished)) as target, target:
+                target.execute(f"CREATE TABLE requests ({', '.join(names)})")
+                insert = f"INSERT INTO requests VALUES ({', '.join('?' * len(names))})"
+                while batch := cursor.fetchmany(_BATCH):
+                    target.executemany(insert, [[_sqlite(value) for value in row] for row in batch])
+                    written += len(batch)
+                target.execute("CREATE INDEX requests_by_time ON requests (timestamp_start)")
+            return written
+
+        return _replaced(path, write)
+
+    def _table_query(self) -> str:
+        """Return the query of the table `requests`, as `database` has it."""
+        chosen = ", ".join(f"{value} AS {name}" for name, value in request_fields(self._scale).items())
+        return (
+            f"SELECT {chosen} FROM requests AS r JOIN priced AS p USING (key) "
+            'ORDER BY r."timestamp_start" NULLS FIRST, r.key'
+        )
+
+
+def _replaced(path: str | os.PathLike[str], write: Callable[[Path], int]) -> int:
+    """Let a file be written under another name, and put it in its place when it is whole."""
+    target = Path(path)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with _private():
+            written = write(unfinished)
+        unfinished.chmod(0o600)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return written
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Let files that another library creates be readable by their owner only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _sqlite(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return format_time(value.astimezone(UTC))
+    if isinstance(value, Decimal):
+        return float(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
 def exported_columns() -> list[Column]:

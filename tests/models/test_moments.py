@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.cli.times import parse_time
 from llm_logging.errors import ValidationError
 from llm_logging.models.moments import moment_kind
 from llm_logging.models.query import StatsOptions
+from llm_logging.presentation.times import parse_time
 from llm_logging.reader.sql.filters import parse_filters
 from llm_logging.reader.sql.period import resolve_period
 

@@ -12,11 +12,11 @@ import typer
 
 from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
+from ...presentation.numbers import several, size
+from ...presentation.times import parse_duration, parse_size
 from .. import options as opt
-from ..render.numbers import several, size
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
-from ..times import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from ...maintenance.doctor import Finding
@@ -196,8 +196,8 @@ def prune(
         return
     if report.unshipped:
         kept = several(len(report.unshipped), "segment stays", "segments stay")
-        opt.note(f"{kept}: not shipped yet; see llm-logging ship, and its option --stop")
-    verb = "would go" if dry_run else "removed"
+        opt.note(f"{kept}: not shipped yet; see `llm-logging ship` and its option --stop")
+    verb = "would be deleted" if dry_run else "deleted"
     for path, number in report.removed:
         shown = path.relative_to(place) if path.is_relative_to(str(place)) else path
         opt.write(f"{verb} {safe(shown)} ({size(number)})")

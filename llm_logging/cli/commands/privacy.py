@@ -12,8 +12,8 @@ import typer
 
 from ...errors import ErrorCode, FileSystemError, ValidationError
 from ...hmac_keys import MANIFEST_KEY, PSEUDONYM_KEY, key_from_environment
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
 
@@ -84,7 +84,7 @@ def verify(
                     f"         {paint(finding.problem, 'red', colour=colour)} {safe(finding.where)}: {safe(finding.detail)}"
                 )
         if not report.logs:
-            opt.note("no log is here yet")
+            opt.note("no logs here yet")
         elif not report.signed:
             opt.note(f"signatures were not checked: no {MANIFEST_KEY} is set")
     for finding in report.findings if print_heads else ():
@@ -184,10 +184,10 @@ def forget(
         shown = ", ".join(map(safe, report.shared_chats[:5])) + (
             " ..." if len(report.shared_chats) > 5 else ""
         )
-        opt.note(f"messages that name nobody stayed in chats shared with others: {shown}")
+        opt.note(f"messages without a user id were kept in chats with other users: {shown}")
     if report.unreadable:
         opt.note(
-            f"{several(report.unreadable, 'line', 'lines')} with the id's text cannot be read, and stayed"
+            f"{several(report.unreadable, 'line', 'lines')} that contain the id cannot be read and were kept"
         )
 
 

@@ -12,10 +12,10 @@ import typer
 
 from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
+from ...presentation.numbers import several, size
+from ...presentation.times import parse_duration
 from .. import options as opt
-from ..render.numbers import several, size
 from ..render.terminal import dumps, safe
-from ..times import parse_duration
 
 if TYPE_CHECKING:
     from ...maintenance.ship import Shipper, ShipReport

@@ -16,10 +16,10 @@ from ...files.layout import Layout, LogKind
 from ...files.lines import as_binary, blocks, read_lines, split_lines
 from ...files.segments import active_logs
 from ...files.spool.waiting import Waiting, find_waiting
+from ...presentation.times import zone
 from ...reader.lines.log_files import project_folders
 from .. import options as opt
 from ..render.terminal import json_safe, safe, use_colour
-from ..times import zone
 from ..viewer.follow import LogFollower, follow
 from ..viewer.pretty import PrettyOptions, Printer, known_level
 from ..viewer.records import LEVELS, parse_record

@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ...models.stats import Change, Comparison, PriceReport, PriceUse
-from . import numbers
-from .numbers import DASH, count, duration, share, signed
+from ...presentation import numbers
+from ...presentation.numbers import DASH, count, duration, share, signed
 from .stats import group_columns, span, whose
 from .table import Column, draw, markdown, paint
 from .terminal import csv_cell, safe

@@ -44,7 +44,7 @@ def hint_for(files: Sequence[str], quality: Quality) -> str:
         lines = [kind for reason, kind in _PIPED.items() if reason in quality.skipped][:1]
     if not lines:
         lines = [
-            "expected one JSON object a line, with a model and its tokens; `llm-logging pretty` shows the lines"
+            "expected one JSON object per line, with a model and token counts; `llm-logging pretty` prints the lines"
         ]
     return "\n".join([said, *lines])
 
@@ -86,10 +86,10 @@ def _kind_of(path: Path) -> str | None:
         return "binary data, expected lines of JSON"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
-        return f"a JSON array, expected one object a line: jq -c '.[]' {path.name}"
+        return f"a JSON array, expected one object per line: jq -c '.[]' {path.name}"
     first = text.partition(b"\n")[0].strip()
     if first == b"{" or (first.startswith(b"{") and not first.endswith(b"}")):
-        return f"JSON objects over several lines, expected one a line: jq -c . {path.name}"
+        return f"JSON objects over several lines, expected one per line: jq -c . {path.name}"
     if first.startswith(b"<"):
         return "XML or HTML, expected lines of JSON"
     for sign, name in ((b",", "CSV"), (b"\t", "tab-separated values"), (b";", "CSV")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from ...models.query import StatsOptions, StatsScope
 from ..cache.eviction import cache_limit
 from ..cache.store import cache_folder
 from ..lines.arguments import Files, Progress, check_files, check_place, expect, reading_layout
-from ..lines.columns import columns, held_columns
+from ..lines.columns import Column, columns, held_columns
 from ..pricing.overrides import Override, find_overrides, read_overrides
 from ..segments.remote import open_root
 from ..sql.period import resolve_period
@@ -76,13 +76,19 @@ class Plan:
     overrides: tuple[Override, ...]
     progress: Progress | None
 
-    def ungrouped(self, *, every_field: bool = False) -> Plan:
-        """Return the same question without groups, with every field of the entry in `requests` if asked to."""
+    def ungrouped(self, *, every_field: bool = False, fields: Sequence[Column] = ()) -> Plan:
+        """Return the same question without groups.
+
+        Args:
+            every_field: Give `requests` every field of the entry, not only those that figures need.
+            fields: Further fields that `requests` is to have.
+        """
         options = self.selection.options.model_copy(update={"group_by": (), "fill_gaps": False})
         chosen = make_selection(self.selection.scope, options, self.selection.period, self.selection.now)
-        if every_field:
+        if every_field or fields:
             held = {column.path for column in held_columns()}
-            more = {column.path: column for column in (*columns().values(), *chosen.extra)}
+            wanted = columns().values() if every_field else fields
+            more = {column.path: column for column in (*wanted, *chosen.extra)}
             chosen = replace(chosen, extra=tuple(c for path, c in more.items() if path not in held))
         return replace(self, selection=chosen)
 

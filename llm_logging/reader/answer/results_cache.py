@@ -60,7 +60,8 @@ class KeptAnswer:
         whole = [
             question.scope.model_dump(mode="json"),
             [period.start, period.end, options.orphaned_after, options.strict],
-            [[one.column.path, one.sql, one.parameters] for one in question.conditions],
+            [[one.column.path, one.sql, one.parameters, one.cost] for one in question.conditions],
+            [options.as_if, question.priced_at],
             [
                 [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
                 for file in files

@@ -58,6 +58,9 @@ class RequestLog(LLMRequestLogEntry):
         message: The message of the line that counts.
         logged_at: When that line was logged.
         lines: How many lines it was folded from.
+        estimated_cost: Its list price in dollars; None where a provider reported the cost, or it is not known, or only in
+            part.
+        unpriced: What of it has no price; see `Quality.unpriced_reasons`.
     """
 
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
@@ -69,6 +72,8 @@ class RequestLog(LLMRequestLogEntry):
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1
+    estimated_cost: str | None = None
+    unpriced: str | None = None
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from ...models.moments import MOMENT_FORMS, moment_kind
 from ...models.query import StatsOptions, filter_parts
 from ...models.statuses import CANCELLED, outcome_of
 from ..lines.columns import JSON_NUMBER, NO_TEXT, Column, attribute_text, find_column, readable, shown
+from .cost_filter import COST, COST_NAMES, cost_limit
 from .period import resolve_period
 
 __all__ = ["Condition", "absent", "parse_filters", "unknown_field", "words_explained"]
@@ -52,11 +53,13 @@ class Condition:
         column: What it is about.
         sql: A condition with `?` for each parameter.
         parameters: Their values.
+        cost: Operator and amount of a filter by cost, which is asked once prices are known; see `cost_filter`.
     """
 
     column: Column
     sql: str
     parameters: tuple[Any, ...]
+    cost: tuple[str, Decimal] | None = None
 
 
 def _refuse(text: str, expected: str) -> ValidationError:
@@ -93,6 +96,9 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
     conditions = []
     for given in options.where:
         field, op, value = _parts(given) if isinstance(given, str) else (given[0], "=", given[1])
+        if field in COST_NAMES:
+            conditions.append(Condition(COST, "true", (), cost_limit(op, value, str(given))))
+            continue
         column = find_column(field)
         if column is None or column.kind == "json":
             raise unknown_field("where", field)

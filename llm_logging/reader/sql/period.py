@@ -18,9 +18,19 @@ from ...models.moments import Moment, days_of, exact_moment, moment_kind, read_d
 from ...models.query import StatsOptions
 from ...models.stats import Period
 
-__all__ = ["Offset", "bucket_label", "bucket_sql", "buckets_between", "resolve_period", "zone_offsets"]
+__all__ = [
+    "WEEKDAYS",
+    "Offset",
+    "bucket_label",
+    "bucket_sql",
+    "buckets_between",
+    "resolve_period",
+    "zone_offsets",
+]
 
 _HOUR: Final = 3_600_000_000
+_RECURRING: Final = {"weekday": "isodow", "hour_of_day": "hour"}
+WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # A time beyond what a calendar holds means its end: `9999-12-31`, a time zone east of it, a thousand centuries ago.
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -173,16 +183,23 @@ def _local(column: str, offsets: Sequence[Offset]) -> str:
 
 
 def bucket_sql(unit: str, column: str, offsets: Sequence[Offset]) -> str:
-    """Return SQL for the bucket of a UTC time: the hour's UTC start, or the local day a day, week or month starts."""
+    """Return SQL for the bucket of a UTC time.
+
+    That is the hour's UTC start, the local day on which a day, week or month starts, or the number of a weekday or hour.
+    """
     if unit == "hour":
         return f"date_trunc('hour', {column})::TIMESTAMP"
+    if unit in _RECURRING:
+        return f"{_RECURRING[unit]}({_local(column, offsets)})::INTEGER"
     return f"date_trunc('{unit}', {_local(column, offsets)})::DATE"
 
 
-def bucket_label(unit: str, value: datetime | date | None, zone: ZoneInfo) -> str | None:
-    """Name a bucket: `2026-01-15T10:00+01:00`, `2026-01-15`, `2026-W03`, `2026-01`."""
+def bucket_label(unit: str, value: datetime | date | int | None, zone: ZoneInfo) -> str | None:
+    """Name a bucket: `2026-01-15T10:00+01:00`, `2026-01-15`, `2026-W03`, `2026-01`, `Monday`, `09`."""
     if value is None:
         return None
+    if isinstance(value, int):
+        return WEEKDAYS[value - 1] if unit == "weekday" else f"{value:02d}"
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC).astimezone(zone).isoformat(timespec="minutes")
     if unit == "week":

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
 from ..models.moments import days_of, exact_moment, moment_kind, read_duration
 
-__all__ = ["EXAMPLES", "is_duration", "parse_duration", "parse_size", "parse_time", "period_before", "zone"]
+__all__ = [
+    "EXAMPLES",
+    "is_duration",
+    "parse_duration",
+    "parse_size",
+    "parse_time",
+    "period_before",
+    "periods",
+    "zone",
+]
 
 EXAMPLES = (
     "2h, 7d, 1h30m, today, yesterday, 2026-01-15, 2026-W07, 2026-01, 2026, 2026-01-15T10:30Z, @1768473000"
@@ -143,3 +152,50 @@ def period_before(text: str) -> tuple[date, date] | None:
     if kind == "year":
         return date(before.year, 1, 1), before
     return (before.replace(day=1) if kind == "month" else before - (last - first)), before
+
+
+Span = tuple[date | datetime | None, date | datetime | None]
+
+
+def periods(before: str | None, after: str | None, *, now: datetime, tz: str) -> tuple[Span, Span]:
+    """Read which two periods are to be compared.
+
+    Args:
+        before: A period (`2026-01`, `2026-W03`, `2026-01-15`), two times joined by `..`, or, alone, a duration: the
+            last `7d` against those before; a period alone is compared with the one before it. None: `7d`.
+        after: The second period; None: see `before`.
+        now: The present moment.
+        tz: The zone of days.
+
+    Returns:
+        First and last moment or day of each.
+
+    Raises:
+        ValidationError: One is no period.
+    """
+    if after is not None and before is not None:
+        return _span(before, now, tz), _span(after, now, tz)
+    named = before if before is not None else "7d"
+    if is_duration(named):
+        length = parse_duration(named, option="PERIOD")
+        return (now - 2 * length, now - length), (now - length, now)
+    previous = period_before(named)
+    if previous is None:
+        raise ValidationError(
+            f"diff: expected two periods, one period like 2026-01 or 2026-W07, or a duration like 7d, got {named!r}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
+    return previous, _span(named, now, tz)
+
+
+def _span(text: str, now: datetime, tz: str) -> Span:
+    start, dots, end = text.partition("..")
+
+    def moment(part: str, edge: Any) -> date | datetime | None:
+        return parse_time(part, edge=edge, now=now, tz=zone(tz), option="PERIOD") if part else None
+
+    if dots:
+        return moment(start, "start"), moment(end, "end")
+    if is_duration(text):
+        return moment(text, "start"), now
+    return moment(text, "start"), moment(text, "end")
