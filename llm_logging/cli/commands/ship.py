@@ -92,7 +92,7 @@ def ship(
             f"{safe(store.url)}: {'nothing is shipped there any more' if known else 'nothing was shipped there'}"
         )
         return
-    from ...reader.piece_files import make_piece_file
+    from ...reader.segments.piece_files import make_piece_file
 
     make_piece = make_piece_file if pieces else None
     shipper = Shipper(place, store, key=key_from_environment(MANIFEST_KEY), make_piece=make_piece)

@@ -14,8 +14,8 @@ from llm_logging import NotFoundError, get_stats
 from llm_logging.files.objects import FolderStore, ObjectStore, Stored, open_store
 from llm_logging.maintenance.forget import forget
 from llm_logging.maintenance.ship import Shipper, seal_all
-from llm_logging.reader.piece_files import make_piece_file
 from llm_logging.reader.segments import remote
+from llm_logging.reader.segments.piece_files import make_piece_file
 from llm_logging.reader.segments.shipped import read_shipped
 from tests.maintenance.fleet import in_a_child, log_pairs, log_requests, objects, one_root_of
 from tests.object_stores import FaultyProxy, environment, s3_server

@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from llm_logging import ValidationError, get_stats
+from llm_logging.engines.published_table import DIALECTS, create_table, publish, published_columns
 from llm_logging.files.objects import FolderStore
 from llm_logging.maintenance.ship import Shipper, seal_all
-from llm_logging.reader.publish import DIALECTS, create_table, publish, published_columns
 from tests.maintenance.fleet import in_a_child, log_pairs, objects
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
