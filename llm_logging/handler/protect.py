@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..files.layout import LogKind
 from ..hmac_keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
 from ..maintenance.data_subjects import PLACES
-from ..models.json_values import jsonable
+from ..models.json_values import jsonable, repr_of
 from ..option_values import switched
 from ..redaction.redactor import Redactor
 from .content import ContentPolicy
@@ -65,6 +65,8 @@ def is_clean(line: Line, names: Names, encoded: tuple[bytes, bytes], redactor: R
         encoded: The line as bytes.
         redactor: What finds secrets.
     """
+    if isinstance(line.record.args, Mapping) and redactor.redact(line.record.args) is not line.record.args:
+        return False
     if line.kind is _REQUESTS and redactor.harmless((line.message, *names[:3]), line.body, firm=line.checked):
         return True
     return redactor.clean(b"".join(encoded))
@@ -83,7 +85,18 @@ def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[st
     body = jsonable(line.body)
     if redactor is None:
         return line.message, body
-    return redactor.redact_text(line.message), redactor.redact(body)
+    return redactor.redact_text(_message(line, redactor)), redactor.redact(body)
+
+
+def _message(line: Line, redactor: Redactor) -> str:
+    """Return a line's message; where its arguments have names, `%(password)s`, without the secrets that the names tell."""
+    args = line.record.args
+    if not isinstance(args, Mapping) or (found := redactor.redact(args)) is args:
+        return line.message
+    try:
+        return str(line.record.msg) % found
+    except Exception:  # noqa: BLE001  a format that does not fit what took a value's place
+        return f"{repr_of(line.record.msg)} {repr_of(found)}"
 
 
 class Pseudonymiser:
