@@ -113,8 +113,7 @@ class Examiner:
                 for span in detector.spans(text, low, first, end):
                     looks -= 1
                     vain += 1
-                    if span[1] > done[number]:
-                        done[number] = span[1]
+                    done[number] = max(done[number], span[1])
                     if looks < 0 and vain > _LAST_LOOKS:
                         end = span[0]
                         break

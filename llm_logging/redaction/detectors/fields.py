@@ -235,7 +235,7 @@ class Fields:
             pair = before in {"(", "["} and low[end + 1 : end + 2] in (")", "]")
             return quoted and (generated or (pair and kind in _SCHEMED and not is_plain(value) and not is_name(value)))
         if sign in {">", "&gt;"} or sign.endswith("<string>"):
-            tag = low[max(0, begin - 8) : begin].endswith(("<", "name=\"", "&lt;", ":")) or sign != ">"
+            tag = low[max(0, begin - 8) : begin].endswith(("<", 'name="', "&lt;", ":")) or sign != ">"
             return tag and low[end : end + 1] in ("<", "\n", "]", "\r", "&", "\\") and not is_plain(value) and (generated or _wordy(kind, value))
         if sign == "|":
             return (generated or (quoted and _wordy(kind, value))) and low.find("|", end, end + 8) >= 0
@@ -288,7 +288,7 @@ class Fields:
         if sign in {"=", "==", "%3d"} and not gap and not spaced:
             argument = before in {"(", ","} or low[max(0, begin - 2) : begin] == ", "
             return _wordy(kind, value) and "." not in value and not (argument and after in {",", ")"})
-        if kind not in _WORDY or is_name(value) and "." in value or names_secret(value):
+        if kind not in _WORDY or (is_name(value) and "." in value) or names_secret(value):
             return False
         if sign.strip().rstrip(":") in _SENTENCES:
             told = sign.endswith(": ") or self._owner.search(low, max(0, word - 40), word) is not None
