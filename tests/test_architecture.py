@@ -4,7 +4,7 @@ Imports run downwards only. A folder imports from folders below it; folders on o
 
     cli                 commands > (cli) > viewer > render
     web                 live > (web) > report
-    integrations        startup > (integrations) > capture          presets        testing
+    engines             integrations: startup > (integrations) > capture          presets        testing
     logger              handler: (handler) > writing        reader: reports > (reader) > answer, retrieval > segments > sql
                                                                     > pricing > cache > lines > foreign
     usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance       presentation
@@ -33,7 +33,7 @@ LINES = (
     {"__main__"},
     {"cli", "pytest_plugin"},
     {"web"},
-    {"integrations", "presets", "testing"},
+    {"engines", "integrations", "presets", "testing"},
     {"logger", "handler", "reader"},
     {"presentation", "usage", "redaction", "maintenance"},
     {"files", "models"},

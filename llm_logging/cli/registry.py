@@ -35,7 +35,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "search": "commands.entries",
         "export": "commands.export",
         "sql": "commands.export",
-        "publish": "commands.publish",
+        "publish": "commands.export",
     },
     "Pages and programs": {
         "report": "commands.pages",

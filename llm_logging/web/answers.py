@@ -23,6 +23,7 @@ from ..files.spool.waiting import find_waiting
 from ..models.query import StatsScope
 from ..reader.lines.arguments import reading_layout
 from ..reader.pricing.overrides import find_overrides
+from ..reader.segments.remote import store_url
 
 __all__ = ["Answers", "Body", "BusyError", "Unkept", "log_state"]
 
@@ -52,15 +53,15 @@ class BusyError(LLMLoggingError):
     """More questions are waiting than are taken, or an answer took too long."""
 
 
-def log_state(layout: Layout, scope: StatsScope, prices: Any = None) -> str | None:
+def log_state(layout: Layout | None, scope: StatsScope, prices: Any = None) -> str | None:
     """Return what tells the logs of a scope from those of another time; None while lines wait to be written.
 
     Args:
-        layout: Of the root.
+        layout: Of the root; None for a root in object storage, of which that is not known.
         scope: Whose logs.
         prices: The file of the user's own rates, as in `get_stats`.
     """
-    if find_waiting(layout.root).lines:
+    if layout is None or find_waiting(layout.root).lines:
         return None
     digest = hashlib.sha256()
     overrides = find_overrides(prices)
@@ -107,8 +108,9 @@ class Answers:
     """
 
     def __init__(self, root: Any, reading: dict[str, Any], *, most: int, seconds: float) -> None:
-        self.layout = reading_layout(root)
-        self.reading = {**reading, "root": self.layout.root}
+        url = store_url(root)
+        self.layout = reading_layout(root) if url is None else None
+        self.reading = {**reading, "root": url if self.layout is None else self.layout.root}
         self._most, self._seconds = most, seconds
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="llm_logging web")
         self._running = 0

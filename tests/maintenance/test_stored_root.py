@@ -15,7 +15,7 @@ from llm_logging.maintenance.manifest import read_manifest
 from llm_logging.maintenance.retention import prune
 from llm_logging.maintenance.ship import Shipper, seal_all
 from llm_logging.maintenance.stored_root import forget_in_store, prune_store, verify_store
-from llm_logging.reader.piece_files import make_piece_file
+from llm_logging.reader.segments.piece_files import make_piece_file
 from tests.maintenance.fleet import in_a_child, lines_in, log_requests, objects
 
 KEY = b"0123456789abcdef"

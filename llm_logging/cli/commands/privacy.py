@@ -143,7 +143,7 @@ def forget(
     from ...files.objects import open_store
     from ...maintenance.forget import forget as forget_person
     from ...maintenance.stored_root import forget_in_store
-    from ...reader.piece_files import make_piece_file
+    from ...reader.segments.piece_files import make_piece_file
 
     if mode not in {"remove", "pseudonymise"}:
         raise ValidationError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import ErrorCode, FileSystemError, ValidationError
+from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
 from ...presentation.numbers import several, size
 from ...presentation.times import parse_duration
@@ -92,7 +92,7 @@ def ship(
             f"{safe(store.url)}: {'nothing is shipped there any more' if known else 'nothing was shipped there'}"
         )
         return
-    from ...reader.piece_files import make_piece_file
+    from ...reader.segments.piece_files import make_piece_file
 
     make_piece = make_piece_file if pieces else None
     shipper = Shipper(place, store, key=key_from_environment(MANIFEST_KEY), make_piece=make_piece)
@@ -141,7 +141,7 @@ def _watch(shipper: Shipper, seconds: float, *, flush: bool, say: Callable[[Ship
             if report.shipped or report.withdrawn or report.problems:
                 say(report)
             last = ""
-        except FileSystemError as error:
+        except OSError as error:
             if str(error) != last:
                 opt.note(f"llm-logging: {safe(str(error))}; it is tried again every {seconds:g} s")
             last = str(error)

@@ -150,8 +150,6 @@ class PieceCache:
         path = Path(file.raw.name)
         piece = read_shipped(path)
         if piece is None:
-            # The next question fetches them again.
-            path.unlink(missing_ok=True)
             raise unusable_columns(path)
         self._take(loader, file, place, path, piece)
 

@@ -35,9 +35,9 @@ from ...reach import configured_root
 from ..cache.eviction import bound_size, note_use
 from ..cache.store import cache_folder, make_private
 from ..lines.arguments import Progress, reading_layout
-from .shipped import piece_ending, read_shipped
+from .shipped import COPY_INDEX, piece_ending, read_shipped
 
-__all__ = ["copy_folder", "open_root"]
+__all__ = ["copy_folder", "open_root", "store_url"]
 
 _WORKERS: Final = 16
 _LOOKS: Final = 3
@@ -72,8 +72,8 @@ def open_root(
         NotFoundError: `ROOT_NOT_FOUND`, where nothing was shipped to a URL.
         FileSystemError: `LOG_READ_ERROR`, where the store refuses or cannot be reached.
     """
-    url = root if root is not None else _url_of_environment()
-    if not isinstance(url, str) or not is_url(url):
+    url = store_url(root)
+    if url is None:
         return reading_layout(root)
     store = open_store(url)
     cache = cache_folder(cache_dir)
@@ -98,8 +98,15 @@ def copy_folder(url: str, cache: Path) -> Path:
     return cache / "remote" / hashlib.sha256(url.encode()).hexdigest()[:24]
 
 
-def _url_of_environment() -> str | None:
-    return os.environ.get(ENV_ROOT) if configured_root() is None else None
+def store_url(root: Any) -> str | None:
+    """Return the URL of the store that a root lies in; None for a folder.
+
+    Args:
+        root: As in `open_root`.
+    """
+    if root is None and configured_root() is None:
+        root = os.environ.get(ENV_ROOT)
+    return root if isinstance(root, str) and is_url(root) else None
 
 
 @dataclass(slots=True)
@@ -198,7 +205,7 @@ class _Copy:
         self._store = store
         self._scope = scope
         self._lines = lines
-        self._index = folder / ".index.json"
+        self._index = folder / COPY_INDEX
 
     def update(self, progress: Progress | None) -> int:
         """Take what is needed and missing; return how many bytes that was."""

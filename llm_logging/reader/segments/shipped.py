@@ -17,8 +17,10 @@ from ...errors import ErrorCode, FileSystemError
 from ..cache.store import schema_tag
 from .index import Piece, piece_from, plain_piece
 
-__all__ = ["piece_ending", "read_shipped", "unusable_columns", "write_shipped"]
+__all__ = ["COPY_INDEX", "piece_ending", "read_shipped", "unusable_columns", "write_shipped"]
 
+# Lies in the folder of each copy of a store.
+COPY_INDEX: Final = ".index.json"
 _MAGIC: Final = b"LLM1"
 _PLACE: Final = struct.Struct("<II4s")
 _PARQUET_END: Final = 8
@@ -30,7 +32,9 @@ def piece_ending() -> str:
 
 
 def unusable_columns(path: Path) -> FileSystemError:
-    """Return the error for columns that were fetched, and cannot be used any more."""
+    """Return the error for columns that cannot be used; what was fetched is removed, so that the next question fetches it again."""
+    if any((folder / COPY_INDEX).exists() for folder in path.parents):
+        path.unlink(missing_ok=True)
     return FileSystemError(
         f"{path}: expected the columns that were shipped, got a damaged file; ask again, and they are fetched again",
         code=ErrorCode.LOG_READ_ERROR,

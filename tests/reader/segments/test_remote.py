@@ -14,8 +14,8 @@ from llm_logging import NotFoundError, get_stats
 from llm_logging.files.objects import FolderStore, ObjectStore, Stored, open_store
 from llm_logging.maintenance.forget import forget
 from llm_logging.maintenance.ship import Shipper, seal_all
-from llm_logging.reader.piece_files import make_piece_file
 from llm_logging.reader.segments import remote
+from llm_logging.reader.segments.piece_files import make_piece_file
 from llm_logging.reader.segments.shipped import read_shipped
 from tests.maintenance.fleet import in_a_child, log_pairs, log_requests, objects, one_root_of
 from tests.object_stores import FaultyProxy, environment, s3_server
@@ -343,3 +343,11 @@ def test_columns_are_a_parquet_file_that_anything_reads(fleet: list[Path], tmp_p
     ids = {json.loads(line)["id"] for line in segment.read_bytes().splitlines()}
     assert rows == (len(ids),)
     assert piece.parsed.lines == segment.read_bytes().count(b"\n")
+
+
+def test_a_file_of_the_user_is_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "llm_requests.20260101T000000Z-0001.jsonl.parquet"
+    path.write_bytes(b"PAR1 of somebody else PAR1")
+    with pytest.raises(llm_logging.FileSystemError, match="expected the columns that were shipped"):
+        get_stats(files=path, cache_dir=tmp_path / "cache")
+    assert path.exists()

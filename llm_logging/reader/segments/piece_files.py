@@ -6,13 +6,13 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..files.layout import LogKind
-from ..files.segments import parse_segment_name
-from .lines.duckdb_engine import connect
-from .lines.log_files import Log, open_logs
-from .segments.index import SegmentCache
-from .segments.parquet import Span, make_piece
-from .segments.shipped import piece_ending, write_shipped
+from ...files.layout import LogKind
+from ...files.segments import parse_segment_name
+from ..lines.duckdb_engine import connect
+from ..lines.log_files import Log, open_logs
+from .index import SegmentCache
+from .parquet import Span, make_piece
+from .shipped import piece_ending, write_shipped
 
 __all__ = ["make_piece_file"]
 

@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from llm_logging import ValidationError, get_stats
+from llm_logging.engines.published_table import DIALECTS, create_table, publish, published_columns
 from llm_logging.files.objects import FolderStore
 from llm_logging.maintenance.ship import Shipper, seal_all
-from llm_logging.reader.publish import DIALECTS, create_table, publish, published_columns
 from tests.maintenance.fleet import in_a_child, log_pairs, objects
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -163,7 +163,7 @@ def test_clickhouse_reads_the_table(root: Path, table: FolderStore) -> None:
         f"WHERE (day, revision) IN (SELECT (day, max(revision)) FROM file('{table.url}/day=*/revision=*/requests.parquet', Parquet) GROUP BY day) "
         "GROUP BY model ORDER BY model SETTINGS use_hive_partitioning = 1"
     )
-    rows = json.loads(f"[{','.join(str(chdb.query(query, 'JSONCompactEachRow')).split())}]")
+    rows = json.loads(f"[{','.join(str(chdb.query(query, 'JSONCompactEachRow')).splitlines())}]")
     wanted = (
         connected(table)
         .execute(
@@ -172,6 +172,6 @@ def test_clickhouse_reads_the_table(root: Path, table: FolderStore) -> None:
         )
         .fetchall()
     )
-    assert [(m, int(n), int(p), Decimal(c), int(u)) for m, n, p, c, u in rows] == [
+    assert [(m, int(n), int(p), Decimal(c or 0), int(u)) for m, n, p, c, u in rows] == [
         (m, n, p, Decimal(c or 0), u) for m, n, p, c, u in wanted
     ]

@@ -22,13 +22,13 @@ from ..clock import clock, format_time
 from ..errors import ErrorCode, ValidationError
 from ..files.objects import ObjectStore
 from ..models.query import StatsOptions, StatsScope
-from .answer.plan import Reading, make_plan
-from .answer.session import Session, open_plan, run_session
-from .export import estimated_cost, exported_columns, typed
-from .lines.arguments import ReadingOptions, check_keywords
-from .lines.duckdb_engine import quoted
-from .sql.quality import read_hosts
-from .sql.selection import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
+from ..reader.answer.plan import Reading, make_plan
+from ..reader.answer.session import Session, open_plan, run_session
+from ..reader.export import estimated_cost, exported_columns, typed
+from ..reader.lines.arguments import ReadingOptions, check_keywords
+from ..reader.lines.duckdb_engine import quoted
+from ..reader.sql.quality import read_hosts
+from ..reader.sql.selection import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

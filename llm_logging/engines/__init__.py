@@ -1,0 +1,1 @@
+"""Other engines: the table of requests that they read."""
