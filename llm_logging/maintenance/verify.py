@@ -378,7 +378,9 @@ def _check_copy(
     other = by_hash.get(found)
     if other is None:
         return None
-    return Finding(problem="inserted", where=where, detail=f"lies behind the last sealed segment, a copy of {other}")
+    return Finding(
+        problem="inserted", where=where, detail=f"lies behind the last sealed segment, a copy of {other}"
+    )
 
 
 def _check_segment(

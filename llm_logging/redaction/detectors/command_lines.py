@@ -33,9 +33,7 @@ _TOOLS: Final[dict[str, str]] = {
     "ldappasswd": "letter", "ldapwhoami": "letter",
 }  # fmt: skip
 _ENDS: Final = ("\n", ";", "&&", "|")
-_ANY_TOOL: Final = (
-    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
-)
+_ANY_TOOL: Final = "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
 _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
 _FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
@@ -44,6 +42,7 @@ _REACH: Final = 512
 # So many ends of commands are looked at in the time of one value.
 _CHEAP: Final = 4
 _VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
+
 
 def _words() -> str:
     """Return a pattern for all words that are looked at, laid out letter by letter: see `matching/trie.py`."""
@@ -60,6 +59,9 @@ def is_command(first: str, second: str) -> bool:
     return first in _TOOLS or f"{first} {second}" in _TOOLS
 
 
+_BEGIN: Final[Scan] = matcher(f"{_ANY_TOOL}|machine|default")
+
+
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
@@ -70,7 +72,6 @@ class Commands:
         rf"|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}*{_FIRST})"
         r"|(?:machine|default|login)(?:\s|\\+[nt])(?s:.)+?password|sqlplus [^\s]{0,64}/"
     )
-    _begin: ClassVar[Scan] = staticmethod(matcher(f"{_ANY_TOOL}|machine|default"))
     _pattern = re.compile(_words())
     _left = frozenset(string.ascii_letters + string.digits + "_.-/")
     _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
@@ -97,7 +98,7 @@ class Commands:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
-        if not suspects(self._begin, text[start : stop + 24]):
+        if not suspects(_BEGIN, text[start : stop + 24]):
             return
         limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + 24)
         tool, since, held, ends = "", start, start, 0
@@ -120,15 +121,12 @@ class Commands:
                     tool = ""
                     if at >= stop:
                         return
-            elif word in _TOOLS:
-                if (
-                    at >= held
-                    and self._begins(text, at)
-                    and text[match.end() : match.end() + 1] not in self._right
-                ):
-                    tool, since = _TOOLS[word], at
-            elif self._begins(text, at):
+            elif not self._begins(text, at):
+                pass
+            elif word not in _TOOLS:
                 found = self._entry(text, at, limit)
+            elif at >= held and text[place : place + 1] not in self._right:
+                tool, since = _TOOLS[word], at
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")
                 yield first, held, "password"
