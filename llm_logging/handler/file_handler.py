@@ -198,10 +198,6 @@ class LLMFileHandler(logging.Handler):
             max_open_files=number("max_open_files", max_open_files, least=1),
             exit_timeout=self._flush_timeout,
         )
-        # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
-        super().__init__(level)
-        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
-        self.formatter = self._pipeline.formatter
         self._writer = Writer(
             self.root,
             options,
@@ -211,6 +207,10 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        # Only now: logging closes at exit whatever was made a handler, also one that could not be made whole.
+        super().__init__(level)
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._pipeline.formatter
         if filename is None:
             note_root(self)
         self._say_unwritable(files)

@@ -288,8 +288,8 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
     def tool(self, name: str, **fields: Unpack[RequestFields]) -> LLMCall:
         """Time one call of a tool, in a block or as a decorator, as `request` times one of a model.
 
-        Requests inside take it as their parent. Statistics of models leave tools out: ask for them with
-        `where={"request_type": "tool"}` or by grouping by `request_type`.
+        Requests inside take it as their parent. Statistics leave tools out unless a filter asks for them:
+        `where={"request_type": "tool"}`.
 
         Args:
             name: The tool's name; stands as `model`.

@@ -138,6 +138,16 @@ class LLMCall:
             self._find_place("note")
             self._leave_place()
 
+    def describe_messages(self, describe: Callable[[Any], Any]) -> None:
+        """Put other messages in the place of the prompt, where there is one.
+
+        Args:
+            describe: From the messages to others.
+        """
+        messages = self._fields.get("messages")
+        if messages is not None:
+            self._fields["messages"] = describe(messages)
+
     def learn(self, found: Extraction) -> None:
         """Take what a response says about itself; what the application says still wins.
 

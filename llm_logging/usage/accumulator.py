@@ -213,9 +213,12 @@ class ResponseFold:
     def add_text(self, item: Any) -> None:
         """Take an event that brings nothing but more of the answer; see `BodyReader`."""
         values = shallow(item)
-        if values and self._answer is not None:
+        if not values or self._answer is None:
+            return
+        kind = values.get("type")
+        if "choices" not in values and (kind is None or "delta" not in values or "event_type" in values):
             values, kind, _ = self._unwrapped(values, None)
-            self._answer.add(values, kind)
+        self._answer.add(values, kind if isinstance(kind, str) else None)
 
     def _keep(self, values: Mapping[str, Any], kind: str | None) -> None:
         assert self._answer is not None

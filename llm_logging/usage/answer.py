@@ -172,12 +172,13 @@ class AnswerFold:
         if part is None:
             self._parts(target, choice.get("text"))
             return
-        part = mapping(part)
+        if type(part) is not dict:
+            part = mapping(part)
         content = part.get("content")
-        if type(content) is str and len(part) < 3:
+        if type(content) is str:
             if content:
                 target.content.append(content)
-            if len(part) == 1 or part.keys() == {"role", "content"}:
+            if len(part) == 1:
                 return
         elif content is not None:
             self._parts(target, content)

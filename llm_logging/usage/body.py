@@ -222,9 +222,9 @@ class BodyReader:
         """Read the text of the events that were put off."""
         if not self._later:
             return
-        lines = b"".join(self._later).split(b"\n")
+        lines = b"".join(self._later).splitlines(keepends=True)
         self._later.clear()
-        parts = [line[5:] for line in lines if line[:5] == b"data:"]
+        parts = _joined([line[5:] for line in lines if line[:5] == b"data:"])
         try:
             items = from_json(b"[%b]" % b",".join(parts))
         except (ValueError, RecursionError):
@@ -352,6 +352,48 @@ def _says_nothing_new(data: bytes) -> bool:
     return not _tells(data) and (data.isascii() or _is_text(data))
 
 
+_TEXT_FIELD = re.compile(
+    rb'"(?:content|text|delta|partial_json|arguments|thinking|reasoning_content|reasoning)": ?"'
+)
+# OpenAI fills its events up to one length with this field, which says nothing.
+_PADDING = b'"obfuscation":"'
+
+
+def _joined(events: list[bytes]) -> list[bytes]:
+    """Return events with neighbours that differ in one field of text made one event, which has their texts joined.
+
+    Parts of a JSON text, each whole, are one when written one after the other; a text with a quote in it stays alone.
+    """
+    found: list[bytes] = []
+    texts: list[bytes] = []
+    head = tail = rest = b""
+    start = 0
+    for event in events:
+        if texts and event.startswith(head):
+            end = event.find(b'"', start)
+            if event[end - 1] != _BACKSLASH and event.startswith(tail, end):
+                texts.append(event[start:end])
+                continue
+        if texts:
+            found.append(b"".join((head, *texts, rest)))
+            texts = []
+        field = _TEXT_FIELD.search(event)
+        end = -1 if field is None else event.find(b'"', field.end())
+        if field is None or end < 0 or event[end - 1] == _BACKSLASH:
+            found.append(event)
+            continue
+        start = field.end()
+        head, rest = event[:start], event[end:]
+        padding = rest.find(_PADDING)
+        # Without padding all of the event has to be the same, to the end of its line.
+        tail = rest if padding < 0 else rest[: padding + len(_PADDING)]
+        texts = [event[start:end]]
+    if texts:
+        found.append(b"".join((head, *texts, rest)))
+    return found
+
+
+_BACKSLASH = 92
 _MEDIA = ("audio/", "image/", "video/")
 
 

@@ -42,6 +42,7 @@ _CONNECTIONS: Final = frozenset(
         "ClientConnectionError",
         "ClientPayloadError",
         "ConnectError",
+        "ConnectionError",
         "ConnectionClosedError",
         "EndpointConnectionError",
         "HTTPClientError",

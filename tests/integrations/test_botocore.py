@@ -1,6 +1,8 @@
 """Bedrock through boto3: what boto3 returns is unchanged, and each attempt is an entry."""
 
+import asyncio
 import gc
+import io
 import json
 import time
 
@@ -291,3 +293,93 @@ def test_a_pending_line_where_it_is_asked_for(server, log, sink):
     make(server, log, pending=True).converse(modelId=MODEL, messages=MESSAGES)
     assert [line.status for line in sink.entries] == ["pending", "success"]
     assert len({line.id for line in sink.entries}) == 1
+
+
+class AsyncEvents(EventStream):
+    """As aiobotocore makes of botocore's stream: only `async for` works."""
+
+    def __init__(self, events):
+        self._events = events
+
+    def __iter__(self):
+        raise NotImplementedError
+
+    def __aiter__(self):
+        return self.__anext__()
+
+    async def __anext__(self):
+        for found in self._events:
+            yield found
+
+
+class AsyncBody(StreamingBody):
+    """As aiobotocore makes of botocore's body: its methods are coroutines."""
+
+    def __init__(self, data):
+        super().__init__(io.BytesIO(data), None)
+
+    async def read(self, amt=None):
+        return super().read(amt)
+
+    async def iter_chunks(self, size):
+        while data := await self.read(size):
+            yield data
+
+    async def aclose(self):
+        super().close()
+
+
+def exchange(log, stream):
+    made = integration.Exchange(
+        integration.Observation.begin(log, instrumentation="botocore", pending=False, model=MODEL),
+        integration.Attempt((), 1, "", 0.0),
+    )
+    made.answered(200, {}, integration.Route("bedrock", "chat"), stream=stream, content=True)
+    return made
+
+
+def test_asynchronous_twins_of_botocores_streams_stay_asynchronous(log, sink):
+    deltas = [{"contentBlockDelta": {"delta": {"text": part}}} for part in ("H", "i")]
+
+    async def main():
+        stream = integration._watched(AsyncEvents(deltas), exchange(log, stream=True))
+        assert isinstance(stream, AsyncEvents)
+        assert [found async for found in stream] == deltas
+        body = integration._watched(AsyncBody(json.dumps(NATIVE_WHOLE).encode()), exchange(log, stream=False))
+        assert isinstance(body, AsyncBody)
+        assert json.loads(b"".join([part async for part in body.iter_chunks(7)])) == NATIVE_WHOLE
+        left = integration._watched(AsyncEvents(deltas), exchange(log, stream=True))
+        async for _ in left:
+            break
+        await integration._watched(AsyncBody(b"{}"), exchange(log, stream=False)).aclose()
+
+    asyncio.run(main())
+    gc.collect()
+    streamed, whole = sink.final[:2]
+    assert (streamed.response, streamed.status) == ("Hi", "success")
+    assert (whole.response, tokens(whole)) == ("Hi", (5, 6))
+    assert len(sink.wait(4)) == 4
+
+
+def test_a_stream_that_takes_no_class_is_left_alone(log, sink):
+    class Slots:
+        __slots__ = ("read",)
+
+    given = Slots()
+    assert integration._watched(given, exchange(log, stream=False)) is None
+    assert type(given) is Slots
+
+
+def test_a_client_that_exists_is_logged_from_its_next_call_on(server, log, sink):
+    server.play("/converse", Answer(WHOLE))
+    client = make(server)
+    instrument(log)
+    try:
+        client.converse(
+            modelId=MODEL, messages=MESSAGES, inferenceConfig={"temperature": 0.5, "maxTokens": 9}
+        )
+        client.converse(modelId=MODEL, messages=MESSAGES)
+    finally:
+        uninstrument()
+    assert len(sink.final) == 2
+    assert sink.final[0].attributes["request"] == {"temperature": 0.5, "max_tokens": 9}

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import re
+import time
 
 import pytest
 
@@ -298,3 +299,80 @@ def test_cancelled(server, sink, callback, first):
         assert entry.attributes["stream_ended"] == "left"
     else:
         assert (entry.status, entry.error.code) == ("error", "cancelled")
+
+
+def records_in_memory():
+    from litellm.litellm_core_utils.litellm_logging import Logging
+
+    gc.collect()
+    return sum(type(found) is Logging for found in gc.get_objects())
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_streams_are_let_go(server, sink, callback, left):
+    server.play(PATH, OPENAI.streamed())
+    before = records_in_memory()
+    for _ in range(3):
+        for number, _ in enumerate(ask(server, stream=True)):
+            if left and number == 1:
+                break
+    # LiteLLM's own threads hold a stream's record for a moment after each chunk.
+    deadline = time.monotonic() + 10
+    while (records_in_memory() > before or len(sink.final) < 3) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert records_in_memory() <= before
+    found = sink.wait(3)
+    assert [entry.status for entry in found] == ["success"] * 3
+    assert [(entry.attributes or {}).get("stream_ended") for entry in found] == ["left" if left else None] * 3
+
+
+def test_two_loggers_log_each_request_once(server, log, sink, callback, monkeypatch):
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, LiteLLMLogger(log)])
+    server.play(PATH, OPENAI.answer())
+    ask(server)
+    sink.wait(1)
+    time.sleep(0.2)
+    assert len(sink.final) == 1
+
+
+@pytest.mark.parametrize(
+    ("with_usage", "source"), [(True, "provider"), (False, "estimated")], ids=["stated", "counted by LiteLLM"]
+)
+def test_what_litellm_counts_itself_is_estimated(server, sink, callback, with_usage, source):
+    body = OPENAI.stream if with_usage else [part for part in OPENAI.stream if b'"usage": {' not in part]
+    server.play(PATH, OPENAI.streamed(body))
+    list(ask(server, stream=True, stream_options={"include_usage": True}))
+    entry = sink.wait(1)[0]
+    assert entry.usage.source == source
+    assert entry.cost is None or entry.cost.source == "estimated"
+    sink.entries.clear()
+
+    async def main():
+        async for _ in await aask(server, stream=True, stream_options={"include_usage": True}):
+            pass
+        await until(lambda: sink.final)
+
+    asyncio.run(main())
+    assert sink.wait(1)[0].usage.source == source
+
+
+def test_retries_and_fallbacks_of_the_router_are_attempts_of_one_call(server, sink, callback):
+    server.play("/bad/chat/completions", OPENAI.no(500))
+    server.play("/good/chat/completions", OPENAI.answer())
+    router = litellm.Router(
+        model_list=[
+            {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_base": f"{server.url}/{name}", "api_key": "k", "max_retries": 0}}
+            for name in ("bad", "good")
+        ],
+        fallbacks=[{"bad": ["good"]}],
+        num_retries=1,
+        retry_after=0,
+    )  # fmt: skip
+    router.completion(model="bad", messages=MESSAGES)
+    found = sink.wait(3)
+    assert [(entry.model, entry.status, entry.attempt) for entry in found] == [
+        ("bad", "error", 1), ("bad", "error", 2), ("good", "success", 3),
+    ]  # fmt: skip
+    assert len({entry.request_group for entry in found}) == 1
+    router.completion(model="good", messages=MESSAGES)
+    assert (sink.wait(4)[3].attempt, sink.final[3].request_group) == (1, sink.final[3].id)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import time
 
 import pytest
 
@@ -232,3 +233,68 @@ def test_spans_that_never_end_are_not_kept_for_ever(log, monkeypatch):
         span.end()
     assert not processor._open
     processor.shutdown()
+
+
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.provider.name": "openai"}
+
+
+def test_a_span_that_never_ends_silences_nothing(tracer, log, sink, server):
+    httpx = pytest.importorskip("httpx")
+    from opentelemetry import context, trace
+
+    server.play("/v1/chat/completions", Answer({"usage": {"prompt_tokens": 9, "completion_tokens": 2}}))
+    token = context.attach(trace.set_span_in_context(tracer.start_span("left", attributes=CHAT)))
+    try:
+        transport = LoggedTransport(httpx.HTTPTransport(), log=log, provider="openai")
+        with httpx.Client(transport=transport, base_url=server.url) as http:
+            for _ in range(3):
+                http.post("/v1/chat/completions", json={"model": "m"})
+            with tracer.start_as_current_span("chat", attributes=CHAT):
+                http.post("/v1/chat/completions", json={"model": "m"})
+        for number in range(2):
+            with tracer.start_as_current_span(
+                "chat", attributes={**CHAT, "gen_ai.usage.input_tokens": number + 1}
+            ):
+                pass
+    finally:
+        context.detach(token)
+    assert [entry.instrumentation for entry in sink.final] == ["httpx"] * 4 + ["opentelemetry"] * 2
+
+
+def test_a_transport_inside_of_a_span_keeps_its_facts_and_takes_the_spans_ids(tracer, log, sink, server):
+    httpx = pytest.importorskip("httpx")
+    server.play("/v1/chat/completions", Answer({"usage": {"prompt_tokens": 9, "completion_tokens": 2}}))
+    transport = LoggedTransport(httpx.HTTPTransport(), log=log.unbind("chat_id"), provider="openai")
+    named = {**CHAT, "gen_ai.conversation.id": "c-7", "gen_ai.usage.input_tokens": 1}
+    with (
+        httpx.Client(transport=transport, base_url=server.url) as http,
+        tracer.start_as_current_span("chat", attributes=named) as span,
+        tracer.start_as_current_span("POST"),
+    ):
+        http.post("/v1/chat/completions", json={"model": "m"})
+    entry = sink.only()
+    assert (entry.instrumentation, entry.http_status, entry.usage.prompt_tokens) == ("httpx", 200, 9)
+    assert (entry.span_id, entry.chat_id) == (f"{span.get_span_context().span_id:016x}", "c-7")
+
+
+def test_an_outer_span_that_alone_knows_the_usage_adds_it(tracer, sink):
+    with tracer.start_as_current_span("framework", attributes={**CHAT, "gen_ai.usage.input_tokens": 9}):
+        with tracer.start_as_current_span("sdk", attributes=CHAT):
+            pass
+    inner, outer = sink.final
+    assert inner.id == outer.id
+    assert (inner.usage, outer.usage.prompt_tokens) == (None, 9)
+
+
+def test_a_stream_that_is_told_in_two_spans_is_one_request(tracer, sink):
+    for _ in range(2):
+        with tracer.start_as_current_span("chat", attributes={**CHAT, "logfire.span_type": "span"}):
+            pass
+    told = {**CHAT, "logfire.span_type": "log", "duration": 0.5, "gen_ai.usage.input_tokens": 9}
+    for _ in range(3):
+        now = time.time_ns()
+        tracer.start_span("took", start_time=now, attributes=told).end(now)
+    ids = [entry.id for entry in sink.final]
+    assert ids[2:4] == [ids[1], ids[0]]
+    assert ids[4] not in ids[:4]
+    assert 400 < sink.final[4].timings.latency_ms < 600

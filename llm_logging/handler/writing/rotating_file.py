@@ -250,13 +250,16 @@ class AppendFile(ConcurrentRotatingFileHandler):
                 text = f"lock not free within {self.lock_seconds:g} s: {error}"
                 raise LockHeldError(errno.ETIMEDOUT, text, self.lockFilename) from None
             assert self.stream_lock is not None
+            ours = False
             with contextlib.suppress(OSError):
                 info = os.fstat(self.stream_lock.fileno())
-                if info.st_nlink and _identity(info) == self._lock_identity:
+                ours = _identity(info) == self._lock_identity
+                if ours and info.st_nlink:
                     return
             self._unlock_lost()
-            # Who closed the lock file's descriptor has closed the log's too, perhaps.
-            self._close()
+            if not ours:
+                # Who closed the lock file's descriptor has closed the log's too, perhaps.
+                self._close()
         raise OSError(errno.EAGAIN, "the lock file is removed as fast as it is made", self.lockFilename)
 
     def _unlock_lost(self) -> None:

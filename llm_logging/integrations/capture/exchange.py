@@ -13,6 +13,7 @@ from ...usage.accumulator import Extraction
 from ...usage.body import BodyReader
 from ...usage.routes import NOT_ANSWERS, Route
 from .background import id_of, waiting
+from .large_texts import LargeTexts
 from .observation import Observation, guarded, report
 from .retries import Attempt
 
@@ -30,6 +31,7 @@ class Exchange:
     Args:
         observation: Logs it.
         attempt: Which attempt of its call it is.
+        large: Long texts of its prompt.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Exchange:
         "_content_came",
         "_ended",
         "_expects_answer",
+        "_large",
         "_provider",
         "_reader",
         "_streamed",
@@ -46,8 +49,9 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, observation: Observation, attempt: Attempt) -> None:
+    def __init__(self, observation: Observation, attempt: Attempt, large: LargeTexts | None = None) -> None:
         self.observation = observation
+        self._large = large
         self.status: int | None = None
         self._attempt = attempt
         self._reader: BodyReader | None = None
@@ -191,6 +195,8 @@ class Exchange:
         if self._ended:
             return False
         self._ended = True
+        if self._large is not None:
+            self.observation.describe(self._large)
         self._attempt.over(self.status if error is None else None)
         if self._attempt.number > 1:
             self.observation.note(timings={"total_duration_ms": self._attempt.waited_ms})

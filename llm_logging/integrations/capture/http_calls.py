@@ -13,6 +13,7 @@ from ...usage.routes import ENV_HOSTS, Route, hosts_from_environment, route_of
 from ...usage.unknown_hosts import looks_like_model_call, route_of_unknown, sdk_of
 from .background import Poll, polled
 from .exchange import Exchange
+from .large_texts import LARGE
 from .nesting import covered
 from .observation import Observation, report, wants_content
 from .request_body import Asked, asked
@@ -180,7 +181,7 @@ class Watch:
         body = request.body()
         content = wants_content(self._log, self._content)
         told = asked(body, content=content or self._estimate is not None)._replace(content=content)
-        key = (request.host, request.port, request.url, hash(body) if isinstance(body, bytes) else None)
+        key = (request.host, request.port, request.url, _mark_of(body))
         attempt = next_attempt(key, request.retries)
         observation = Observation.begin(
             self._log,
@@ -200,11 +201,18 @@ class Watch:
         if not attempt.group:
             attempt.group = observation.request_group or observation.id
             observation.note(request_group=attempt.group)
-        exchange = Exchange(observation, attempt)
+        exchange = Exchange(observation, attempt, told.large)
         if self._estimate is not None:
             model = told.model or route.model or ""
             exchange.estimate = functools.partial(estimated_usage, self._estimate, model, told.messages)
         return Begun(exchange, route, told, self._ask_for_usage)
+
+
+def _mark_of(body: object) -> object:
+    """Return what tells a body from others; of a large one its size and its ends, which hold the last message."""
+    if not isinstance(body, bytes):
+        return None
+    return hash(body) if len(body) < LARGE else (len(body), hash(body[:4096]), hash(body[-4096:]))
 
 
 def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

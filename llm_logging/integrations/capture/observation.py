@@ -21,6 +21,7 @@ from ...logger.dispatch import has_sinks
 from ...logger.stream import Ending
 from ...reach import sinks_within_reach
 from ...usage.accumulator import Extraction
+from .large_texts import LargeTexts
 from .nesting import spans_around
 
 __all__ = ["Observation", "guarded", "report", "wants_content"]
@@ -138,6 +139,11 @@ class Observation:
     def note(self, **fields: Any) -> None:
         """Add fields; those that are None are left out."""
         self._call.note(**fields)
+
+    @guarded
+    def describe(self, large: LargeTexts) -> None:
+        """Put what is known of the prompt's long texts by now into it."""
+        self._call.describe_messages(large.described)
 
     @guarded
     def chunk(self, content: bool) -> None:

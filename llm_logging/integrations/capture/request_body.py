@@ -11,13 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ...models.counting.sdk_objects import first, from_json, mapping, plain, text
+from .large_texts import LARGE, LargeTexts, without_long_texts
 
 __all__ = ["Asked", "asked", "messages_of", "parameters_of"]
 
 _MAX_BODY = 64 * 1024 * 1024
-# Bodies from here on have their long texts taken out where the prompt is not kept.
-_LARGE = 64 * 1024
-_LONG = 8 * 1024
 _MOST_TOOLS = 100
 _LONGEST_VALUE = 1_000
 
@@ -32,6 +30,7 @@ class Asked(NamedTuple):
         content: Whether it was asked for.
         fields: What else the body says, as fields of the entry: `request`, `output_format_hint`, `user_id`, `chat_id`.
         stream_options: Whether the body says how to stream.
+        large: The long texts of the prompt, which are described later.
     """
 
     model: str | None = None
@@ -40,6 +39,7 @@ class Asked(NamedTuple):
     content: bool = False
     fields: Mapping[str, Any] = {}
     stream_options: bool = False
+    large: LargeTexts | None = None
 
 
 def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> Asked:
@@ -49,11 +49,18 @@ def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> A
         body: JSON, or a form's fields.
         content: Also return the prompt.
     """
+    large: LargeTexts | None = None
     if isinstance(body, (bytes, bytearray)):
         if len(body) > _MAX_BODY or body[:1] not in (b"{", b" ", b"\n"):
             return Asked(content=content)
         try:
-            body = from_json(body if content or len(body) < _LARGE else _shortened(body))
+            body = bytes(body)
+            if content:
+                large = LargeTexts(body)
+                body = large.body
+            elif len(body) >= LARGE:
+                body = without_long_texts(body)
+            body = from_json(body)
         except (ValueError, RecursionError):
             return Asked(content=content)
     if not isinstance(body, Mapping):
@@ -65,22 +72,8 @@ def asked(body: bytes | Mapping[str, Any] | None, *, content: bool = False) -> A
         content=content,
         fields=parameters_of(body),
         stream_options="stream_options" in body,
+        large=large,
     )
-
-
-def _shortened(body: bytes | bytearray) -> bytes:
-    """Return a JSON body without its long texts.
-
-    What stands outside of texts begins with a sign of JSON's own, and stays. Backslashes at the end of what is cut belong
-    to the quote after it, and stay, too.
-    """
-    return b'"'.join(
-        part if len(part) < _LONG or part[:1] in _SIGNS else part[len(part.rstrip(b"\\")) :]
-        for part in bytes(body).split(b'"')
-    )
-
-
-_SIGNS: Final = tuple(bytes([sign]) for sign in b":,]}[{ \n\r\t")
 
 
 # -- the prompt ---------------------------------------------------------------------------------------------------------

@@ -130,13 +130,8 @@ def _where(chosen: Selection) -> tuple[str, list[Any]]:
     if period.end is not None:
         clauses.append("timestamp_start < ?")
         bound.append(_naive(period.end))
-    asked_about = {
-        column.path
-        for column in (*(g.column for g in chosen.groups), *(c.column for c in chosen.conditions))
-        if column
-    }
-    if asked_about.isdisjoint({"operation", "request_type"}):
-        # Calls of tools are no requests to a model, and would distort counts and latency.
+    if {one.column.path for one in chosen.conditions}.isdisjoint({"operation", "request_type"}):
+        # Calls of tools are no requests to a model, and would distort counts and latency; a filter asks for them.
         clauses.append(
             f"(request_type IS DISTINCT FROM 'tool' OR operation IS DISTINCT FROM '{EXECUTE_TOOL}')"
         )

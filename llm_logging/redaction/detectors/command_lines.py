@@ -121,17 +121,19 @@ class Commands:
                     tool = ""
                     if at >= stop:
                         return
-            elif not self._begins(text, at):
-                pass
-            elif word not in _TOOLS:
+            elif word in _TOOLS:
+                if at >= held and self._is_tool(text, at, place):
+                    tool, since = _TOOLS[word], at
+            else:
                 found = self._entry(text, at, limit)
-            elif at >= held and text[place : place + 1] not in self._right:
-                tool, since = _TOOLS[word], at
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")
                 yield first, held, "password"
             elif word not in _ENDS or not ends % _CHEAP:
                 yield at, at, ""
+
+    def _is_tool(self, text: str, at: int, end: int) -> bool:
+        return self._begins(text, at) and text[end : end + 1] not in self._right
 
     def _option(self, text: str, at: int, limit: int, tool: str) -> re.Match[str] | None:
         if not tool or text[at - 1 : at] not in " \t\"'":
@@ -157,7 +159,7 @@ class Commands:
         return begin >= 0 and self._machine.fullmatch(text, begin, at) is not None
 
     def _entry(self, text: str, at: int, limit: int) -> re.Match[str] | None:
-        found = self._netrc.match(text, at, limit)
+        found = self._netrc.match(text, at, limit) if self._begins(text, at) else None
         if found is None or self._of_machine(text, at):
             return found
         # Without the machine it may be prose: `login with password authentication`.

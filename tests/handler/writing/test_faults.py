@@ -414,3 +414,37 @@ def test_a_flush_does_not_take_a_moved_line_for_written(root, made, monkeypatch)
     assert spool.ring.tail >= goal
     assert not spool.ring.reached(goal)
     assert not handler._writer.flush(0.2)
+
+
+@pytest.mark.parametrize("left", [0, 6])
+def test_a_program_that_uses_up_its_descriptors_leaves_room_to_write(root, left):
+    """Each log takes two; lines of many projects are written one file after the other, where no more can be open."""
+    run(
+        f"""
+import resource
+handler = attach(flush_timeout=5.0)
+write(0, 5)
+handler.flush()
+resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+for descriptor in taken[:{left}]:
+    os.close(descriptor)
+for n in range(5, 60):
+    log.info("m%d", n, extra={{"project_id": f"p{{n % 20}}"}})
+handler.flush()
+assert handler.stats()["written"] == 60, handler.stats()
+""",
+        root,
+    )
+    assert_once(root, [f"m{n}" for n in range(60)])
+
+
+def test_a_process_whose_folder_was_removed_can_begin_to_log(root, tmp_path):
+    (tmp_path / "gone").mkdir()
+    run(f"os.chdir({str(tmp_path / 'gone')!r})\nos.rmdir(os.getcwd())\nattach()\nwrite(0, 10)", root)
+    assert_once(root, [f"m{n}" for n in range(10)])
