@@ -35,9 +35,9 @@ def _between(possessive: str) -> str:
     gap = rf"(?:[ \t]|\\t){{0,24}}{possessive}"
     value = r"[\"']?(?:default_?)?value[\"']?[ \t]?[=:>]"
     sign = (
-        rf"(?:[:?+|&.!*^]{{0,3}}={{1,3}}[>~]?|:{{1,2}}|->|\u2192|\uff1a|\uff1d|%3[ad]|&#61;|,|>|&gt;|\(|\||(?:-{{1,6}}|\u2013|—) "
+        rf"(?:(?:[\s,;/>\-]|\\n|\\r|<){{0,40}}{possessive}{value}|[:?+|&.!*^]{{0,3}}={{1,3}}[>~]?|:{{1,2}}|->|\u2192|\uff1a|\uff1d|%3[ad]|&#61;|,|>|&gt;|\(|\||(?:-{{1,6}}|\u2013|—) "
         rf"|(?:{_IS}):? |是\uff1a?|为|は|는 |은 "
-        rf"|(?:[\s,;/>\-]|\\n|\\r|<){{0,40}}{possessive}{value}|\s{{0,24}}{possessive}<(?:string|value)>)"
+        rf"|\s{{0,24}}{possessive}<(?:string|value)>)"
     )
     return rf"{close}{kind}{told}{gap}(?P<sign>{sign})" if possessive else f"{close}{kind}{told}{gap}{sign}"
 
@@ -482,7 +482,7 @@ Fields.low_scan = (
     rf"(?:(?:{STEMS})[a-z0-9_.\-]*|{CLOSED_STEMS}){_SCAN_AFTER}"
     # An option or a variable before its value, and a name that a value is compared with.
     r"|[_-](?:pass(?:word|wd|phrase)?|pwd|secret|token|key)[\"'`\\]*[ \t,]+[\"'`\\]*[a-z0-9]"
-    rf"|(?:{STEMS}|{CLOSED_STEMS})[a-z0-9_]*\)[ ]?(?:[{{:&|]|$)"
+    rf"|(?:{STEMS}|{CLOSED_STEMS})[a-z0-9_]*\)[ ]?(?:[{{:&|\"\\]|$)"
 )
 Fields.scan = (
     rf"(?:(?:^|[^A-Za-z])(?i:{SHORT_NAMES})|[a-z](?:{_titled(SHORT_NAMES)}))[0-9_]{{0,3}}(?i:{_SCAN_AFTER})|(?i:{OTHER_NAMES})(?i:{_SCAN_AFTER})"
