@@ -83,10 +83,23 @@ def open_private(path: str, flags: int, mode: int, root: str = "") -> int:
         if error.errno not in {errno.ELOOP, errno.EMLINK} or _is_foreign_link(path):
             raise
         fd = os.open(path, flags, mode)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "expected a regular file, it is none", path)
+    if _is_foreign_file(path, info):
+        os.close(fd)
+        raise OSError(errno.EPERM, "expected a file of this user, another user made it or a link to it", path)
     return fd
+
+
+def _is_foreign_file(path: str, info: os.stat_result) -> bool:
+    """Say whether another user may have put a file into a folder that others may write to, to read what is appended."""
+    if not hasattr(os, "geteuid") or (info.st_uid == os.geteuid() and info.st_nlink == 1):
+        return False
+    folder = os.stat(os.path.dirname(path) or ".")  # noqa: PTH116, PTH120
+    # In a folder that only one user may write to, its files are that user's own doing.
+    return bool(folder.st_mode & 0o022) or folder.st_uid not in {info.st_uid, os.geteuid(), 0}
 
 
 def _check_folders(path: str, root: str) -> None:

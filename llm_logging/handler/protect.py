@@ -94,7 +94,7 @@ def _message(line: Line, redactor: Redactor) -> str:
     if not isinstance(args, Mapping) or (found := redactor.redact(args)) is args:
         return line.message
     try:
-        return str(line.record.msg) % found
+        return str(str(line.record.msg) % found)
     except Exception:  # noqa: BLE001  a format that does not fit what took a value's place
         return f"{repr_of(line.record.msg)} {repr_of(found)}"
 

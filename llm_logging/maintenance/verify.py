@@ -191,6 +191,17 @@ def _verify_log(
             live[entry.segment] = entry
     not_sealed: list[str] = []
     present = _check_files(root, active, live, past, findings, not_sealed, digests)
+    if key is not None and not lines:
+        # With a key each segment is sealed soon after its rotation.
+        findings.extend(
+            Finding(
+                problem="manifest",
+                where=where,
+                detail="was rotated, and there is no manifest: it was removed, or nothing was sealed with this key",
+            )
+            for where in not_sealed
+            if where != _relative(root, active)
+        )
     findings.extend(
         Finding(
             problem="removed",
@@ -306,6 +317,10 @@ def _read_digest(path: Path, most: int) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+# A segment of that many bytes is not one of a sealed one's.
+_MOST_UNSEALED: Final = 2**32
+
+
 def _check_files(
     root: Path,
     active: Path,
@@ -333,6 +348,9 @@ def _check_files(
             findings.append(Finding(problem="restored", where=where, detail=f"is there, but {past[name]}"))
         elif (segment.stamp, segment.index) > newest:
             not_sealed.append(_relative(root, segment.path))
+            finding = _check_copy(segment, where, by_hash, digests)
+            if finding is not None:
+                findings.append(finding)
         else:
             findings.append(
                 Finding(
@@ -342,6 +360,27 @@ def _check_files(
                 )
             )
     return present
+
+
+def _check_copy(
+    segment: Segment,
+    where: str,
+    by_hash: Mapping[str, str],
+    digests: dict[tuple[int, ...], tuple[str, int]],
+) -> Finding | None:
+    """Return a finding where a segment behind the last sealed one holds what was sealed as another."""
+    if not by_hash:
+        return None
+    try:
+        found, _ = _digest(segment.path, _MOST_UNSEALED, digests)
+    except (OSError, EOFError, ValueError):
+        return None
+    other = by_hash.get(found)
+    if other is None:
+        return None
+    return Finding(
+        problem="inserted", where=where, detail=f"lies behind the last sealed segment, a copy of {other}"
+    )
 
 
 def _check_segment(

@@ -267,12 +267,13 @@ class _Search:
         requests = self._requests([item for _, item in found])
         for place, item in found:
             entry: RequestLog | ChatMessage | LoggedEvent | None
-            if item.key is not None:
+            if item.key is not None and item.key in requests:
                 # A newer line of the same request matches too; the hit is at its place.
-                if item.key not in requests or newest.get(item.key, place) > place:
+                if newest.get(item.key, place) > place:
                     continue
                 entry = requests[item.key]
             else:
+                # Also a line that looks like a request's and is none for the statistics: it is shown as what it holds.
                 entry = read_chat_message(item.fields) if item.kind == "chat_message" else None
                 entry = entry if entry is not None else read_event(item.fields)
             yield (

@@ -12,7 +12,7 @@ from ...clock import clock
 from ...files.layout import Layout
 from ...models.query import StatsOptions, StatsScope
 from ..cache.eviction import cache_limit
-from ..cache.store import cache_folder
+from ..cache.store import cache_folder, trusted
 from ..lines.arguments import Files, Progress, check_files, check_place, expect, reading_layout
 from ..lines.columns import Column, columns, held_columns
 from ..pricing.overrides import Override, find_overrides, read_overrides
@@ -115,7 +115,7 @@ def make_plan(scope: StatsScope, options: StatsOptions, reading: Reading, *, lin
         selection=selection,
         layout=_layout(reading, scope, lines=lines or bool(selection.extra) or not reading.cache),
         files=reading.files,
-        cache=cache_folder(reading.cache_dir) if reading.cache else None,
+        cache=trusted(cache_folder(reading.cache_dir)) if reading.cache else None,
         rates_file=rates_file,
         overrides=tuple(read_overrides(rates_file)) if rates_file is not None else (),
         progress=reading.progress,

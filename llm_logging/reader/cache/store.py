@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 import zlib
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "package_tag",
     "read_file",
     "schema_tag",
+    "trusted",
     "write_file",
 ]
 
@@ -75,6 +77,26 @@ def cache_folder(given: str | os.PathLike[str] | None) -> Path:
         return Path(chosen)
     usual = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(usual) / "llm_logging"
+
+
+def trusted(folder: Path) -> Path | None:
+    """Return a cache folder, None where another user may have written its files: their checksums are no signatures.
+
+    Args:
+        folder: From `cache_folder`; one that is not there yet is made for its owner only.
+    """
+    try:
+        info = folder.stat()
+    except OSError:
+        return folder
+    if not hasattr(os, "geteuid") or (info.st_uid in {os.geteuid(), 0} and not info.st_mode & 0o002):
+        return folder
+    warnings.warn(
+        f"cache folder {folder}: expected one that only this user may write to, nothing is cached",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def digest_of(path: Path) -> int:

@@ -33,9 +33,7 @@ _TOOLS: Final[dict[str, str]] = {
     "ldappasswd": "letter", "ldapwhoami": "letter",
 }  # fmt: skip
 _ENDS: Final = ("\n", ";", "&&", "|")
-_ANY_TOOL: Final = (
-    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
-)
+_ANY_TOOL: Final = "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
 _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
 _FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
@@ -44,6 +42,7 @@ _REACH: Final = 512
 # So many ends of commands are looked at in the time of one value.
 _CHEAP: Final = 4
 _VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
+
 
 def _words() -> str:
     """Return a pattern for all words that are looked at, laid out letter by letter: see `matching/trie.py`."""
@@ -60,6 +59,9 @@ def is_command(first: str, second: str) -> bool:
     return first in _TOOLS or f"{first} {second}" in _TOOLS
 
 
+_BEGIN: Final[Scan] = matcher(f"{_ANY_TOOL}|machine|default")
+
+
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
@@ -70,7 +72,6 @@ class Commands:
         rf"|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}*{_FIRST})"
         r"|(?:machine|default|login)(?:\s|\\+[nt])(?s:.)+?password|sqlplus [^\s]{0,64}/"
     )
-    _begin: ClassVar[Scan] = staticmethod(matcher(f"{_ANY_TOOL}|machine|default"))
     _pattern = re.compile(_words())
     _left = frozenset(string.ascii_letters + string.digits + "_.-/")
     _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
@@ -97,7 +98,7 @@ class Commands:
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
         """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
-        if not suspects(self._begin, text[start : stop + 24]):
+        if not suspects(_BEGIN, text[start : stop + 24]):
             return
         limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + 24)
         tool, since, held, ends = "", start, start, 0
@@ -121,19 +122,18 @@ class Commands:
                     if at >= stop:
                         return
             elif word in _TOOLS:
-                if (
-                    at >= held
-                    and self._begins(text, at)
-                    and text[match.end() : match.end() + 1] not in self._right
-                ):
+                if at >= held and self._is_tool(text, at, place):
                     tool, since = _TOOLS[word], at
-            elif self._begins(text, at):
+            else:
                 found = self._entry(text, at, limit)
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")
                 yield first, held, "password"
             elif word not in _ENDS or not ends % _CHEAP:
                 yield at, at, ""
+
+    def _is_tool(self, text: str, at: int, end: int) -> bool:
+        return self._begins(text, at) and text[end : end + 1] not in self._right
 
     def _option(self, text: str, at: int, limit: int, tool: str) -> re.Match[str] | None:
         if not tool or text[at - 1 : at] not in " \t\"'":
@@ -159,7 +159,7 @@ class Commands:
         return begin >= 0 and self._machine.fullmatch(text, begin, at) is not None
 
     def _entry(self, text: str, at: int, limit: int) -> re.Match[str] | None:
-        found = self._netrc.match(text, at, limit)
+        found = self._netrc.match(text, at, limit) if self._begins(text, at) else None
         if found is None or self._of_machine(text, at):
             return found
         # Without the machine it may be prose: `login with password authentication`.

@@ -14,7 +14,9 @@ from .formats import FORMATS, Format
 __all__ = ["Credentials"]
 
 # Text is often text inside text: an escape, a percent code or the end of a colour before a credential is no letter of it.
-_ESCAPED: Final = r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|(?:\x1b|\\u001[bB])\[[0-9;]{0,12}m"
+_ESCAPED: Final = (
+    r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|(?:\x1b|\\u001[bB])\[[0-9;]{0,12}m"
+)
 _BEGINNING: Final = rf"(?:^|[\x00-/:-@\[-`{{-\x7f]|{_ESCAPED})"
 # What a scan counts up to; longer repetitions make it slow, and a superset is what counts.
 _SCANNED: Final = 4
@@ -50,7 +52,9 @@ def _rows(prefix: str) -> tuple[tuple[Format, re.Pattern[str], re.Pattern[str] |
         (
             row,
             re.compile(_tail(row), re.ASCII),
-            re.compile(rf"(?:(?<![A-Za-z0-9])|(?:{_ESCAPED}))(?P<left>{row.left})\Z", re.ASCII) if row.left else None,
+            re.compile(rf"(?:(?<![A-Za-z0-9])|(?:{_ESCAPED}))(?P<left>{row.left})\Z", re.ASCII)
+            if row.left
+            else None,
         )
         for row in FORMATS
         if row.prefix == prefix
@@ -89,27 +93,25 @@ class Credentials:
         reach = min(len(text), stop + 40)
         begin = start
         while begin < stop:
-            head = self._head.search(text, begin - 1, reach) if begin else self._first.match(text) or self._head.search(text, 0, reach)
+            head = (
+                self._head.search(text, begin - 1, reach)
+                if begin
+                else self._first.match(text) or self._head.search(text, 0, reach)
+            )
             if head is None or head.start("prefix") >= stop:
                 break
             at = head.start("prefix")
-            end = self._end(text, at, head["prefix"])
-            if end is None:
-                # A shorter prefix may begin at the same place, and another one at the next boundary.
-                end, kind = self._shorter(text, at, head["prefix"])
-            else:
-                end, kind = end
-            if not kind:
+            # A shorter prefix may begin at the same place.
+            found = self._end(text, at, head["prefix"]) or self._shorter(text, at, head["prefix"])
+            if found is None:
                 yield at, at, ""
                 begin = at + 1
-                continue
-            while kind:
-                yield at, end, kind
+            while found is not None:
+                yield at, *found
                 # What begins where another ends needs no boundary.
-                at = begin = end
+                at = begin = found[0]
                 following = self._first.match(text, at)
                 found = self._end(text, at, following["prefix"]) if following is not None else None
-                end, kind = found or (at, "")
         yield from self._inner_spans(text, start, stop)
 
     def _end(self, text: str, at: int, prefix: str) -> tuple[int, str] | None:
@@ -119,11 +121,11 @@ class Credentials:
                 return found.end(), row.kind
         return None
 
-    def _shorter(self, text: str, at: int, prefix: str) -> tuple[int, str]:
+    def _shorter(self, text: str, at: int, prefix: str) -> tuple[int, str] | None:
         for length in range(len(prefix) - 1, 0, -1):
             if prefix[:length] in _PREFIXES and (found := self._end(text, at, prefix[:length])) is not None:
                 return found
-        return at, ""
+        return None
 
     def _inner_spans(self, text: str, start: int, stop: int) -> Iterator[Span]:
         reach = min(len(text), stop + _LONGEST_LEFT)
@@ -135,7 +137,11 @@ class Credentials:
                 if left is None or (found := pattern.match(text, mark.end())) is None:
                     continue
                 before = left.search(text, max(0, at - _LONGEST_LEFT), at)
-                if before is not None and start <= before.start("left") < stop and text[found.end() : found.end() + 1] not in _WORD:
+                if (
+                    before is not None
+                    and start <= before.start("left") < stop
+                    and text[found.end() : found.end() + 1] not in _WORD
+                ):
                     yield before.start("left"), found.end(), row.kind
                     place = found.end()
                     break

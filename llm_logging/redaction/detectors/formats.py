@@ -46,7 +46,6 @@ openai-key            sk-svcacct-                 @w{16,}                       
 openai-key            sk-service-                 @w{16,}                                       digit  t
 openai-key            sk-admin-                   @w{16,}                                       -      g
 openai-key            sk-None-                    @w{16,}                                       -      p
-openai-key            sk-                         @a{4,64}T3BlbkFJ@a{4,}                        -      t
 openai-key            sk-                         @a{20,}                                       digit  g
 api-key               sk-                         [A-Za-z0-9]{2,12}-@a{20,}                     digit  p
 openai-session        sess-                       @a{40}                                        -      p
@@ -312,7 +311,6 @@ stripe-secret         pi_                         @a{24}_secret_@a{25}          
 stripe-secret         seti_                       @a{24}_secret_@a{25}                          -      p
 webhook-secret        whsec_                      [A-Za-z0-9+/=]{24,}                           -      h
 paystack-key          sk_                         [a-z]{1,12}_@a{40}                            digit  t
-freemius-key          sk_                         [!-&(-~]{29}                                  mixed  g
 abstract-key          sk_                         (?:test_)?[0-9]{1,2}x[123]_@H{64}             -      t
 square-token          EAAA                        @w{22,60}                                     digit  g
 square-token          sq0atp-                     @w{22,60}                                     -      g
@@ -442,7 +440,14 @@ def _formats() -> tuple[Format, ...]:
         kind, begin, tail, needs, source = (column for column in row.split("  ") if column.strip())
         left, _, prefix = begin.strip().rpartition("<")
         found.append(
-            Format(kind.strip(), _expanded(left), prefix, _expanded(tail.strip()), needs.strip(" -"), source.strip())
+            Format(
+                kind.strip(),
+                _expanded(left),
+                prefix,
+                _expanded(tail.strip()),
+                needs.strip(" -"),
+                source.strip(),
+            )
         )
     return tuple(found)
 

@@ -48,10 +48,9 @@ def _iban(text: str) -> int:
     """Return the length of the account number that a text begins with, 0 where none is (ISO 13616, ISO 7064 MOD 97-10)."""
     length = _IBAN_LENGTHS.get(text[:2].upper(), 0)
     plain, end = "", 0
-    for end, char in enumerate(text, 1):
-        plain += char if char not in " -" else ""
-        if len(plain) == length:
-            break
+    while end < len(text) and len(plain) < length:
+        plain += text[end] if text[end] not in " -" else ""
+        end += 1
     if not length or len(plain) != length or text[end : end + 1].isalnum():
         return 0
     plain = plain.upper()
