@@ -28,27 +28,59 @@ if TYPE_CHECKING:
     from .handler.stream_handler import LLMStreamHandler
     from .integrations.everything import instrument
     from .logger.adapter import LLMLoggerAdapter, alog_llm_request, get_logger, log_llm_request
+    from .logger.call import LLMCall
     from .models.entry import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
     from .models.query import StatsOptions, StatsScope
-    from .models.stats import Figures, Stats
+    from .models.stats import (
+        Change,
+        ChatMetrics,
+        Comparison,
+        ComparisonRow,
+        Figures,
+        GlobalMetrics,
+        Percentiles,
+        Period,
+        PriceReport,
+        PriceUse,
+        ProjectMetrics,
+        Quality,
+        SequenceGap,
+        Stats,
+        StatsRow,
+    )
     from .models.typed_dicts import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
+    from .reader.checks import check
     from .reader.compare import compare_stats
-    from .reader.entries import get_llm_request_logs
-    from .reader.events import get_system_logs
+    from .reader.conversations import get_chats, get_request_tree
+    from .reader.entries import RequestLogPage, get_llm_request_logs, get_request_log
+    from .reader.error_report import get_errors
+    from .reader.events import EventPage, LoggedEvent, get_system_logs
+    from .reader.export import Export, export_requests
     from .reader.price_report import get_prices
-    from .reader.search import search_logs
+    from .reader.retrieval.request_log import RequestLog
+    from .reader.search import SearchHit, SearchHits, search_logs
     from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
+    from .redaction.redactor import Redactor
     from .usage.extract import usage_from_response
+    from .web.report.page import write_report
 
 __all__ = [
+    "Change",
     "ChatMessage",
     "ChatMessageFields",
+    "ChatMetrics",
+    "Comparison",
+    "ComparisonRow",
     "ConfigurationError",
     "Cost",
     "ErrorCode",
     "ErrorInfo",
+    "EventPage",
+    "Export",
     "Figures",
     "FileSystemError",
+    "GlobalMetrics",
+    "LLMCall",
     "LLMConsoleFormatter",
     "LLMFileHandler",
     "LLMJsonFormatter",
@@ -58,9 +90,23 @@ __all__ = [
     "LLMRequestLogEntry",
     "LLMStreamHandler",
     "LogResult",
+    "LoggedEvent",
     "NotFoundError",
+    "Percentiles",
+    "Period",
+    "PriceReport",
+    "PriceUse",
+    "ProjectMetrics",
+    "Quality",
+    "Redactor",
+    "RequestLog",
+    "RequestLogPage",
+    "SearchHit",
+    "SearchHits",
+    "SequenceGap",
     "Stats",
     "StatsOptions",
+    "StatsRow",
     "StatsScope",
     "Timings",
     "TimingsFields",
@@ -68,14 +114,20 @@ __all__ = [
     "UsageFields",
     "ValidationError",
     "alog_llm_request",
+    "check",
     "compare_stats",
+    "export_requests",
     "get_cached_stats",
     "get_chat_metrics",
+    "get_chats",
+    "get_errors",
     "get_global_metrics",
     "get_llm_request_logs",
     "get_logger",
     "get_prices",
     "get_project_metrics",
+    "get_request_log",
+    "get_request_tree",
     "get_stats",
     "get_system_logs",
     "instrument",
@@ -85,15 +137,24 @@ __all__ = [
     "scope",
     "search_logs",
     "usage_from_response",
+    "write_report",
 ]
 
-# Each wing is loaded when it is first asked for: who only writes does not pay for reading, nor who reads for writing.
+# Imported at first use: a process that only writes does not pay for reading, nor the other way round.
 _LATER = {
+    "Change": "models.stats",
     "ChatMessage": "models.entry",
     "ChatMessageFields": "models.typed_dicts",
+    "ChatMetrics": "models.stats",
+    "Comparison": "models.stats",
+    "ComparisonRow": "models.stats",
     "Cost": "models.entry",
     "ErrorInfo": "models.entry",
+    "EventPage": "reader.events",
+    "Export": "reader.export",
     "Figures": "models.stats",
+    "GlobalMetrics": "models.stats",
+    "LLMCall": "logger.call",
     "LLMConsoleFormatter": "handler.console_formatter",
     "LLMFileHandler": "handler.file_handler",
     "LLMJsonFormatter": "handler.formatter",
@@ -102,8 +163,22 @@ _LATER = {
     "LLMRequestLogEntry": "models.entry",
     "LLMStreamHandler": "handler.stream_handler",
     "LogResult": "models.entry",
+    "LoggedEvent": "reader.events",
+    "Percentiles": "models.stats",
+    "Period": "models.stats",
+    "PriceReport": "models.stats",
+    "PriceUse": "models.stats",
+    "ProjectMetrics": "models.stats",
+    "Quality": "models.stats",
+    "Redactor": "redaction.redactor",
+    "RequestLog": "reader.retrieval.request_log",
+    "RequestLogPage": "reader.entries",
+    "SearchHit": "reader.search",
+    "SearchHits": "reader.search",
+    "SequenceGap": "models.stats",
     "Stats": "models.stats",
     "StatsOptions": "models.query",
+    "StatsRow": "models.stats",
     "StatsScope": "models.query",
     "Timings": "models.entry",
     "TimingsFields": "models.typed_dicts",
@@ -111,6 +186,7 @@ _LATER = {
     "UsageFields": "models.typed_dicts",
     "alog_llm_request": "logger.adapter",
     "compare_stats": "reader.compare",
+    "export_requests": "reader.export",
     "get_cached_stats": "handler.running_totals",
     "get_chat_metrics": "reader.stats",
     "get_global_metrics": "reader.stats",
@@ -118,6 +194,7 @@ _LATER = {
     "get_logger": "logger.adapter",
     "get_prices": "reader.price_report",
     "get_project_metrics": "reader.stats",
+    "get_request_log": "reader.entries",
     "get_stats": "reader.stats",
     "get_system_logs": "reader.events",
     "instrument": "integrations.everything",
@@ -125,14 +202,21 @@ _LATER = {
     "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",
     "usage_from_response": "usage.extract",
+    "check": "reader.checks",
+    "get_chats": "reader.conversations",
+    "get_errors": "reader.error_report",
+    "get_request_tree": "reader.conversations",
+    "write_report": "web.report.page",
 }
+# Not in `__all__`: `from llm_logging import *` must not replace the built-in function.
+_RENAMED = {"open": ("reader.database", "open_database")}
 
 
 def __getattr__(name: str) -> Any:
-    module = _LATER.get(name)
+    module, attribute = _RENAMED.get(name, (_LATER.get(name), name))
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f".{module}", __name__), name)
+    found = getattr(import_module(f".{module}", __name__), attribute)
     globals()[name] = found
     return found
 

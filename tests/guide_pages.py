@@ -6,7 +6,7 @@ The program runs in an empty folder. All blocks of a page are one session:
   ```text block that follows an HTML comment `<!-- prints -->`.
 * A ```console block holds commands, each after `$ `, and below each what it prints; a command without output below may print anything.
   `...` in the output stands for any text. Money is not compared, since price lists change; nor are lengths of lines and bars.
-* `<!-- varies -->` before a block: its numbers are not compared.
+* `<!-- varies -->` before a block: its numbers and ids are not compared.
 * `<!-- needs: NAME, NAME -->` before a block: it runs where these packages are installed, and is only compiled elsewhere.
 
 A server on the loopback interface answers as OpenAI does, and `OPENAI_BASE_URL` names it. The sample of `examples/sample_logs.py` is
@@ -21,6 +21,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import json
 import os
 import re
 import shlex
@@ -92,6 +93,7 @@ def _comparable(text: str, *, numbers: bool) -> str:
     text = re.sub(r"[~≥]{0,2}\$[\d.,]+", "$", text)
     text = re.sub(r"[─█▏▎▍▌▋▊▉]+", " ", text)
     if not numbers:
+        text = re.sub(r"\b[0-9a-f]{12}\b", "#", text)
         text = re.sub(r"\d[\d.,:]*(?: (?:ms|s|min|h|bytes|kB|MB))?", "#", text)
     return re.sub(r"\s+", " ", text).strip()
 
@@ -222,21 +224,33 @@ class Session:
 @contextlib.contextmanager
 def _openai() -> Iterator[None]:
     """Answer as OpenAI does, on the loopback interface."""
-    from tests.loopback import Answer, Loopback
+    from tests.loopback import Answer, Loopback, sse
 
-    server = Loopback()
-    server.own_ids = True
+    head = {"id": "c1", "created": 1767225600, "model": "gpt-4o-2024-08-06"}
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
     message = {"role": "assistant", "content": "It left the warehouse this morning."}
-    answer = {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 1767225600,
-        "model": "gpt-4o-2024-08-06",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": usage,
-    }
-    server.play("/chat/completions", Answer(answer))
+    choice = {"index": 0, "finish_reason": "stop"}
+    whole = {**head, "object": "chat.completion", "choices": [{**choice, "message": message}], "usage": usage}
+    part = {**head, "object": "chat.completion.chunk"}
+    chunks = sse({**part, "choices": [{**choice, "delta": message}]}, {**part, "choices": [], "usage": usage})
+
+    text = {"type": "output_text", "text": message["content"], "annotations": []}
+    output = {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [text]}
+    responses = {
+        "id": "c1", "object": "response", "created_at": 1767225600, "model": "gpt-4o-2024-08-06", "status": "completed",
+        "output": [output], "usage": {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150},
+    }  # fmt: skip
+
+    class OpenAIServer(Loopback):
+        def _answer(self, path: str) -> Answer:
+            if path.endswith("/responses"):
+                return Answer(responses)
+            if json.loads(self.requests[-1][2]).get("stream"):
+                return Answer(chunks, content_type="text/event-stream")
+            return Answer(whole)
+
+    server = OpenAIServer()
+    server.own_ids = True
     server.start()
     os.environ["OPENAI_BASE_URL"] = f"{server.url}/v1"
     os.environ["OPENAI_API_KEY"] = "k"

@@ -3,10 +3,11 @@
 Imports run downwards only. A folder imports from folders below it; folders on one line never import each other:
 
     cli                 commands > (cli) > viewer > render
+    web                 (web) > live > report
     integrations        startup > (integrations) > capture          presets        testing
     logger              handler: (handler) > writing        reader: (reader) > answer, retrieval > segments > sql
                                                                     > pricing > cache > lines > foreign
-    usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance
+    usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance       presentation
     files: (files) > spool      models: (models) > counting
     context, failure_report, hmac_keys, option_values, reach, truncation
     clock
@@ -31,9 +32,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES = (
     {"__main__"},
     {"cli", "pytest_plugin"},
+    {"web"},
     {"integrations", "presets", "testing"},
     {"logger", "handler", "reader"},
-    {"usage", "redaction", "maintenance"},
+    {"presentation", "usage", "redaction", "maintenance"},
     {"files", "models"},
     {"context", "failure_report", "hmac_keys", "option_values", "reach", "truncation"},
     {"clock"},

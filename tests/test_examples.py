@@ -134,6 +134,20 @@ def test_the_mooncake_trace_has_the_means_that_its_authors_state(tmp_path: Path)
     assert get_stats(root=root).summary.total_requests == 12_031
 
 
+@pytest.mark.parametrize("store", ["a folder", "a local S3 server"])
+def test_the_figures_of_a_fleet_outlive_its_hosts(tmp_path: Path, store: str) -> None:
+    if store != "a folder":
+        pytest.importorskip("moto", reason="a local S3 server is needed: pip install 'moto[s3,server]'")
+    url = [f"file://{tmp_path}/bucket"] if store == "a folder" else []
+    out = python(
+        str(EXAMPLES / "fleet.py"), *url, cwd=tmp_path, timeout=250, XDG_CACHE_HOME=str(tmp_path / "cache")
+    )
+    assert "181 requests of 3 hosts" in out
+    assert re.search(r"complete: True, up to 20\d\d-.*; waiting: 0 lines", out)
+    assert re.search(r"Requests\s+181\s+181 ok, 0 failed", out)
+    assert re.search(r"gpt-4o-mini\s+█+\s+90", out)
+
+
 CSV = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:15:46.6805900,374,44\r\n2023-11-16 18:15:46,1,2"
 )

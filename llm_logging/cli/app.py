@@ -16,12 +16,12 @@ __all__ = ["EXIT_STATUSES", "exit_status", "main", "run"]
 
 EXIT_STATUSES: Final = {
     0: "success",
-    1: "nothing found (no logs, project, chat or request; no hit of `search`) or a check failed (`doctor`, `verify`, `--strict`)",
+    1: "nothing found (no logs, project, chat or request; no hit of `search`) or a check failed (`doctor`, `verify`, `--strict`, `forget` while a process logs)",
     2: "usage error",
     3: "a file cannot be read or written",
     4: "a package is not installed",
     130: "interrupted",
-    141: "the receiving end of a pipe was closed",
+    141: "the receiving end of a pipe was closed (SIGPIPE)",
 }
 _PACKAGES: Final = frozenset({"typer", "click", "rich", "duckdb", "genai_prices"})
 _NO_ANSWER: Final = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -12,8 +13,9 @@ import typer
 
 from ..clock import clock
 from ..errors import ErrorCode, NotFoundError, ValidationError
-from ..files.layout import find_root
-from .times import Edge, parse_time, zone
+from ..files.layout import ENV_ROOT, find_root
+from ..files.objects import is_url
+from ..presentation.times import Edge, parse_time, zone
 
 __all__ = [
     "BEGIN",
@@ -30,6 +32,7 @@ __all__ = [
     "Yes",
     "confirm",
     "existing_root",
+    "local_root",
     "note",
     "when",
     "write",
@@ -146,7 +149,7 @@ By = Annotated[
     str | None,
     typer.Option(
         "--by", "-b", metavar="NAMES", rich_help_panel=LOOK,
-        help="Group by hour, day, week, month, model, provider, project, chat, user, status, request_type, any field, "
+        help="Group by hour, day, week, month, weekday, hour_of_day, model, provider, project, chat, user, status, request_type, any field, "
         "attributes.NAME or tag. Several: with commas.",
     ),
 ]  # fmt: skip
@@ -169,6 +172,20 @@ Limit = Annotated[
     ),
 ]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
+AsIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as-if", metavar="MODEL=OTHER", rich_help_panel=PANEL, show_default=False,
+        help="Price requests of a model as if they had gone to another; their tokens stay as logged. May be repeated.",
+    ),
+]  # fmt: skip
+PricesAsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--prices-as-of", metavar="TIME", rich_help_panel=PANEL, show_default=False,
+        help="Price all requests by the list of this time (2026-01-01, now), whatever was reported.",
+    ),
+]  # fmt: skip
 FillGaps = Annotated[
     bool,
     typer.Option(
@@ -210,13 +227,25 @@ def all_files(files: list[str] | None, paths: list[str] | None) -> list[str] | N
     return named or None
 
 
-def existing_root(root: str | None) -> Path:
+def existing_root(root: str | None) -> Path | str:
+    """Return the folder of the logs, or the URL of a store as it was typed; see `local_root`."""
+    if root is None and is_url(os.environ.get(ENV_ROOT)):
+        root = os.environ[ENV_ROOT]
+    return root if root is not None and is_url(root) else local_root(root)
+
+
+def local_root(root: str | None) -> Path:
     """Return the folder of the logs.
 
     Raises:
         NotFoundError: There is no such folder (`ROOT_NOT_FOUND`); the message says how to begin.
-        ValidationError: It is a file (`INVALID_OPTIONS`).
+        ValidationError: It is a file, or a URL (`INVALID_OPTIONS`).
     """
+    if root is not None and is_url(root):
+        raise ValidationError(
+            f"--root: expected a folder, got {root}: this command works on the host that writes the logs",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     path, why = find_root(root)
     if path.is_file():
         raise ValidationError(
@@ -231,18 +260,18 @@ def existing_root(root: str | None) -> Path:
     return path
 
 
-def nothing_logged(root: Path) -> typer.Exit:
+def nothing_logged(root: Path | str) -> typer.Exit:
     """Say that nothing is logged under a root; return the exit, with status 1, of a command that has no answer then."""
     note(f"nothing is logged under {root} yet.\n\n{BEGIN}")
     return typer.Exit(1)
 
 
-def when(text: str | None, edge: Edge, tz: str) -> date | datetime | None:
-    """Read `--since` or `--until`; None stays None."""
+def when(text: str | None, edge: Edge, tz: str, *, option: str | None = None) -> date | datetime | None:
+    """Read `--since`, `--until` or another option that is a time; None stays None."""
     if text is None:
         return None
-    option = "--since" if edge == "start" else "--until"
-    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=option)
+    named = option or ("--since" if edge == "start" else "--until")
+    return parse_time(text, edge=edge, now=clock().now(), tz=zone(tz), option=named)
 
 
 def zone_name(tz: str) -> str:
@@ -265,7 +294,12 @@ def confirm(command: str, what: str) -> None:
             f"{command}: expected --yes, or a terminal to ask on: {what}; --dry-run shows it",
             code=ErrorCode.INVALID_OPTIONS,
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    try:
+        agreed = typer.confirm(f"{what}. Continue?", err=True)
+    except typer.Abort:
+        # Ctrl-C, or the end of the input, which the command's framework takes for one.
+        raise KeyboardInterrupt from None
+    if not agreed:
         note("nothing was changed")
         raise typer.Exit(1)
 

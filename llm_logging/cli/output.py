@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -19,7 +21,7 @@ from .render.stats import Look, as_csv, as_json, as_markdown, as_table, flat
 from .render.terminal import height, use_colour, width
 from .render.unread import all_was_skipped, hint_for
 
-__all__ = ["Shown", "arranged", "show", "watch"]
+__all__ = ["Shown", "arranged", "show", "watch", "written"]
 
 # What the columns of the table are called, and other short names.
 _SHORT: Final = {
@@ -187,3 +189,21 @@ def fitting(stats: Stats, shown: Shown, rows: int) -> str:
         text = text_of(stats, replace(shown, limit=limit))
     lines = text.splitlines(keepends=True)
     return text if len(lines) <= most else "".join(lines[:most])
+
+
+def written(data: str | bytes, output: Path | None) -> None:
+    """Write an answer to a file, whole or not at all, or to standard output."""
+    raw = data.encode() if isinstance(data, str) else data
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw)
+        sys.stdout.buffer.flush()
+        return
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as target:  # noqa: PTH123  a descriptor
+            target.write(raw)
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)

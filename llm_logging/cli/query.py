@@ -13,9 +13,9 @@ from ..errors import ErrorCode, ValidationError
 from ..files.lines import as_binary
 from ..models.query import StatsOptions, StatsScope
 from ..models.stats import Stats
+from ..presentation.times import parse_duration
 from . import options as opt
 from .progress import reading_progress
-from .times import parse_duration
 
 __all__ = ["Question", "named_files", "scope_of"]
 
@@ -40,6 +40,8 @@ class Question:
         prices: A TOML file of the user's own rates.
         cache_dir: Where parsed segments are kept; None: the user's cache folder.
         use_cache: Whether they are kept at all.
+        as_if: Models to price as others, as typed.
+        prices_as_of: As typed.
     """
 
     root: str | None = None
@@ -57,6 +59,8 @@ class Question:
     prices: Path | None = None
     cache_dir: Path | None = None
     use_cache: bool = True
+    as_if: Sequence[str] | None = None
+    prices_as_of: str | None = None
 
     def scope(self) -> StatsScope:
         """Return whose requests are asked for."""
@@ -72,6 +76,8 @@ class Question:
             "where": tuple(self.where or ()),
             "fill_gaps": self.fill_gaps,
             "strict": self.strict,
+            "as_if": tuple(self.as_if or ()),
+            "prices_as_of": opt.when(self.prices_as_of, "start", self.tz, option="--prices-as-of"),
         }
         if self.orphaned_after is not None:
             values["orphaned_after"] = parse_duration(self.orphaned_after, option="--orphaned-after")

@@ -25,12 +25,22 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
         "errors": "commands.errors",
         "diff": "commands.diff",
         "prices": "commands.diff",
+        "chats": "commands.chats",
+        "check": "commands.pages",
     },
     "Entries": {
         "requests": "commands.entries",
         "show": "commands.entries",
+        "tree": "commands.chats",
         "search": "commands.entries",
         "export": "commands.export",
+        "sql": "commands.export",
+        "publish": "commands.publish",
+    },
+    "Pages and programs": {
+        "report": "commands.pages",
+        "view": "commands.pages",
+        "metrics": "commands.pages",
     },
     "Lines": {
         "tail": "commands.tail",
@@ -39,6 +49,7 @@ _PANELS: Final[dict[str, dict[str, str]]] = {
     "Files and configuration": {
         "doctor": "commands.files",
         "prune": "commands.files",
+        "ship": "commands.ship",
         "verify": "commands.privacy",
         "forget": "commands.privacy",
         "preset": "commands.preset",

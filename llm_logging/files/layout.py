@@ -17,7 +17,9 @@ import string
 from enum import StrEnum
 from pathlib import Path
 
+from ..errors import ConfigurationError
 from ..reach import configured_root
+from .objects import is_url
 
 __all__ = ["ENV_ROOT", "Layout", "LogKind", "escape_id", "find_root", "resolve_root"]
 
@@ -52,8 +54,16 @@ def resolve_root(root: str | os.PathLike[str] | None = None) -> Path:
 
     Returns:
         An absolute path, which need not exist.
+
+    Raises:
+        ConfigurationError: It is the URL of a store.
     """
     chosen = root or os.environ.get(ENV_ROOT) or DEFAULT_ROOT
+    if is_url(chosen):
+        raise ConfigurationError(
+            f"root: expected a folder on this machine, got {chosen}; logs are written to a folder, and copied to a store by "
+            "LLMFileHandler(ship=...) or llm-logging ship"
+        )
     return Path(os.path.abspath(os.path.expanduser(chosen)))  # noqa: PTH100, PTH111  links stay as the user gave them
 
 

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _SEGMENT = re.compile(
-    r"(?P<stem>.+)\.(?P<stamp>[0-9]{8}T[0-9]{6}Z)-(?P<index>[0-9]{4,})(?:\.g(?P<generation>[0-9]+))?\.jsonl(?:\.(?P<compression>gz|zst))?"
+    r"(?P<stem>.+)\.(?P<stamp>[0-9]{8}T[0-9]{6}Z)-(?P<index>[0-9]{4,})(?:\.g(?P<generation>[0-9]+))?\.jsonl(?:\.(?P<compression>gz|zst|parquet))?"
 )
 STAMP: Final = "%Y%m%dT%H%M%SZ"
 _LOOKS: Final = 8
@@ -59,7 +59,7 @@ class Segment:
         generation: 0 as rotated, 1 and up when rewritten.
         path: The file.
         stem: The log's name without suffix, `llm_requests`.
-        compression: None, `gz` or `zst`.
+        compression: None, `gz` or `zst`; `parquet` where only the columns of a shipped segment are there.
     """
 
     stamp: str

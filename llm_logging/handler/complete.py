@@ -60,31 +60,31 @@ _OTHER_NAMES: Final = RESERVED | {"event_type"}
 # Raises KeyError where a filter deleted one of them: counting attributes would then count wrongly.
 _all_standard: Final = itemgetter(*STANDARD)
 _REQUESTS: Final = LogKind.REQUESTS
+_EVENTS: Final = LogKind.EVENTS
 _EVENT_FIELDS: Final = frozenset(Event.model_fields) - {"data"}
 _IDS: Final = ("project_id", "chat_id", "user_id")
 _CONTENT: Final = LLMRequestLogEntry.CONTENT_FIELDS
-_USAGE: Final = Usage.model_fields.keys()
+_USAGE: Final = frozenset(Usage.model_fields)
 _PARTS: Final = frozenset({"usage", "timings", "cost", "error"})
 _TYPED: Final = frozenset({"timestamp_start", "timestamp_end", "created_at", "error", *FLAT_FIELDS})
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
 
-def robustly(make: Callable[..., R], record: logging.LogRecord, *arguments: Any) -> R:
+def robustly(make: Callable[[logging.LogRecord], R], record: logging.LogRecord) -> R:
     """Return what `make` makes of a record, whatever a filter did to it.
 
     Args:
         make: Called with the record; once more with a mended copy where that raised and the record is damaged.
         record: Any record of any logger.
-        arguments: Further arguments of `make`.
     """
     try:
-        return make(record, *arguments)
+        return make(record)
     except Exception:
         whole = mended(record)
         if whole is None:
             raise
-    return make(whole, *arguments)
+    return make(whole)
 
 
 def line_of(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Line:
@@ -95,7 +95,7 @@ def line_of(record: logging.LogRecord, defaults: Mapping[str, Any]) -> Line:
         defaults: The handler's `defaults=`.
     """
     line = Line(unwrapped(record))
-    # An object that fails in a way nobody thought of must not cost the line.
+    # An object that fails in an unforeseen way must not cost the line.
     try:
         fast = _fast_request(line, defaults)
     except Exception:  # noqa: BLE001
@@ -129,10 +129,14 @@ def _fast_request(line: Line, defaults: Mapping[str, Any]) -> bool:
     fields = None if line.record.exc_info else _request_fields(line.record, defaults)
     if fields is None:
         return False
-    content = None
-    if not _CONTENT.isdisjoint(fields) or not _is_own_usage(fields.get("usage")):
+    content, usage = None, fields.get("usage")
+    if (
+        (usage is not None and not (type(usage) is dict and _USAGE.issuperset(usage)))
+        or "messages" in fields
+        or "response" in fields
+    ):
         fields = _flat(extras_of(line.record), None, None, {}) if fields is attributes else dict(fields)
-        if (usage := from_provider(fields.get("usage"), _USAGE)) is not None:
+        if usage is not None and (usage := from_provider(usage, _USAGE)) is not None:
             fields = {**with_terms(fields, usage.get("raw") or {}), "usage": usage}
         content = _take_content(fields)
     if fields is attributes:
@@ -191,11 +195,6 @@ def _flat(
     return {**defaults, **(context or {}), **fields} if context or defaults else fields
 
 
-def _is_own_usage(usage: Any) -> bool:
-    """Say whether a usage has no other fields than those of `Usage`."""
-    return usage is None or (type(usage) is dict and usage.keys() <= _USAGE)
-
-
 def _take_content(fields: dict[str, Any]) -> dict[str, Any] | None:
     """Take messages and response out of a request's fields, once its status is derived from them too."""
     if _CONTENT.isdisjoint(fields):
@@ -213,11 +212,11 @@ def _take_content(fields: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _complete(line: Line) -> None:
-    entry = line.entry
-    if isinstance(entry, LLMRequestLogEntry):
-        _fill_from_entry(line, entry)
-    elif entry is not None:
-        _fill_chat(line, entry)
+    if line.entry is not None:
+        if isinstance(line.entry, LLMRequestLogEntry):
+            _fill_from_entry(line, line.entry)
+        else:
+            _fill_chat(line, line.entry)
     elif line.event_type == LLM_REQUEST:
         _request(line)
     elif line.event_type == CHAT_MESSAGE:
@@ -381,14 +380,20 @@ def _fill_chat(line: Line, message: ChatMessage) -> None:
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
+def _merged(line: Line) -> Mapping[str, Any]:
+    if line.defaults or line.context:
+        return {**line.defaults, **line.context, **line.fields}
+    return line.fields
+
+
 def _event(line: Line) -> None:
     record = line.record
-    merged = {**line.defaults, **line.context, **line.fields}
     body: dict[str, Any] = {}
     data: dict[str, Any] = {}
-    if isinstance(record.msg, Mapping) and not record.args:
-        data.update(record.msg)
-    for key, value in merged.items():
+    message: Any = record.msg
+    if type(message) is not str and isinstance(message, Mapping) and not record.args:
+        data.update(message)
+    for key, value in _merged(line).items():
         if value is None:
             continue
         # A type that is no text names no event, and is not lost for it.
@@ -403,10 +408,8 @@ def _event(line: Line) -> None:
         event_type = "error" if record.levelno >= logging.ERROR else "log"
     if data:
         own_data = data.pop("data", None)
-        if isinstance(own_data, Mapping):
-            data = {**data, **own_data}
-        elif own_data is not None:
-            data["data"] = own_data
+        if own_data is not None:
+            data = {**data, **own_data} if isinstance(own_data, Mapping) else {**data, "data": own_data}
         body["data"] = data
     if not is_json(body):
         body = jsonable(body)
@@ -416,7 +419,7 @@ def _event(line: Line) -> None:
     project_id = body.get("project_id")
     line.event_type, line.body = event_type, body
     if isinstance(project_id, str) and project_id:
-        line.kind, line.project_id = LogKind.EVENTS, project_id
+        line.kind, line.project_id = _EVENTS, project_id
 
 
 def _note_exception(record: logging.LogRecord, body: dict[str, Any]) -> None:

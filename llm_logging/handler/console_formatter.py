@@ -1,4 +1,8 @@
-"""`LLMConsoleFormatter`: one readable line per record, for terminals."""
+"""`LLMConsoleFormatter`: one readable line per record, for terminals.
+
+Invariants: secrets are removed; control and bidirectional characters are escaped, so logged text cannot move the cursor or
+reorder what is displayed.
+"""
 
 from __future__ import annotations
 

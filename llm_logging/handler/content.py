@@ -1,7 +1,8 @@
-"""What becomes of the text of requests and chats: left out, hashed, or kept, and blobs always told apart from text.
+"""The content policy: whether the text of requests and chats is written, hashed or left out.
 
-Numbers and facts of a request never pass through here. Order: blobs go first (nothing is worth searching in an
-image), then secrets, then what is too long is cut, so that no half of a secret is left at a cut.
+Invariants: numbers and other facts of a request never pass through here; a base64 blob is always replaced by its media type, size
+and SHA-256. Order: blobs are replaced first, because there is nothing to search in an image; then secrets are removed; then long
+text is truncated, so a truncation never leaves half a secret. Used by `protect`.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class ContentPolicy:
         return content or None
 
     def chat_content(self, content: str | None) -> dict[str, Any]:
-        """Return the fields of a chat message that speak of its text.
+        """Return the fields of a chat message that hold or describe its text.
 
         Args:
             content: The message's text.

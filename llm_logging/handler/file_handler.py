@@ -26,11 +26,10 @@ from ..reach import note_root
 from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
-from .complete import robustly
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of
+from .options import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, ack_of
-from .recognise import Line, is_structlog, loses_fields, message_of
+from .recognise import Line, is_structlog, loses_fields, mended, message_of
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -44,6 +43,7 @@ from .writing.writer import Writer
 __all__ = ["LLMFileHandler"]
 
 _LOCK_SECONDS: Final = 0.05  # longer than others hold it, and not long for those who wait for other files
+_REQUESTS: Final = LogKind.REQUESTS
 _CONTENT_IDS: Final = ("id", "project_id", "chat_id", "user_id")
 
 
@@ -73,6 +73,8 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: Bytes to keep of each log. 0: no limit.
         max_root_bytes: Bytes to keep of all logs of the root. 0: no limit.
         on_rotate: A function to call with the path of each rotated segment, in a thread of its own.
+        ship: Copy rotated segments to this store too, in that thread: `s3://bucket/prefix`, `gs://...`, `az://...` or a folder.
+            Retention then deletes only what has arrived. None: leave it to `llm-logging ship`.
         fsync: When to force data to the disk: `never`, `batch` (each write) or `rotate` (each rotated file). Decides what a
             power cut can cost.
         buffer_bytes: Most bytes of lines waiting to be written.
@@ -121,6 +123,7 @@ class LLMFileHandler(logging.Handler):
         max_total_bytes: int = 0,
         max_root_bytes: int = 0,
         on_rotate: Callable[[Path], object] | None = None,
+        ship: str | os.PathLike[str] | None = None,
         fsync: Literal["never", "batch", "rotate"] = "rotate",
         buffer_bytes: int = 8 << 20,
         flush_bytes: int = 1 << 20,
@@ -183,6 +186,7 @@ class LLMFileHandler(logging.Handler):
             on_rotate=on_rotate,
             key=manifest_key_of(manifest_key),
             notice=self._notice,
+            ship=ship_target(ship, filename),
         )
         options = WriterOptions(
             buffer_bytes=buffer_bytes,
@@ -194,10 +198,6 @@ class LLMFileHandler(logging.Handler):
             max_open_files=number("max_open_files", max_open_files, least=1),
             exit_timeout=self._flush_timeout,
         )
-        # Only now: logging closes at exit whatever was made a handler, also one whose options were refused.
-        super().__init__(level)
-        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
-        self.formatter = self._pipeline.formatter
         self._writer = Writer(
             self.root,
             options,
@@ -207,6 +207,10 @@ class LLMFileHandler(logging.Handler):
             drained=live_totals.fold,
             note_close=filename is None,
         )
+        # Only now: logging closes at exit whatever was made a handler, also one that could not be made whole.
+        super().__init__(level)
+        # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
+        self.formatter = self._pipeline.formatter
         if filename is None:
             note_root(self)
         self._say_unwritable(files)
@@ -255,8 +259,14 @@ class LLMFileHandler(logging.Handler):
         check_fork()
         ack = ack_of(record)
         try:
-            robustly(self._take, record, ack)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is not the application's trouble
+            try:
+                self._take(record, ack)
+            except Exception:
+                whole = mended(record)
+                if whole is None:
+                    raise
+                self._take(whole, ack)
+        except Exception as error:  # noqa: BLE001  no error of logging may reach the application
             if ack is not None:
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
@@ -268,16 +278,14 @@ class LLMFileHandler(logging.Handler):
 
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         line = self._pipeline.line(record)
-        if (line.kind is not LogKind.REQUESTS and "structlog" in sys.modules) or line.record is not record:
+        if (line.kind is not _REQUESTS and "structlog" in sys.modules) or line.record is not record:
             self._say_structlog(record, line)
         if line.invalid:
             name = "invalid_entries" if line.event_type == "invalid_entry" else "invalid_fields"
             self._own_counts[name] += 1 if name == "invalid_entries" else line.invalid
         if line.content:
             ids: dict[str, Any] = {name: line.body[name] for name in _CONTENT_IDS if name in line.body}
-            self._store(
-                line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, content=True
-            )
+            self._store(line.beside(LogKind.CONTENT, "llm_content", {**ids, **line.content}), None, True)
         own_ack = None
         if self.sync and ack is None and not on_event_loop():
             own_ack = ack = _SyncAck()
@@ -285,20 +293,22 @@ class LLMFileHandler(logging.Handler):
         if own_ack is not None and not own_ack.wait(self._flush_timeout):
             self._writer.tell("sync", "a line was not in its file in time; it is still buffered")
 
-    def _store(self, line: Line, ack: Acknowledgement | None, *, content: bool = False) -> None:
+    def _store(self, line: Line, ack: Acknowledgement | None, content: bool = False) -> None:
+        if self._unused_formatter is not None:
+            self._say_unused()
         path, encoded = self._router.file_of(line)
-        before, after = self._encode(line)
+        formatter = self._pipeline.formatter
+        if formatter.customised:
+            before, after = self._encode_custom(line, formatter)
+        else:
+            before, after = formatter.encode(line, self._pipeline.redactor, process().id)
         urgent = line.record.levelno >= logging.ERROR and not content
         self._writer.put(path, encoded, before, after, urgent=urgent, content=content, ack=ack)
 
-    def _encode(self, line: Line) -> tuple[bytes, bytes]:
-        formatter, redactor, writer = self._pipeline.formatter, self._pipeline.redactor, process().id
-        if self._unused_formatter is not None:
-            self._say_unused()
-        if not formatter.customised:
-            return formatter.encode(line, redactor, writer)
+    def _encode_custom(self, line: Line, formatter: LLMJsonFormatter) -> tuple[bytes, bytes]:
+        redactor, writer = self._pipeline.redactor, process().id
         if getattr(self._guard, "busy", False):
-            # A formatter of the user's that logs would meet itself for ever.
+            # A custom formatter that logs would call itself endlessly.
             return LLMJsonFormatter().encode(line, redactor, writer)
         self._guard.busy = True
         try:
@@ -348,7 +358,7 @@ class LLMFileHandler(logging.Handler):
 
     @property
     def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
         return self._pipeline.wants_content
 
     @property
@@ -369,7 +379,7 @@ class LLMFileHandler(logging.Handler):
             self._writer.tell("flush", f"not everything could be written within {self._flush_timeout:g} s")
 
     def close(self) -> None:
-        """Write everything and let go of files and thread; a later record starts them again."""
+        """Write everything, close the files and end the thread; a later record starts them again."""
         check_fork()
         try:
             self._writer.close()

@@ -1,14 +1,16 @@
-"""How lines are buffered and written, and what came of it: the writer's options, its counts, and the checks of options."""
+"""Checks of the handler's options whose values are words: choices, and what an option derives from the environment."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ValidationError
+from ..files.objects import open_store
 from ..hmac_keys import MANIFEST_KEY, checked_key, key_from_environment
 from ..option_values import switched
 
-__all__ = ["check_choices", "choice", "manifest_key_of"]
+__all__ = ["check_choices", "choice", "manifest_key_of", "ship_target"]
 
 
 def manifest_key_of(given: bytes | str | None) -> bytes | None:
@@ -16,6 +18,24 @@ def manifest_key_of(given: bytes | str | None) -> bytes | None:
     if given is not None:
         return checked_key(given, "manifest_key")
     return key_from_environment(MANIFEST_KEY)
+
+
+def ship_target(given: Any, filename: Any) -> str | None:
+    """Return where segments are shipped to; None for nowhere.
+
+    Raises:
+        ConfigurationError: It is no store, the package for it is missing, or the handler writes no root.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
+        raise ConfigurationError(f"ship: expected a URL or a folder, got {given!r}")
+    if filename is not None:
+        raise ConfigurationError("ship: expected root=, got filename=: only the logs of a root are shipped")
+    try:
+        return open_store(given).url
+    except ValidationError as error:
+        raise ConfigurationError(f"ship: {error}") from error
 
 
 _CHOICES: dict[str, tuple[Any, ...]] = {

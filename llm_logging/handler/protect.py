@@ -8,23 +8,33 @@ before the line is serialised; where a scan of the serialised line shows that it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..files.layout import LogKind
 from ..hmac_keys import PSEUDONYM_KEY, checked_key, key_from_environment, key_from_file, pseudonym
 from ..maintenance.data_subjects import PLACES
-from ..models.json_values import jsonable
+from ..models.json_values import jsonable, repr_of
 from ..option_values import switched
 from ..redaction.redactor import Redactor
 from .content import ContentPolicy
 from .recognise import Line
 
-__all__ = ["Pseudonymiser", "encode_without_secrets", "protect", "pseudonymiser_from", "without_secrets"]
+__all__ = [
+    "Names",
+    "Pseudonymiser",
+    "is_clean",
+    "protect",
+    "pseudonymiser_from",
+    "redacted_line",
+    "without_secrets",
+]
 
-# Level, logger and event type of a line.
-Names = tuple[str, str, str]
+_CHAT: Final = LogKind.CHAT
+_REQUESTS: Final = LogKind.REQUESTS
+# Level, logger, event type and writer of a line.
+Names = tuple[str, str, str, str | None]
 _FIELD = re.compile(r"[A-Za-z_][\w\-]*(?:\.[A-Za-z_][\w\-]*){0,7}")
 
 
@@ -42,36 +52,32 @@ def protect(line: Line, pseudonyms: Pseudonymiser | None, content: ContentPolicy
         line.chat_id = line.body.get("chat_id", line.chat_id)
     if line.content is not None:
         line.content = content.request_content(line.content.get("messages"), line.content.get("response"))
-    elif line.kind is LogKind.CHAT or line.event_type == "invalid_entry":
+    elif line.kind is _CHAT or line.event_type == "invalid_entry":
         line.body = content.chat_body(line.body)
 
 
-def encode_without_secrets(
-    line: Line, redactor: Redactor | None, encode: Callable[[Line, Names], tuple[bytes, bytes]]
-) -> tuple[bytes, bytes]:
-    """Return a line as bytes, without its secrets.
+def is_clean(line: Line, names: Names, encoded: tuple[bytes, bytes], redactor: Redactor) -> bool:
+    """Say whether a serialised line certainly holds no secrets.
 
     Args:
-        line: A protected line; not changed.
-        redactor: What finds them; None leaves them.
-        encode: Serialises a line under the names of its level, logger and event type.
+        line: A protected line.
+        names: The names in its envelope.
+        encoded: The line as bytes.
+        redactor: What finds secrets.
     """
-    record = line.record
-    names = (record.levelname, record.name, line.event_type)
-    if redactor is None or redactor.scan_sufficient:
-        encoded = encode(line, names)
-        if redactor is None:
-            return encoded
-        if line.kind is LogKind.REQUESTS and redactor.harmless(
-            (line.message, *names), line.body, firm=line.checked
-        ):
-            return encoded
-        if redactor.clean(b"".join(encoded)):
-            return encoded
-    level, logger, event_type = map(redactor.redact_text, names)
+    if isinstance(line.record.args, Mapping) and redactor.redact(line.record.args) is not line.record.args:
+        return False
+    if line.kind is _REQUESTS and redactor.harmless((line.message, *names[:3]), line.body, firm=line.checked):
+        return True
+    return redactor.clean(b"".join(encoded))
+
+
+def redacted_line(line: Line, names: Names, redactor: Redactor) -> tuple[Line, Names]:
+    """Return a copy of a line without its secrets, and the names in its envelope without theirs."""
     clean = line.beside(line.kind, line.event_type, line.body)
     clean.message, clean.body = without_secrets(line, redactor)
-    return encode(clean, (level, logger, event_type))
+    level, logger, event_type = map(redactor.redact_text, names[:3])
+    return clean, (level, logger, event_type, names[3])
 
 
 def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[str, Any]]:
@@ -79,7 +85,18 @@ def without_secrets(line: Line, redactor: Redactor | None) -> tuple[str, dict[st
     body = jsonable(line.body)
     if redactor is None:
         return line.message, body
-    return redactor.redact_text(line.message), redactor.redact(body)
+    return redactor.redact_text(_message(line, redactor)), redactor.redact(body)
+
+
+def _message(line: Line, redactor: Redactor) -> str:
+    """Return a line's message; where its arguments have names, `%(password)s`, without the secrets that the names tell."""
+    args = line.record.args
+    if not isinstance(args, Mapping) or (found := redactor.redact(args)) is args:
+        return line.message
+    try:
+        return str(line.record.msg) % found
+    except Exception:  # noqa: BLE001  a format that does not fit what took a value's place
+        return f"{repr_of(line.record.msg)} {repr_of(found)}"
 
 
 class Pseudonymiser:

@@ -49,6 +49,7 @@ _ENVELOPE: Final = ("level", "logger", "timestamp")
 _TEXTS: Final = ("event", "message", "msg")
 _NEAREST: Final = 40
 _LONGEST_JSON: Final = 1 << 24
+_SYSTEM: Final = LogKind.SYSTEM
 LLM_REQUEST: Final = "llm_request"
 CHAT_MESSAGE: Final = "chat_message"
 
@@ -75,23 +76,26 @@ class Line:
             model has room for it.
     """
 
-    event_type = ""
-    entry: LLMRequestLogEntry | ChatMessage | None = None
-    fields: Mapping[str, Any]
+    __slots__ = (  # noqa: SIM905  one name a line says no more
+        "body chat_id checked content context defaults entry event_type fields invalid kind message micros project_id record"
+    ).split()
+    body: dict[str, Any]
     context: Mapping[str, Any]
     defaults: Mapping[str, Any]
-    kind = LogKind.SYSTEM
-    body: dict[str, Any]
-    project_id: str | None = None
-    chat_id: str | None = None
-    content: dict[str, Any] | None = None
-    invalid = 0
-    checked = False
+    fields: Mapping[str, Any]
 
     def __init__(self, record: logging.LogRecord) -> None:
         self.record = record
         self.micros = round(clock().created(record.created) * 1_000_000)
         self.message = message_of(record)
+        self.event_type = ""
+        self.entry: LLMRequestLogEntry | ChatMessage | None = None
+        self.kind = _SYSTEM
+        self.project_id: str | None = None
+        self.chat_id: str | None = None
+        self.content: dict[str, Any] | None = None
+        self.invalid = 0
+        self.checked = False
 
     def beside(self, kind: LogKind, event_type: str, body: dict[str, Any]) -> Line:
         """Return another completed line of the same record, project and chat."""
@@ -112,7 +116,7 @@ def message_of(record: logging.LogRecord) -> str:
         # A record class of the user's may merge arguments in another way.
         message = record.getMessage()
         return message if type(message) is str else str(message)
-    except Exception:  # noqa: BLE001  a format that does not fit, somebody's __str__, or no message at all
+    except Exception:  # noqa: BLE001  a format that does not fit, a foreign __str__, or no message at all
         given, args = record.__dict__.get("msg"), record.__dict__.get("args")
         if "msg" not in record.__dict__:
             return ""
@@ -150,12 +154,13 @@ def recognise(line: Line, defaults: Mapping[str, Any]) -> None:
     event_type = given if isinstance(given, str) else None
     for name in (LLM_REQUEST, CHAT_MESSAGE):
         nested = fields.get(name)
-        if isinstance(nested, (LLMRequestLogEntry, ChatMessage)):
-            nested = {key: value for key, value in nested if value is not None}
-        if isinstance(nested, Mapping):
-            outer = {key: value for key, value in fields.items() if key not in {name, "event_type"}}
-            line.event_type, line.fields = name, {**outer, **nested}
-            return
+        if nested is not None:
+            if isinstance(nested, (LLMRequestLogEntry, ChatMessage)):
+                nested = {key: value for key, value in nested if value is not None}
+            if isinstance(nested, Mapping):
+                outer = {key: value for key, value in fields.items() if key not in {name, "event_type"}}
+                line.event_type, line.fields = name, {**outer, **nested}
+                return
         if name in (event_type, kind):
             line.event_type = name
             line.fields = {key: value for key, value in fields.items() if key != "event_type"}
@@ -229,7 +234,7 @@ def _event_dict(record: logging.LogRecord) -> Mapping[Any, Any] | None:
 def is_structlog(record: logging.LogRecord) -> bool:
     """Say whether structlog made a record.
 
-    A JSON text that anything else logs stays a message: it may quote a request's body, and fields in it are somebody else's.
+    A JSON text that anything else logs stays a message: it may quote a request's body, whose fields are not the application's.
     """
     if "_logger" in record.__dict__ and "_name" in record.__dict__:
         return True

@@ -1,8 +1,8 @@
 """Running totals of this process, without reading a file.
 
 Bounded: at most `limit` chats are kept apart, then only their projects, then only all; no request is lost from the sums
-above. They count what this process logged since it started, or since they were reset; what the files
-hold is the reader's business.
+above. They count what this process logged since it started, or since they were reset; for what the files
+hold see `reader`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _SUMS = (
 
 
 class _Totals:
-    """Sums of one chat, or of what was let go of a project or of all."""
+    """Sums of one chat, or of the chats of a project or of all that are no longer kept apart."""
 
     __slots__ = (*_SUMS, "cost", "pending", "tokens")
 
@@ -74,7 +74,7 @@ class _Totals:
             counted = [body for body in bodies if not _is_cancelled(body)]
             self.cancelled += len(bodies) - len(counted)
             self.failed += len(counted) - success
-        # What was spent on a cancelled request was spent; its latency and attempts are nobody's.
+        # What was spent on a cancelled request was spent; its latency and attempts count nowhere.
         usages = [body["usage"] for body in bodies if "usage" in body]
         known = 0
         present: set[str] = set().union(*usages)
@@ -204,7 +204,7 @@ class LiveTotals:
             total.count([body for body in bodies if self._is_final(body, key)])
 
     def _is_final(self, body: Mapping[str, Any], key: tuple[str, str]) -> bool:
-        """Say whether a line is a request's end, met for the first time; keep the requests that have none yet."""
+        """Say whether a line is a request's end, seen for the first time; keep the requests that have none yet."""
         request, pending, final = body["id"], self._pending, self._final
         if request in final:
             # Another handler's line of the same request, or the same line again.

@@ -1,4 +1,8 @@
-"""JSON lines on a stream, for containers: standard output is collected by somebody else."""
+"""`LLMStreamHandler`: every record becomes a line of JSON on a stream, for containers whose standard output is collected.
+
+The stages are those of every handler, see `pipeline`. Invariants: a line has no `writer`, because nothing numbers it; a request's
+content is in its own line; `emit` never raises.
+"""
 
 from __future__ import annotations
 
@@ -52,14 +56,14 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         self.formatter = self._pipeline.formatter
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Take a formatter; one of ours also takes out the secrets that it was told to, one of another kind writes its text."""
+        """Set the formatter. `LLMJsonFormatter` also removes the secrets it was configured for; any other writes its own text."""
         own = fmt if isinstance(fmt, LLMJsonFormatter) else LLMJsonFormatter()
         self._pipeline.use(own)
         self.formatter = fmt if fmt is not None else own
 
     @property
     def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that nobody collects them in vain."""
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
         return self._pipeline.wants_content
 
     @property

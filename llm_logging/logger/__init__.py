@@ -1,1 +1,1 @@
-"""What an application holds: the adapter, `log.request` and its streams, and the way to a handler."""
+"""The logger's side: the adapter, `log.request` and its streams, and the dispatch to handlers."""

@@ -1,7 +1,7 @@
-"""The logger an application holds: a `LoggerAdapter` that binds context and speaks of LLM requests.
+"""`LLMLoggerAdapter`: a `LoggerAdapter` that binds context and logs LLM requests and chat messages.
 
-Everything that the adapter adds to a record travels under one attribute, `llm_logging`, so no field of ours can clash
-with the names that `LogRecord` owns. Explicit fields beat bound ones, bound ones beat `scope()`.
+Invariants: everything that the adapter adds to a record is under one attribute, `llm_logging`, so no field clashes with the names
+that `LogRecord` owns. Fields of the call win over bound ones, bound ones over `scope()`.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
                 `timestamp_end` are measured when absent.
 
         Raises:
-            ValidationError: The request is final already, or nobody started it here and identity is not given.
+            ValidationError: The request is final already, or was not started here and identity is not given.
         """
         return self._end(request_id, {"status": "success", **fields}, timeout)
 
@@ -212,7 +212,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
             **fields: What else is known now.
 
         Raises:
-            ValidationError: The request is final already, or nobody started it here and identity is not given.
+            ValidationError: The request is final already, or was not started here and identity is not given.
         """
         status = "timeout" if isinstance(error, TimeoutError) else "error"
         return self._end(request_id, {"status": status, "error": error, **fields}, timeout)
@@ -277,7 +277,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         Args:
             model: The model as requested; may come later, by `finish(model=...)`.
             pending: Whether to log the line on entry.
-            fallback: Project and chat where nobody names one; None makes such a request an `invalid_entry` event.
+            fallback: Project and chat where none is named; None makes such a request an `invalid_entry` event.
             **fields: Any other field of the entry, or attributes of your own.
 
         Without an LLMFileHandler within reach of the logger, a warning says so once, and the block runs all the same.
@@ -450,7 +450,7 @@ class LLMLoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 def _text_of(error: BaseException) -> str:
     try:
         return str(error) or type(error).__qualname__
-    except Exception:  # noqa: BLE001  somebody's __str__
+    except Exception:  # noqa: BLE001  a foreign __str__
         return type(error).__qualname__
 
 

@@ -1,10 +1,10 @@
-"""One request being timed: start, first token, finish, fail, stream.
+"""`LLMCall`: one request while it runs. It takes the time, reads the response, and logs the lines.
 
-Invariants: the final line is logged once, and once more with the same id for what is noted after the block; durations come
-from the monotonic clock and `timestamp_end` is start plus duration; what goes wrong in here never reaches the application,
-and the application's exceptions always do. What the application says beats what its response says. A request left before
-its first chunk is `cancelled`; one left after it succeeded, with `partial` usage, unless a deadline ended it: that is a
-`timeout`. An object that is used again is another request.
+Invariants: the final line is logged once, and once more with the same id for what is noted after the block. Durations come from
+the monotonic clock; `timestamp_end` is start plus duration. Errors of logging never reach the application; the application's
+exceptions always do. Fields given by the application win over those read from its response. A request left before its first chunk
+is `cancelled`; left later it is a success with `partial` usage, or a `timeout` where a deadline ended it. An object that is used
+again is another request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What the code inside of a running request sees: whose request it is, and that it is being logged.
+"""Context variables that code inside a running request sees: the id of the request, and that it is already being logged.
 
-Bound in contextvars for as long as the code runs, and never across a `yield`: whoever reads a stream is not inside of
-the request that makes it.
+They are bound while the code runs, and never across a `yield`: code that reads a stream is not inside the request that makes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions whose every call is a request: plain, generators, and both again with `async`."""
+"""Decorate functions so that each call is a request: plain functions, generators, and their async forms."""
 
 from __future__ import annotations
 

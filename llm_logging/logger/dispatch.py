@@ -1,8 +1,8 @@
-"""Give a record that is accounting to the handlers, past levels, and wait for what becomes of it.
+"""Hand accounting records to the handlers regardless of levels, and wait for the result.
 
-Levels silence chatter; spend is not chatter. So `log_llm_request` and `log.request` walk the logger's handlers
-themselves: sinks of ours get the record whatever their level, other handlers as logging would give it to them.
-The user's filters, on the logger and on handlers, still decide. No wait is without a bound.
+Levels silence chatter, and spend must not be silenced. So `log_llm_request` and `log.request` walk the logger's handlers
+themselves: our handlers get the record whatever their level, other handlers as `logging` would give it to them. Filters of the
+user, on loggers and handlers, still decide. Every wait has a bound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + 
 class Ack:
     """Wait, in a thread, until every handler that took a record has written it.
 
-    Implements `schema.Acknowledgement`. Whoever answers never waits: answers are appended, which is one step.
+    Implements `models.record.Acknowledgement`. Answering never blocks: an answer is appended, which is a single step.
     """
 
     __slots__ = ("_answers", "_bell", "_expected", "_promised", "_queues")
@@ -236,7 +236,7 @@ def dispatch(
 
 
 def _pass_on(handler: Any, ack: Any, handlers: list[logging.Handler]) -> None:
-    """See to it that a record somebody waits for gets through a handler that keeps records for a while."""
+    """Flush a handler that holds records back, where a caller waits for one."""
     if getattr(handler, "target", None) is not None:
         handler.flush()
         return

@@ -1,4 +1,4 @@
-"""What a request is told while it goes on: the chunks and the end of its stream, and why it was cancelled."""
+"""Interface between a running request and what it watches: chunks, the end of a stream, and why it was cancelled."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What an application gives to `finish`: a response that can be read, or something else, and then what that is.
+"""Classify what an application passes to `finish`: a readable response, or something else.
 
-A stream that was not read, a coroutine that was not awaited or an HTTP response without its body holds no answer: its request
-is no success. A text or another object may be all that is left of an answer: its request succeeded, its tokens are unknown.
-Nothing here runs, reads or consumes what it is given.
+An unread stream, a coroutine that was not awaited and an HTTP response without its body hold no answer: the request is no success.
+A text or another object may be all that is left of an answer: the request succeeded, its tokens are unknown.
+Invariant: nothing that is passed in is run, read or consumed.
 """
 
 from __future__ import annotations

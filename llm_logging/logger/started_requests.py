@@ -102,7 +102,7 @@ class PendingRequests:
     def finishing(self, entry: LLMRequestLogEntry) -> Iterator[None]:
         """Claim a request that was started here, while its final entry is logged as a whole.
 
-        One that was not started here is nobody's: the reader folds its lines. It is given back where logging fails, but
+        One that was not started here is passed: the reader folds its lines. It is given back where logging fails, but
         not where the caller no longer waits: its line is on its way.
 
         Args:

@@ -1,8 +1,7 @@
-"""Streams that are watched while they pass: every item goes on untouched, at once, and nothing is read ahead.
+"""Wrap streams: every item is passed on unchanged and at once; nothing is read ahead.
 
-A watched stream ends once, and says how: `exhausted`; `closed` by its owner; `cancelled` with the task that read it;
-`left`, when its last reference went (a loop left by `break`) or the process ended; `failed`, with the exception,
-which goes on to the reader.
+Invariant: a stream ends once, with one of: `exhausted`; `closed` by its owner; `cancelled` with the task that read it; `left`,
+when its last reference was dropped (a `break`) or the process ended; `failed`, with an exception, which is raised to the reader.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Ending = Literal["exhausted", "closed", "cancelled", "left", "failed"]
 
 
 class StreamObserver(Protocol):
-    """Who is told about the items of a stream and its end; neither method may raise."""
+    """Gets the items of a stream and its end; neither method may raise."""
 
     def item(self, item: Any) -> None:
         """Note an item, before the reader gets it."""
@@ -76,7 +75,7 @@ class _Watched(Generic[T]):
 
     Args:
         source: The stream.
-        observer: Who is told.
+        observer: Gets the items and the end.
     """
 
     def __init__(self, source: Any, observer: StreamObserver) -> None:
@@ -106,7 +105,7 @@ class WatchedStream(_Watched[T], Iterator[T]):
 
     Args:
         source: Any iterable.
-        observer: Who is told.
+        observer: Gets the items and the end.
     """
 
     def __init__(self, source: Any, observer: StreamObserver) -> None:
@@ -164,7 +163,7 @@ class AsyncWatchedStream(_Watched[T], AsyncIterator[T]):
 
     Args:
         source: Any asynchronous iterable.
-        observer: Who is told.
+        observer: Gets the items and the end.
     """
 
     def __init__(self, source: Any, observer: StreamObserver) -> None:

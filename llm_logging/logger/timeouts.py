@@ -1,9 +1,9 @@
 """Whether a task was cancelled by a timeout around the code that it runs.
 
-`asyncio.timeout()`, and `asyncio.wait_for` from Python 3.12 on, cancel their task as anybody would, and take that back
+`asyncio.timeout()`, and `asyncio.wait_for` from Python 3.12 on, cancel their task in the usual way, and withdraw that
 (`Task.uncancel`) once the exception has reached them. So the answer is known a moment later: when the request is taken
-back, or when the task is over. `wait_for` of Python 3.11 runs the code in a task of its own and cancels that, with nobody
-having asked its own task to stop; it is found by what the code's task will wake. So is the task further out that awaits
+back, or when the task is over. `wait_for` of Python 3.11 runs the code in a task of its own and cancels that, without a
+cancel request to the outer task; it is found by what the code's task will wake. So is the task further out that awaits
 this one, itself or through `gather` or a task group, and was asked to stop. The deadlines of anyio (4.11 and later)
 and trio say in the exception what they are; those of older versions count as cancelled. A task group that gives up its
 own body takes the request back, too, and counts as a timeout.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_whether_timed_out"]
 
-# The clean-up on the way out may wait; who is silent for longer than this was cancelled.
+# Clean-up code may wait; without an answer within this time the task counts as cancelled.
 _PAUSES: Final = (0.01, 0.1, 1.0, 5.0)
 
 
@@ -67,10 +67,10 @@ def ask_whether_timed_out(error: BaseException, tell: Callable[[bool], None]) ->
                 break
             tell(True)
             return True
-        # Somebody asked the one who waits to stop: a timeout around it, maybe.
+        # The awaiting task was asked to stop, perhaps by a timeout around it.
         task = waiting
         seen.add(task)
-    _Question(task, tell).look()
+    _TimeoutCheck(task, tell).look()
     return True
 
 
@@ -85,7 +85,7 @@ def _says_deadline(error: BaseException) -> bool:
 def _waiting_for(future: asyncio.Future[Any]) -> Iterator[tuple[asyncio.Task[Any], bool]]:
     """Find the tasks whose own cancellation would cancel a future.
 
-    All of it are asyncio's own parts, as CPython 3.11 to 3.13 have them; where anything is otherwise, nobody waits.
+    All of it are asyncio's own parts, as CPython 3.11 to 3.13 have them; where anything differs, there is no waiting.
 
     Yields:
         The task that awaits the future, directly or through `gather`, or whose task group the future belongs to; and whether
@@ -123,7 +123,7 @@ def _is_stopping(task: asyncio.Task[Any]) -> bool:
     return getattr(inner, "cr_code", None) is getattr(stopping, "__code__", inner)
 
 
-class _Question:
+class _TimeoutCheck:
     """Look at a task until it says why it was cancelled."""
 
     __slots__ = ("__weakref__", "_abandoned", "_asked", "_left", "_task", "_tell")

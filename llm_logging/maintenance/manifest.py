@@ -35,6 +35,7 @@ __all__ = [
     "FIRST",
     "ManifestEntry",
     "Measure",
+    "Tally",
     "WriterRange",
     "appending",
     "document",
@@ -69,7 +70,8 @@ class ManifestEntry(BaseModel):
 
     Attributes:
         v: 1.
-        action: `sealed` after a rotation, `removed` by a prune, `rewritten` by `forget`.
+        action: `sealed` after a rotation, `removed` by a prune, `rewritten` by `forget`, `shipped` with an object that was checked,
+            `withdrawn` where such an object was deleted again.
         time: When it was noted, ISO 8601.
         segment: The segment's file name, uncompressed; of a rewrite, the new one.
         replaces: Of a rewrite, the old name.
@@ -81,6 +83,8 @@ class ManifestEntry(BaseModel):
         writers: Which lines of which writer it holds.
         dropped: Of a rewrite, which lines of which writer it no longer holds, as [first, last] pairs.
         reason: Why it was removed or rewritten.
+        to: Of an object, the store.
+        object: Of an object, its key in the store.
         late: True where the process that rotated died before it could note the segment, and another did.
         previous: SHA-256 of the line before; 64 zeros in the first.
         mac: HMAC-SHA-256 of the line without this field, where a key is configured.
@@ -89,7 +93,7 @@ class ManifestEntry(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
     v: int = 1
-    action: Literal["sealed", "removed", "rewritten"]
+    action: Literal["sealed", "removed", "rewritten", "shipped", "withdrawn"]
     time: str
     segment: str
     replaces: str | None = None
@@ -101,9 +105,21 @@ class ManifestEntry(BaseModel):
     writers: dict[str, WriterRange] = {}
     dropped: dict[str, list[tuple[int, int]]] | None = None
     reason: str | None = None
+    to: str | None = None
+    object: str | None = None
     late: bool | None = None
     previous: str
     mac: str | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether it says what a segment holds on this disk."""
+        return self.action in {"sealed", "rewritten"}
+
+    def measure(self) -> Measure:
+        """Return what the segment holds."""
+        writers = {writer: numbers.model_dump() for writer, numbers in self.writers.items()}
+        return Measure(self.sha256, self.size, self.lines, self.first, self.last, writers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +168,50 @@ def measure(path: Path) -> Measure:
     Raises:
         OSError: It cannot be read.
     """
-    digest = hashlib.sha256()
-    size = lines = 0
-    first: str | None = None
-    last: str | None = None
-    writers: dict[str, dict[str, int]] = {}
+    tally = Tally()
     with open_segment(path) as stream:
+        tally.read(stream)
+    return tally.measure()
+
+
+class Tally:
+    """What lines hold, found while they go by: digest, size, times and writers.
+
+    Attributes:
+        size: Bytes.
+        lines: Lines, a last one without its end included.
+        first: Timestamp of the first line that has one.
+        last: Timestamp of the last line that has one.
+        writers: Which lines of which writer.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.size = self.lines = 0
+        self.first: str | None = None
+        self.last: str | None = None
+        self.writers: dict[str, dict[str, int]] = {}
+        self._torn = False
+
+    def read(self, stream: Any) -> None:
+        """Add every line of an open file."""
         while line := stream.readline(_LONGEST_LINE):
-            digest.update(line)
-            size += len(line)
-            lines += line.endswith(b"\n")
-            torn = not line.endswith(b"\n")
-            stamp = _note_line(line, writers)
-            if stamp is not None:
-                first, last = first or stamp, stamp
-        lines += size > 0 and torn
-    return Measure(digest.hexdigest(), size, lines, first, last, writers)
+            self.add(line)
+
+    def add(self, line: bytes) -> None:
+        """Add one line, or a part of a very long one."""
+        self._digest.update(line)
+        self.size += len(line)
+        ended = line.endswith(b"\n")
+        self.lines += not self._torn
+        self._torn = not ended
+        stamp = _note_line(line, self.writers)
+        if stamp is not None:
+            self.first, self.last = self.first or stamp, stamp
+
+    def measure(self) -> Measure:
+        """Return what was found."""
+        return Measure(self._digest.hexdigest(), self.size, self.lines, self.first, self.last, self.writers)
 
 
 def _note_line(line: bytes, writers: dict[str, dict[str, int]]) -> str | None:

@@ -3,7 +3,7 @@
 The active file is never deleted. What is deleted is recorded in the log's manifest first, so that a reader can tell
 pruned lines from lost ones. A segment goes with all its files (generations, plain and compressed), by their names: what was listed
 may have been compressed since. A segment that a listing misses, or that another process removed already, can only make it remove
-less: the newest are always kept.
+less: the newest are always kept. Where segments are shipped to a store, those that have not arrived are kept; see `receipts`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..clock import clock
 from ..errors import ValidationError
 from ..files.layout import LogKind
 from ..files.segments import Segment, active_logs, forms, list_segments
+from .receipts import unshipped
 from .sealing import removing
 
 __all__ = ["PruneReport", "Retention", "apply_retention", "log_folders", "prune"]
@@ -50,11 +51,13 @@ class PruneReport:
         removed: Path and bytes of each file.
         dry_run: True when nothing was deleted.
         kept_bytes: Bytes that are left under the root.
+        unshipped: Segments that were kept because they have not arrived where they are shipped to.
     """
 
     removed: list[tuple[Path, int]] = field(default_factory=list)
     dry_run: bool = False
     kept_bytes: int = 0
+    unshipped: list[Path] = field(default_factory=list)
 
     @property
     def removed_bytes(self) -> int:
@@ -79,7 +82,7 @@ def apply_retention(
     Args:
         active: The log's active file.
         retention: What to keep.
-        root: Where `max_root_bytes` holds.
+        root: Where `max_root_bytes` holds, and what says where segments are shipped to.
         key: Key of the manifest's HMAC.
     """
     report = PruneReport()
@@ -94,7 +97,7 @@ def apply_retention(
         doomed += _older(sealed, clock().now() - age)
     if retention.max_total_bytes > 0:
         doomed += _beyond(segments, retention.max_total_bytes)
-    _remove(active, doomed, "retention", report, key=key)
+    _remove(root, active, doomed, "retention", report, key=key)
     if root is not None and retention.max_root_bytes > 0:
         _prune_to(root, retention.max_root_bytes, "retention", report, key=key)
 
@@ -131,7 +134,7 @@ def prune(
         for folder in log_folders(root):
             for active in active_logs(folder):
                 sealed = [segment for segment in list_segments(active) if not segment.active]
-                _remove(active, _older(sealed, edge), "prune", report, key=key)
+                _remove(root, active, _older(sealed, edge), "prune", report, key=key)
     if max_bytes is not None:
         _prune_to(root, max_bytes, "prune", report, key=key)
     gone = {path for path, _ in report.removed}
@@ -188,14 +191,23 @@ def _prune_to(root: Path, limit: int, reason: str, report: PruneReport, *, key: 
         total -= size
         doomed.setdefault(active, []).append(segment)
     for active, segments in doomed.items():
-        _remove(active, segments, reason, report, key=key)
+        _remove(root, active, segments, reason, report, key=key)
 
 
 def _remove(
-    active: Path, doomed: list[Segment], reason: str, report: PruneReport, *, key: bytes | None
+    root: Path | None,
+    active: Path,
+    doomed: list[Segment],
+    reason: str,
+    report: PruneReport,
+    *,
+    key: bytes | None,
 ) -> None:
-    gone = {path for path, _ in report.removed}
+    gone = {path for path, _ in report.removed} | set(report.unshipped)
     doomed = [segment for segment in doomed if segment.path not in gone]
+    kept = unshipped(root, active, doomed)
+    report.unshipped += [segment.path for segment in doomed if segment in kept]
+    doomed = [segment for segment in doomed if segment not in kept]
     if not doomed:
         return
     if report.dry_run:

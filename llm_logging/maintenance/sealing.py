@@ -47,7 +47,7 @@ def record_sealed(active: Path, *segments: Path, key: bytes | None = None) -> No
     there = list_segments(active)
     own = {plain_name(segment): segment for segment in segments}
     with appending(active, key) as manifest:
-        known = manifest.entries
+        known = [entry for entry in manifest.entries if entry.measured or entry.action == "removed"]
         names = {entry.segment for entry in known} | {entry.replaces for entry in known}
         documents: list[dict[str, Any]] = []
         for name, path in sorted({**_left_behind(there, segments, known), **own}.items()):
@@ -104,7 +104,7 @@ def removing(
         FileSystemError: The manifest could not be opened or written.
     """
     with appending(active, key) as manifest:
-        sealed = {entry.segment: entry for entry in manifest.entries if entry.action != "removed"}
+        sealed = {entry.segment: entry for entry in manifest.entries if entry.measured}
         gone = {entry.segment for entry in manifest.entries if entry.action == "removed"}
         documents: list[dict[str, Any]] = []
         for path in segments:
@@ -114,14 +114,7 @@ def removing(
             gone.add(name)
             entry = sealed.get(name)
             if entry is not None:
-                found = Measure(
-                    entry.sha256,
-                    entry.size,
-                    entry.lines,
-                    entry.first,
-                    entry.last,
-                    {writer: numbers.model_dump() for writer, numbers in entry.writers.items()},
-                )
+                found = entry.measure()
             else:
                 try:
                     found = measure(path)
@@ -170,7 +163,9 @@ def record_rewritten(
             else:
                 rename_new(temporary, new)
                 sync_folder(new.parent)
-        if not gone and not any(entry.segment == plain_name(new) for entry in manifest.entries):
+        if not gone and not any(
+            entry.measured and entry.segment == plain_name(new) for entry in manifest.entries
+        ):
             manifest.append([document("rewritten", plain_name(new), measure(new), **more)])
     if gone:
         raise FileNotFoundError(errno.ENOENT, "the segment was pruned while it was rewritten", str(old))

@@ -28,7 +28,7 @@ from ..files.safe_open import read_regular
 from ..files.segments import Segment, as_found, folder_names, list_segments, parse_segment_name
 from .manifest import FIRST, ManifestEntry, line_hash, line_mac, manifest_path, parsed, plain_name
 
-__all__ = ["Finding", "LogReport", "VerifyReport", "logs_below", "verify"]
+__all__ = ["Finding", "LogReport", "VerifyReport", "check_chain", "logs_below", "verify"]
 
 _BLOCK: Final = 1 << 20
 _LOOKS: Final = 5
@@ -167,7 +167,7 @@ def _verify_log(
 ) -> LogReport:
     findings: list[Finding] = []
     lines = _manifest_lines(root, active, findings)
-    entries = _check_chain(root, active, lines, key, findings)
+    entries = check_chain(_relative(root, manifest_path(active)), lines, key, findings)
     if head is not None and head not in {line_hash(line) for line in lines}:
         findings.append(
             Finding(
@@ -182,6 +182,7 @@ def _verify_log(
         if entry.action == "removed":
             live.pop(entry.segment, None)
             past[entry.segment] = "was pruned"
+        if not entry.measured:
             continue
         if entry.replaces is not None:
             live.pop(entry.replaces, None)
@@ -229,10 +230,20 @@ def _manifest_lines(root: Path, active: Path, findings: list[Finding]) -> list[b
     return data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]
 
 
-def _check_chain(
-    root: Path, active: Path, lines: list[bytes], key: bytes | None, findings: list[Finding]
+def check_chain(
+    where: str, lines: list[bytes], key: bytes | None, findings: list[Finding]
 ) -> list[ManifestEntry]:
-    where = _relative(root, manifest_path(active))
+    """Check the chain of a manifest's lines.
+
+    Args:
+        where: What the manifest is called in findings.
+        lines: Its lines, without their ends.
+        key: Checks signatures; None leaves them unchecked.
+        findings: Takes what is wrong.
+
+    Returns:
+        The entries.
+    """
     entries: list[ManifestEntry] = []
     previous = FIRST
     for number, line in enumerate(lines, start=1):

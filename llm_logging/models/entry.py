@@ -1,4 +1,4 @@
-"""What a line holds: the entry models, each rule of the contract enforced where it is stated.
+"""The models of lines: requests, chat messages, events, and their parts.
 
 Rules: tokens are whole numbers >= 0; `total_tokens` is `prompt_tokens + completion_tokens` wherever one of them is
 known; cache tokens are part of the prompt, the one-hour ones part of the cache writes, reasoning tokens part of the
@@ -149,7 +149,7 @@ class ErrorInfo(_Part):
         if isinstance(data, BaseException):
             try:
                 text = str(data)
-            except Exception:  # noqa: BLE001  somebody's __str__
+            except Exception:  # noqa: BLE001  a foreign __str__
                 text = f"<unprintable {type(data).__qualname__}>"
             return {"type": type(data).__qualname__, "message": text}
         if isinstance(data, Mapping) and isinstance(data.get("code"), int):

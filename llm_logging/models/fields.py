@@ -1,8 +1,8 @@
-"""What one value of a field may be: a count, a duration, an id, a time, an amount, however it comes.
+"""Types of single fields: counts, durations, ids, times, amounts, with their bounds.
 
-Invariants: what is a number of somebody else's (numpy's, a `timedelta`) is understood, what only looks like one (True,
-"7") is not; times become aware UTC, a naive one is taken as UTC; amounts are `Decimal`. Checking never raises anything but
-pydantic's own errors, whatever a foreign object does.
+Invariants: numbers of other libraries (numpy, `timedelta`) are accepted; values that only look like numbers (True, "7") are not.
+Times become aware UTC; a naive one is taken as UTC. Amounts are `Decimal`. Validation raises nothing but pydantic's own errors,
+whatever a foreign object does. Rules that span fields are in `rules`.
 """
 
 from __future__ import annotations

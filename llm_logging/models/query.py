@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import pydantic
@@ -16,58 +16,24 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.alias_generators import to_camel
 
 from ..errors import ErrorCode, ValidationError
+from .moments import MOMENT_FORMS, Moment, moment_kind
 
 __all__ = [
-    "MOMENT_FORMS",
+    "CALENDAR_UNITS",
     "TIME_UNITS",
-    "Moment",
     "StatsOptions",
     "StatsScope",
     "filter_parts",
-    "moment_kind",
 ]
 
 TIME_UNITS: Final = ("hour", "day", "week", "month")
+# Times that come again: a request of any Monday is in the group Monday.
+CALENDAR_UNITS: Final = ("weekday", "hour_of_day")
 
-Moment = datetime | date | str
-_MOMENT: Final = re.compile(
-    r"""(?P<ago>\d{1,9}(?:s|m|h|d|w))
-    | (?P<year>\d{4})
-    | (?P<month>\d{4}-\d{2})
-    | (?P<week>\d{4}-W\d{2})
-    | (?P<day>\d{4}-\d{2}-\d{2})
-    | (?P<word>now|today|yesterday)
-    | (?P<time>\d{4}-\d{2}-\d{2}[T ]\d{2}.*)""",
-    re.VERBOSE,
-)
 _FILTER: Final = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+(?:\s+[^\s=!<>~]+)*)\s*(?P<op>!=|!~|<=|>=|=|<|>|~)\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
-MOMENT_FORMS: Final = (
-    "a day (2026-01-15), month (2026-01), ISO week (2026-W03), year (2026), time (2026-01-15T10:30:00Z), "
-    "a span back from now (30s, 15m, 2h, 7d, 4w), today, yesterday or now"
-)
-
-
-def moment_kind(text: str) -> str | None:
-    """Say which form of `MOMENT_FORMS` a text has: `ago`, `year`, `month`, `week`, `day`, `word` or `time`.
-
-    Args:
-        text: Without spaces around it.
-
-    Returns:
-        None where it has none of them, or names a day that no calendar has.
-    """
-    match = _MOMENT.fullmatch(text)
-    kind = match.lastgroup if match is not None else None
-    completed = {"year": f"{text}-01-01", "month": f"{text}-01", "week": f"{text}-1"}
-    if kind in {"year", "month", "week", "day", "time"}:
-        try:
-            datetime.fromisoformat(completed.get(kind, text))
-        except ValueError:
-            return None
-    return kind
 
 
 def filter_parts(text: str) -> tuple[str, str, str] | None:
@@ -93,7 +59,7 @@ def _reasons(error: pydantic.ValidationError, names: Iterable[str]) -> list[str]
     return reasons
 
 
-class _Question(BaseModel):
+class _QueryPart(BaseModel):
     """A question's part: raises our own error, with a code, wherever it is made."""
 
     model_config = ConfigDict(
@@ -167,7 +133,7 @@ class _Question(BaseModel):
         return cls._wrong_type
 
 
-class StatsScope(_Question):
+class StatsScope(_QueryPart):
     """Select the requests of one chat, one project, or all.
 
     Args:
@@ -239,23 +205,26 @@ def _equality(field: Any, value: Any) -> str | tuple[str, str]:
     return text if plain and filter_parts(text) == (named, "=", wanted) else (named, wanted)
 
 
-class StatsOptions(_Question):
+class StatsOptions(_QueryPart):
     """Select a period, groups and filters.
 
     Args:
         from_date: First moment that counts: a `date`, a `datetime` (naive: in `time_zone`), or a text such as `2026-01-15`,
             `2026-W03`, `2026-01`, `7d` or `today`. None: from the beginning.
         to_date: First moment that no longer counts. A bare day, week, month or year is included. None: to the end.
-        group_by: One name, a list, or names with commas: `hour`, `day`, `week`, `month`, `model`, `provider`, `project`,
-            `chat`, `user`, `status`, any other field (`error.code` ...), `attributes.<name>` or `tag`. A request with
+        group_by: One name, a list, or names with commas: `hour`, `day`, `week`, `month`, `weekday`, `hour_of_day`, `model`, `provider`,
+            `project`, `chat`, `user`, `status`, any other field (`error.code` ...), `attributes.<name>` or `tag`. A request with
             several tags counts in the group of each.
         time_zone: IANA name of the zone whose days, weeks and months count.
         where: Filters, `field op value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, `~` (a pattern with `*` and `?`) or `!~`;
-            all must hold. `field=a,b` takes either value, `field=` means absent. A mapping of fields to values, or a pair of texts among
+            all must hold. `field=a,b` takes either value, `field=` means absent, `cost>0.1` is in dollars. A mapping of fields to values, or a pair of texts among
             the filters, is read as equalities.
         fill_gaps: Add rows of zeros for periods without requests.
         orphaned_after: A request pending for longer counts as orphaned, not as running.
         strict: Raise on the first unusable line instead of skipping and counting it.
+        as_if: Models to price as others, `gpt-4o=gpt-4o-mini` or a mapping; `provider/model` names the provider too. Their
+            tokens stay as logged, and what a provider reported for them does not count.
+        prices_as_of: The moment whose list prices all requests get, whatever was reported; None: each its own.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`.
@@ -269,6 +238,8 @@ class StatsOptions(_Question):
     fill_gaps: bool = False
     orphaned_after: timedelta = timedelta(hours=1)
     strict: bool = False
+    as_if: tuple[tuple[str, str], ...] = ()
+    prices_as_of: Moment | None = Field(default=None, union_mode="left_to_right")
 
     if TYPE_CHECKING:
         # What the fields take is more than what they hold.
@@ -283,9 +254,20 @@ class StatsOptions(_Question):
             fill_gaps: bool = False,
             orphaned_after: timedelta = timedelta(hours=1),
             strict: bool = False,
+            as_if: str | Iterable[str | tuple[str, str]] | Mapping[str, str] | None = None,
+            prices_as_of: Moment | None = None,
         ) -> None: ...
 
-    @field_validator("from_date", "to_date", mode="plain")
+    @field_validator("as_if", mode="before")
+    @classmethod
+    def _model_pairs(cls, value: Any) -> Any:
+        given = value.items() if isinstance(value, Mapping) else _texts(value, separator=",")
+        pairs = [item.split("=", 1) if isinstance(item, str) else list(item) for item in given]
+        if not all(len(pair) == 2 and all(isinstance(p, str) and p.strip() for p in pair) for pair in pairs):
+            raise ValueError(f"expected models as in gpt-4o=gpt-4o-mini, got {value!r:.120}")
+        return tuple((model.strip(), other.strip()) for model, other in pairs)
+
+    @field_validator("from_date", "to_date", "prices_as_of", mode="plain")
     @classmethod
     def _known_moment(cls, value: Any) -> Moment | None:
         if value is None or isinstance(value, date):

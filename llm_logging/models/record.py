@@ -1,4 +1,4 @@
-"""What travels on a `logging.LogRecord` from the logger's side to a handler: the payload, and an acknowledgement for a caller that waits."""
+"""What a `logging.LogRecord` carries from the logger to a handler: the payload, and the acknowledgement of a caller that waits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["Acknowledgement", "RecordPayload", "RecordSink"]
 
 
 class Acknowledgement(Protocol):
-    """What a caller that waits hangs on the record, and a handler answers.
+    """How a handler answers a caller that waits for its line.
 
-    A handler that takes the record calls `expect` before it returns, then, from any thread, exactly once `written`
-    or `failed`.
+    A handler that takes the record calls `expect` before it returns, then, from any thread, exactly once `written` or `failed`.
     """
 
     def expect(self) -> None:
@@ -45,8 +44,8 @@ class RecordPayload:
         fields: The call's own fields; never changed by a handler.
         entry: A validated entry or message, where the caller had one; then `fields` is empty.
         context: What was bound on the adapter and by scopes, the adapter's winning.
-        fallback: What to take where nobody says (`log.request` only).
-        ack: Who waits for the line; None for nobody.
+        fallback: Values for fields that are given nowhere else (`log.request` only).
+        ack: The acknowledgement of a caller that waits for the line; None where none waits.
     """
 
     __slots__ = ("ack", "context", "entry", "fallback", "fields", "kind")
@@ -69,7 +68,7 @@ class RecordPayload:
         self.ack = ack
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A record may travel to a listener in another process; whoever waits here cannot be answered from there.
+        # A record may travel to a listener in another process; a caller that waits here cannot be answered from there.
         bound = tuple(dict(part) if part else None for part in (self.context, self.fallback))
         return _restore, (self.kind, dict(self.fields), self.entry, *bound)
 

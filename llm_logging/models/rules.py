@@ -67,9 +67,10 @@ def settle_usage(usage: dict[str, Any]) -> BrokenRule | None:
             f"expected at most cache_write_tokens ({writes}), got {one_hour}", ("cache_write_1h_tokens",)
         )
     for part, whole in _PARTS:
-        count, most = get(part), get(whole)
-        if count and most is not None and count > most:
-            return BrokenRule(f"expected at most {whole} ({most}), which include them, got {count}", (part,))
+        if part in usage and usage[part] and (most := get(whole)) is not None and usage[part] > most:
+            return BrokenRule(
+                f"expected at most {whole} ({most}), which include them, got {usage[part]}", (part,)
+            )
     return None
 
 

@@ -184,14 +184,14 @@ class Figures(_Model):
 class RunningTotals(_Model):
     """The running totals of one process: those of `Figures` that it counts, under the same names.
 
-    What needs the files is not here, so that no 0 stands for something nobody counted: calls, percentiles, list prices,
+    What needs the files is not here, so that no 0 stands for something that was not counted: calls, percentiles, list prices,
     orphaned requests, times.
 
     Attributes:
         pending_requests: Started and not final yet; of those started longest ago some may be forgotten.
         running_requests: The same, for this process is alive.
         retried_requests: Those whose `attempt` is above 1.
-        reported_cost: What providers reported; None when nobody did.
+        reported_cost: What providers reported; None where none did.
         reported_requests: How many requests `reported_cost` comes from.
         other_costs: What they reported in currencies other than `currency`.
     """
@@ -284,6 +284,24 @@ class SequenceGap(_Model):
         return self.last - self.first + 1
 
 
+class HostFreshness(_Model):
+    """What is known of a host that ships its logs to object storage.
+
+    Attributes:
+        host: Its id, random and kept in its root.
+        name: The name of the machine.
+        reported: When it reported last.
+        fresh_until: Everything that it logged before is in the store.
+        waiting_lines: Lines of the logs in question that it has not shipped yet.
+    """
+
+    host: str
+    name: str = ""
+    reported: str
+    fresh_until: str
+    waiting_lines: int = 0
+
+
 class Quality(_Model):
     """What an answer left out, and how reliable it is.
 
@@ -309,6 +327,9 @@ class Quality(_Model):
         pruned_lines: Lines removed on purpose, according to the manifests. They are not gaps.
         unclosed_writers: Writers without a noted clean end: still running, or killed.
         unreadable_files: Files that could not be read to the end, and why.
+        hosts: For a root in object storage: what is known of each host that ships to it.
+        fresh_until: For such a root: the time before which all lines of all hosts are counted.
+        waiting_lines: For such a root: lines that the hosts had not shipped when they last reported.
         notes: Further remarks, as sentences.
         errors: Counts of `LOG_PARSE_ERROR` and `METRICS_CALCULATION_ERROR`.
     """
@@ -333,6 +354,9 @@ class Quality(_Model):
     pruned_lines: int = 0
     unclosed_writers: int = 0
     unreadable_files: dict[str, str] = Field(default_factory=dict)
+    hosts: list[HostFreshness] = Field(default_factory=list)
+    fresh_until: str | None = None
+    waiting_lines: int = 0
     notes: list[str] = Field(default_factory=list)
     errors: dict[str, int] = Field(default_factory=dict)
 
@@ -390,8 +414,8 @@ class Change(_Model):
     Attributes:
         before: In the first period; money as decimal text.
         after: In the second.
-        absolute: `after - before`; None where one of them is unknown.
-        relative: `absolute / before`; None where `before` is 0 or unknown.
+        absolute: `after - before`; None where one of them is unknown or, as a cost, a lower bound.
+        relative: `absolute / before`; None where `before` is 0, or `absolute` is None.
     """
 
     before: int | float | str | None = None
@@ -435,7 +459,7 @@ class PriceUse(_Model):
         rates: What a million tokens of each kind cost, `{"input": "2.5", "output": "10"}`; other units by name.
         service_tier: As logged.
         speed: As logged.
-        units: What was billed per unit beside tokens, as logged.
+        units: What was billed per unit other than tokens, as logged.
         input_tier: The highest number of prompt tokens over which this step of the price begins; 0 for the first.
         valid: Since when these rates are listed, and what else they depend on, as the list says.
         requests: How many requests they were used for.

@@ -1,7 +1,7 @@
-"""What the status of a request may be called, and what it means.
+"""The statuses of a request: which words are understood, and which status an entry without one has.
 
-The one table of words: entries, filters and foreign lines read a status through it. A word of no known meaning is kept, and
-its request is an error: what is wrong is never a success.
+This is the one table of status words; entries, filters and foreign lines use it. An unknown word is kept, and its request counts
+as an error: a mistake is never counted as a success.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 Status = Literal["pending", "success", "error", "timeout"]
 STATUSES: Final = ("pending", "success", "error", "timeout")
 CANCELLED: Final = "cancelled"
-"""The error code of a request that nobody waited for to the end."""
+"""The error code of a request whose caller stopped waiting before its end."""
 UNKNOWN_STATUS: Final = "unknown_status"
 """The error code of a request whose status is a word of no known meaning."""
 
@@ -51,7 +51,7 @@ _WORDS: Final[dict[Status, str]] = {
     "pending": "pending queued in_progress inprogress in_queue running started starting processing streaming "
     "submitted validating finalizing requires_action waiting ongoing",
     # The Responses API calls an answer `incomplete` that reached its limit of tokens.
-    "success": "success successful successfully succeeded succeed ok okay complete completed finished passed "
+    "success": "success successful successfully succeeded succeed ok okay complete completed done finished passed "
     "incomplete",
     "error": "error errored errors fail failed failure failing exception",
     "timeout": "timeout time_out timed_out timedout timeouterror deadline_exceeded deadlineexceeded",

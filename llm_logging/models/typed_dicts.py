@@ -108,21 +108,21 @@ class _CallFields(TypedDict, total=False):
 
 
 class RequestFields(_CallFields, total=False):
-    """The keywords of `log.request`, beside the model."""
+    """The keywords of `log.request`, other than the model."""
 
     response: Any
     error: ErrorLike
 
 
 class FinishFields(_CallFields, total=False):
-    """The keywords of `call.finish`, beside the response."""
+    """The keywords of `call.finish`, other than the response."""
 
     model: str | None
     error: ErrorLike
 
 
 class FailFields(_CallFields, total=False):
-    """The keywords of `call.fail`, beside the error."""
+    """The keywords of `call.fail`, other than the error."""
 
     model: str | None
     response: Any

@@ -1,9 +1,9 @@
-"""Hold an entry to its model: strictly, forgivingly, and fast.
+"""Validate an entry: strictly, forgivingly, and fast.
 
-Three ways, one truth. `validate` raises our ValidationError with every reason. `forgive` moves what is wrong to
-`attributes.invalid` and keeps the rest. `fast_entry` does for well-formed entries what the model does, in a tenth of
-the time, and answers None for anything that it is not sure of; a property test holds it equal to the model.
-Reasons name fields, types and numbers, never text that was logged: it may hold a secret.
+`validate` raises `ValidationError` with every reason. `forgive` moves bad values to `attributes.invalid` and keeps the rest.
+`fast_entry` does for well-formed entries what the model does in a tenth of the time, and returns None for everything else. All
+three share the rules in `rules` and the bounds of the fields; a property test holds `fast_entry` equal to the model.
+Reasons name fields, types and numbers, never logged text, which may hold a secret.
 """
 
 from __future__ import annotations
@@ -213,9 +213,9 @@ def _shown(value: Any) -> str:
 
 # -- the fast path ---------------------------------------------------------------------------------------------------
 
-# Longer texts, and empty ones, are the model's business everywhere.
+# Empty and longer texts take the way through the model.
 _TEXT: Final = core_schema.str_schema(min_length=1, max_length=MAX_IDENTIFIER, strict=True)
-# As the model writes them; one that is spelt otherwise is the model's business.
+# In the form that the model writes; other spellings take the way through the model.
 _UUID: Final = core_schema.str_schema(pattern=f"^{UUID_PATTERN}$", strict=True)
 
 
@@ -271,7 +271,7 @@ def _unwrapped(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[Any, dict
             return annotation, bounds
 
 
-# Unknown names are let be: whoever calls compares what came back with what it gave.
+# Unknown names are ignored: `fast_entry` compares the number of fields that came back with the number given.
 _FAST: Final = SchemaValidator(_fast_dict(LLMRequestLogEntry, extra="ignore")).validate_python
 _FAST_FIELDS: Final = frozenset(
     name for name, field in LLMRequestLogEntry.model_fields.items() if _fast_schema(name, field) is not None
@@ -338,7 +338,7 @@ def _write_times(entry: dict[str, Any], latency: float | None) -> bool:
 
 
 def _attributes(fields: Mapping[str, Any], others: frozenset[str]) -> dict[str, Any] | None:
-    """Return what is nobody's field; None where that cannot be done here."""
+    """Return the extras, which are no fields of the entry; None where only the model can tell."""
     attributes = {}
     for name, value in fields.items():
         if name in _FAST_FIELDS or name in others:

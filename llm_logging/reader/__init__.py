@@ -1,1 +1,1 @@
-"""Files -> statistics: the public functions. Read on in `answer/run.py` (one question) and `retrieval/` (lines)."""
+"""Files -> statistics: the public functions. Read on in `answer/session.py` (one question) and `retrieval/` (lines)."""

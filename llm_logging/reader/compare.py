@@ -45,8 +45,8 @@ def _flat(figures: Figures) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _change(name: str, before: Any, after: Any) -> Change:
-    if before is None or after is None:
+def _change(name: str, before: Any, after: Any, *, known: bool) -> Change:
+    if before is None or after is None or not known:
         return Change(before=before, after=after)
     if name in MONEY:
         first, second = Decimal(before), Decimal(after)
@@ -71,11 +71,14 @@ def figure_changes(before: Figures, after: Figures) -> dict[str, Change]:
     """
     first, second = dict(_flat(before)), dict(_flat(after))
     counted = ("error_codes.", "http_statuses.")
+    # Of two sums of which one is a lower bound nothing is known about how they stand to each other.
+    bounded = {"total_cost"} if before.unpriced_requests or after.unpriced_requests else ()
     return {
         name: _change(
             name,
             first.get(name, 0 if name.startswith(counted) else None),
             second.get(name, 0 if name.startswith(counted) else None),
+            known=name not in bounded,
         )
         for name in {**first, **second}
     }
@@ -88,6 +91,12 @@ def compare_stats(
     **reading: Unpack[ReadingOptions],
 ) -> Comparison:
     """Compare the figures of a scope in two periods.
+
+    Example:
+        >>> january, february = ({"from_date": month, "to_date": month} for month in ("2026-01", "2026-02"))
+        >>> change = llm_logging.compare_stats(None, january, february, root="var/llm").summary["total_requests"]
+        >>> change.before, change.after, change.relative
+        (1000, 1250, 0.25)
 
     Args:
         scope: Which requests; None: all.

@@ -8,12 +8,14 @@ later are newer and never move a page.
 
 from __future__ import annotations
 
+import io
 import os
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +26,12 @@ from ..files.layout import LogKind
 from ..files.wrappers import Unwrapper
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
-from .answer.session import Session, open_plan, run_session
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .answer.session import Session, open_plan, open_session, run_session
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, Sources, open_logs, open_sources, rotations
 from .retrieval.id_scan import ids_with_part, lines_with_ids, needles_of
 from .retrieval.pages import page_size
-from .retrieval.paging import decode_cursor, encode_cursor, may_hold, micros_of
+from .retrieval.paging import decode_cursor, encode_cursor, may_hold
 from .retrieval.request_log import (
     RequestLine,
     RequestLog,
@@ -40,18 +42,29 @@ from .retrieval.request_log import (
     read_whole_file,
     to_entry,
 )
+from .segments.remote import open_root
+from .sql.aggregate import money_text
+from .sql.costs import costs_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log"]
+__all__ = ["RequestLogPage", "get_llm_request_logs", "get_request_log", "price_entries", "read_entries"]
 
 Filters = StatsOptions | Mapping[str, Any] | Sequence[str] | str | None
 
 _OPTIONS: Final = ("from_date", "to_date", "time_zone", "where")
+# What a list of requests can be sorted by, largest first, as whole numbers: a cursor holds one.
+_SORTS: Final = {
+    "start": "coalesce(epoch_us(started), {none})",
+    "latency": "coalesce((least(latency, 1e15) * 1000)::BIGINT, {none})",
+    "tokens": "CASE WHEN has_usage THEN prompt_tokens + completion_tokens ELSE {none} END",
+    "cost": "coalesce(CASE WHEN reported IS NULL THEN estimated // {nano} WHEN currency = 'USD' "
+    "THEN (reported::DOUBLE * 1e9)::HUGEINT END, {none})",
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_START: Final = -(2**62)
-_Row = tuple[uuid.UUID, datetime | None]
+_Row = tuple[uuid.UUID, datetime | None, int]
 
 
 class RequestLogPage(BaseModel):
@@ -100,13 +113,21 @@ def get_llm_request_logs(
     cache: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
     now: datetime | None = None,
+    prices: str | os.PathLike[str] | None = None,
+    sort: str = "start",
 ) -> RequestLogPage:
-    """Return requests as typed entries, the newest first by their start.
+    """Return requests as typed entries with their list prices, the newest first by their start.
+
+    Example:
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, limit=2, root="var/llm")
+        >>> [(entry.model, entry.error.code) for entry in page.entries]
+        [('gpt-4o', 'rate_limited'), ('gpt-4o', 'timeout')]
+        >>> page = llm_logging.get_llm_request_logs(filters={"status": "error"}, cursor=page.cursor, root="var/llm")
 
     Args:
         scope: Whose; None: all.
         filters: `StatsOptions`, filters such as `status=error` or `latency_ms>2000`, or fields and their values.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -114,48 +135,62 @@ def get_llm_request_logs(
         cache: As in `get_stats`.
         cache_dir: As in `get_stats`.
         now: Aware; what `7d` counts from. None: now.
+        prices: As in `get_stats`.
+        sort: `start`, `cost`, `latency` or `tokens`: the largest first, requests without one last.
 
     Returns:
         A page, and the cursor of the next.
 
     Raises:
-        ValidationError: A scope, a filter, a limit or a cursor that is none.
+        ValidationError: A scope, a filter, a limit, an order or a cursor that is none.
         NotFoundError: A root, a project or a chat of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
         ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
     """
     wanted = page_size(limit)
-    after = decode_cursor("requests", cursor) if cursor is not None else None
-    reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now)
-    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading).ungrouped()
+    if sort not in _SORTS:
+        message = f"sort: expected one of {', '.join(_SORTS)}, got {sort!r:.80}"
+        raise ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
+    kind = "requests" if sort == "start" else f"requests by {sort}"
+    after = decode_cursor(kind, cursor) if cursor is not None else None
+    reading = Reading(root=root, files=files, cache=cache, cache_dir=cache_dir, now=now, prices=prices)
+    plan = make_plan(StatsScope.of(scope, "scope"), options_of(filters), reading, lines=True).ungrouped()
     with ExitStack() as stack:
 
         def page(session: Session) -> tuple[list[_Row], list[RequestLog], bool]:
-            rows = _page(session.db, wanted + 1, after)
+            rows = _page(session, sort, wanted + 1, after)
             more = len(rows) > wanted
             rows = rows[:wanted]
-            return rows, _entries(session, rows, stack, content=content), more
+            found = read_entries(session, rows, stack, content=content)
+            _set_costs(found, costs_of(session.db, [row[0] for row in rows], session.costs.scale))
+            return rows, found, more
 
         rows, entries, more = run_session(plan, open_plan(plan, stack), stack, page)
     last = rows[-1] if rows else None
     following = None
     if more and last is not None:
-        following = encode_cursor("requests", (_started(last[1]), str(last[0])))
+        following = encode_cursor(kind, (int(last[2]), str(last[0])))
     return RequestLogPage(entries=entries, cursor=following)
 
 
-def _started(value: datetime | None) -> int:
-    return _NO_START if value is None else micros_of(value.replace(tzinfo=UTC))
+def _set_costs(
+    entries: Sequence[RequestLog], costs: Mapping[uuid.UUID, tuple[Decimal | None, str | None]]
+) -> None:
+    for entry in entries:
+        amount, gap = costs.get(key_of(entry.id), (None, None))
+        entry.estimated_cost, entry.unpriced = money_text(amount), gap
 
 
-def _page(db: DuckDBPyConnection, limit: int, after: Sequence[Any] | None) -> list[_Row]:
-    start = f"coalesce(epoch_us(started), {_NO_START})"
+def _page(made: Session, sort: str, limit: int, after: Sequence[Any] | None) -> list[_Row]:
+    place = _SORTS[sort].format(none=_NO_START, nano=max(10 ** (made.costs.scale - 9), 1))
+    source = "priced" if sort == "cost" else "asked"
     where, bound = "", []
     if after is not None:
-        where = f"WHERE ({start} < ? OR ({start} = ? AND key < ?))"
+        where = "WHERE (place < ? OR (place = ? AND key < ?))"
         bound = [after[0], after[0], uuid_or_refuse(after[1])]
-    return db.execute(
-        f"SELECT key, started FROM asked {where} ORDER BY {start} DESC, key DESC LIMIT {limit:d}",  # noqa: S608
+    return made.db.execute(
+        f"SELECT key, started, place FROM (SELECT key, started, {place} AS place FROM {source}) {where} "  # noqa: S608
+        f"ORDER BY place DESC, key DESC LIMIT {limit:d}",
         bound,
     ).fetchall()
 
@@ -170,21 +205,29 @@ def uuid_or_refuse(text: str) -> uuid.UUID:
         ) from None
 
 
-def _entries(
+def read_entries(
     made: Session,
     rows: Sequence[_Row],
     stack: ExitStack,
     *,
     content: bool,
 ) -> list[RequestLog]:
+    """Read requests from their lines, in the order given.
+
+    Args:
+        made: The session that found them.
+        rows: Their keys, starts and places in the order.
+        stack: Closes the files of their content.
+        content: Join messages and response where they are kept.
+    """
     if not rows:
         return []
     db, files = made.db, made.sources.files
-    keys = [key for key, _ in rows]
+    keys = [key for key, *_ in rows]
     owner = {key: key for key in keys}
     logs = list(dict.fromkeys(file.log for file in files))
-    starts = [started for _, started in rows]
-    # A clock may have been set back: a line may be older than the start that it tells of.
+    starts = [started for _, started, _ in rows]
+    # A clock may have been set back, so a line may be older than its request's start.
     logged = db.execute(
         "SELECT min(line_time) FROM lines WHERE key IN (SELECT unnest(?::UUID[]))",
         [[str(key) for key in keys]],
@@ -194,7 +237,7 @@ def _entries(
     near = [file for file in files if may_hold(file, oldest)]
     texts: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
     lines = _collect(near, logs, owner, texts)
-    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started in rows):
+    if len(near) < len(files) and any(_odd(lines.get(key, ()), started) for key, started, _ in rows):
         # A start in the future of its line: the line may be in a segment sealed before that start.
         rest = [file for file in files if file not in near]
         _add(lines, _collect(rest, logs, owner, texts))
@@ -321,8 +364,14 @@ def get_request_log(
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
     content: bool = True,
+    prices: str | os.PathLike[str] | None = None,
 ) -> tuple[RequestLog, list[bytes]]:
     """Return one request, folded, and its lines as they are in the files.
+
+    Example:
+        >>> entry, lines = llm_logging.get_request_log("8c0acce7", root="var/llm")
+        >>> entry.status, len(lines)
+        ('success', 2)
 
     Args:
         request_id: Its id, or its first or last four or more characters, where only one begins or ends so.
@@ -330,20 +379,22 @@ def get_request_log(
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
         content: Join messages and response where they are kept.
+        prices: As in `get_stats`.
 
     Returns:
         The entry, and its lines, the oldest first.
 
     Raises:
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
         NotFoundError: No request has this id (`REQUEST_NOT_FOUND`); a root or project that is not there.
         ValidationError: Several ids begin or end so.
         FileSystemError: `LOG_READ_ERROR`.
     """
     expect("request_id", request_id, str, "a text")
     check_request(root=root, files=files)
-    layout = reading_layout(root)
+    asked = StatsScope.of(scope, "scope")
+    layout = open_root(root if files is None else None, lines=True, scope=asked)
     with ExitStack() as stack:
-        asked = StatsScope.of(scope, "scope")
         sources = open_sources(layout, files, asked, [LogKind.REQUESTS], stack)
         logs, opened = sources.logs, sources.files
         named = _whole_id(request_id, opened)
@@ -368,7 +419,27 @@ def get_request_log(
         if content and files is None:
             _join_content(owner, {key: lines}, opened, stack, sources, texts)
     folded = fold_requests({key: lines})[key]
-    return to_entry(_with_content(folded, texts.get(key, {}), content=content)), raw
+    entry = to_entry(_with_content(folded, texts.get(key, {}), content=content))
+    price_entries([entry], raw, prices=prices)
+    return entry, raw
+
+
+def price_entries(
+    entries: Sequence[RequestLog], lines: Sequence[bytes], *, prices: str | os.PathLike[str] | None = None
+) -> None:
+    """Set the list prices of a few requests, asked of their own lines as of any other file.
+
+    Args:
+        entries: The requests.
+        lines: All their lines.
+        prices: As in `get_stats`.
+    """
+    file = io.BytesIO(b"".join(line + b"\n" for line in lines))
+    plan = make_plan(StatsScope(), StatsOptions(), Reading(files=file, cache=False, prices=prices))
+    with ExitStack() as stack:
+        made = open_session(plan, stack)
+        keys = [key_of(entry.id) for entry in entries]
+        _set_costs(entries, costs_of(made.db, keys, made.costs.scale))
 
 
 def _in_scope(line: RequestLine, scope: StatsScope) -> bool:

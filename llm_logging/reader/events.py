@@ -16,10 +16,11 @@ from ..files.layout import LogKind
 from ..models.entry import ChatMessage, Event
 from ..models.fields import UTCTime
 from ..models.query import StatsScope
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import LogFile, open_sources
 from .retrieval.pages import object_of, page_size, period_of, place_of
 from .retrieval.paging import encode_cursor, newest_lines
+from .segments.remote import open_root
 
 __all__ = ["EventPage", "LoggedEvent", "get_system_logs", "read_event"]
 
@@ -94,12 +95,17 @@ def get_system_logs(
 ) -> EventPage:
     """Return events as typed entries, the newest first.
 
+    Example:
+        >>> page = llm_logging.get_system_logs(filters={"level": "ERROR", "from_date": "1d"}, root="var/llm")
+        >>> [(event.event_type, event.message) for event in page.entries]
+        [('error', 'the webhook failed')]
+
     Args:
         scope: Global or None: those of no project, the library's own notices among them; a project: its events; a
             chat: those that name it.
         filters: Any of `level` (this one and above), `event_type`, `logger`, `error_code`, `user_id`, and
             `from_date`, `to_date`, `time_zone` as in `StatsOptions`.
-        limit: At most so many, 1 to 10,000.
+        limit: How many entries at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         root: The folder of the logs; None takes `LLM_LOGGING_ROOT`, then `./llm_logs`.
         files: JSON-lines files to read instead, as in `get_stats`.
@@ -139,9 +145,10 @@ def get_system_logs(
         return read_event(fields)
 
     with ExitStack() as stack:
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
         kind = LogKind.SYSTEM if asked.project_id is None else LogKind.EVENTS
         found = newest_lines(
-            open_sources(reading_layout(root), files, asked, [kind], stack).files,
+            open_sources(layout, files, asked, [kind], stack).files,
             want,
             limit=wanted + 1,
             before=before,

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..clock import format_time
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
 from .answer.session import open_plan, run_session
+from .database import request_fields
 from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import Column, columns
 from .lines.duckdb_engine import quoted
@@ -30,7 +31,7 @@ from .sql.aggregate import money_text
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Export", "export_requests"]
+__all__ = ["Export", "estimated_cost", "export_requests", "exported_columns", "typed"]
 
 _BATCH: Final = 2000
 _COST: Final = "estimated_cost"
@@ -47,16 +48,12 @@ class Export:
     def __init__(self, db: DuckDBPyConnection, scale: int) -> None:
         self._db = db
         self._scale = scale
-        self._columns = [column for column in columns().values() if column.kind != "attribute"]
+        self._columns = exported_columns()
         self.names = [*(column.path for column in self._columns), _GAP, _COST]
 
     def _query(self) -> str:
-        chosen = [f'{_typed(column)} AS "{column.path}"' for column in self._columns]
-        # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
-        known = "CASE WHEN NOT p.unpriced THEN p.estimated END"
-        digits = f"repeat('0', {self._scale}) || ({known})::VARCHAR"
-        amount = f"left({digits}, -{self._scale}) || '.' || right({digits}, {self._scale})"
-        cost = f"({amount})::DECIMAL(38, {min(self._scale, 24)})"
+        chosen = [f'{typed(column)} AS "{column.path}"' for column in self._columns]
+        cost = estimated_cost(self._scale, min(self._scale, 24))
         return (
             f"SELECT {', '.join(chosen)}, p.gap AS {_GAP}, {cost} AS {_COST} FROM requests AS r JOIN priced AS p USING (key) "
             'ORDER BY r."timestamp_start" NULLS FIRST, r.key'
@@ -93,8 +90,110 @@ class Export:
             unfinished.unlink(missing_ok=True)
         return int(row[0]) if row else 0
 
+    def write_duckdb(self, path: str | os.PathLike[str]) -> int:
+        """Write a DuckDB database with the table `requests`; it replaces what is there when it is whole.
 
-def _typed(column: Column) -> str:
+        Returns:
+            How many requests it holds.
+        """
+
+        def write(unfinished: Path) -> int:
+            self._db.execute(f"ATTACH {quoted(unfinished)} AS exported")
+            try:
+                self._db.execute(f"CREATE TABLE exported.main.requests AS {self._table_query()}")
+                row = self._db.execute("SELECT count(*) FROM exported.main.requests").fetchone()
+            finally:
+                self._db.execute("DETACH exported")
+            return int(row[0]) if row else 0
+
+        return _replaced(path, write)
+
+    def write_sqlite(self, path: str | os.PathLike[str]) -> int:
+        """Write a SQLite database with the table `requests`; it replaces what is there when it is whole.
+
+        Times are ISO 8601 text, amounts of money numbers, lists and objects JSON.
+
+        Returns:
+            How many requests it holds.
+        """
+        import sqlite3
+
+        cursor = self._db.execute(self._table_query())
+        names = [column[0] for column in cursor.description or ()]
+
+        def write(unfinished: Path) -> int:
+            written = 0
+            with closing(sqlite3.connect(unfinished)) as target, target:
+                target.execute(f"CREATE TABLE requests ({', '.join(names)})")
+                insert = f"INSERT INTO requests VALUES ({', '.join('?' * len(names))})"
+                while batch := cursor.fetchmany(_BATCH):
+                    target.executemany(insert, [[_sqlite(value) for value in row] for row in batch])
+                    written += len(batch)
+                target.execute("CREATE INDEX requests_by_time ON requests (timestamp_start)")
+            return written
+
+        return _replaced(path, write)
+
+    def _table_query(self) -> str:
+        """Return the query of the table `requests`, as `database` has it."""
+        chosen = ", ".join(f"{value} AS {name}" for name, value in request_fields(self._scale).items())
+        return (
+            f"SELECT {chosen} FROM requests AS r JOIN priced AS p USING (key) "
+            'ORDER BY r."timestamp_start" NULLS FIRST, r.key'
+        )
+
+
+def _replaced(path: str | os.PathLike[str], write: Callable[[Path], int]) -> int:
+    """Let a file be written under another name, and put it in its place when it is whole."""
+    target = Path(path)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with _private():
+            written = write(unfinished)
+        unfinished.chmod(0o600)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return written
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Let files that another library creates be readable by their owner only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _sqlite(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return format_time(value.astimezone(UTC))
+    if isinstance(value, Decimal):
+        return float(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def exported_columns() -> list[Column]:
+    """Return the columns of requests that are exported: every field of the entry."""
+    return [column for column in columns().values() if column.kind != "attribute"]
+
+
+def estimated_cost(scale: int, digits: int) -> str:
+    """Return SQL for the list price of a row of `priced` in dollars; NULL where it is not known.
+
+    Args:
+        scale: Digits of the unit that prices are computed in.
+        digits: Digits behind the point of the result.
+    """
+    # Text is the only way to shift the decimal point exactly, whatever the unit; a cast reads no exponent behind 24 digits.
+    text = f"repeat('0', {scale}) || (CASE WHEN NOT p.unpriced THEN p.estimated END)::VARCHAR"
+    return f"(left({text}, -{scale}) || '.' || right({text}, {scale}))::DECIMAL(38, {digits})"
+
+
+def typed(column: Column) -> str:
+    """Return SQL for a field of `requests` as it is exported: times with their zone, total tokens as the sum of the two."""
     name = f'r."{column.name}"'
     if column.path == "usage.total_tokens":
         # By the contract it is the sum of the two, whatever a line says.
@@ -144,6 +243,11 @@ def export_requests(
 ) -> Iterator[Export]:
     """Open the requests of a question for export.
 
+    Example:
+        >>> with llm_logging.export_requests(options={"where": "status=error"}, root="var/llm") as export:
+        ...     export.write_parquet("errors.parquet")
+        17
+
     Args:
         scope: Whose; None: all.
         options: Period and filters; groups do not matter.
@@ -156,8 +260,8 @@ def export_requests(
         What `get_stats` raises.
     """
     check_keywords("export_requests", reading)
-    plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
-    plan = plan.ungrouped(every_field=True)
+    asked = StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading)
+    plan = make_plan(*asked, lines=True).ungrouped(every_field=True)
     with ExitStack() as stack:
         sources = open_plan(plan, stack)
         yield run_session(plan, sources, stack, lambda session: Export(session.db, session.costs.scale))

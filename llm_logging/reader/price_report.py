@@ -18,7 +18,7 @@ from .lines.arguments import ReadingOptions, check_keywords
 from .pricing.rates import FAR, Rate, list_version
 from .sql.aggregate import PART, amount_of, money_text, sum_of
 
-__all__ = ["get_prices"]
+__all__ = ["get_prices", "price_report_of"]
 
 
 def get_prices(
@@ -26,7 +26,11 @@ def get_prices(
     options: StatsOptions | Mapping[str, Any] | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> PriceReport:
-    """Say which rates the costs of a scope come from, their source and its version.
+    """Return which rates the costs of a scope come from, their source and its version.
+
+    Example:
+        >>> [(use.model, use.source, use.rates["input"], use.cost) for use in llm_logging.get_prices(root="var/llm").uses]
+        [('gpt-4o', 'genai-prices', '2.5', '3.1')]
 
     Args:
         scope: Which requests; None: all.
@@ -43,15 +47,25 @@ def get_prices(
     plan = make_plan(StatsScope.of(scope, "scope"), StatsOptions.of(options, "options"), Reading(**reading))
     plan = plan.ungrouped()
     with ExitStack() as stack:
-        uses = run_session(plan, open_plan(plan, stack), stack, _uses)
+        return run_session(plan, open_plan(plan, stack), stack, price_report_of)
+
+
+def price_report_of(made: Session, source: str = "priced") -> PriceReport:
+    """Return the rates that the priced requests of a session have.
+
+    Args:
+        made: The session.
+        source: Its requests, as `priced` has them.
+    """
+    rates_file = made.plan.rates_file
     return PriceReport(
         version=list_version(),
-        overrides=str(plan.rates_file) if plan.rates_file is not None else None,
-        uses=uses,
+        overrides=str(rates_file) if rates_file is not None else None,
+        uses=_uses(made, source),
     )
 
 
-def _uses(made: Session) -> list[PriceUse]:
+def _uses(made: Session, source: str) -> list[PriceUse]:
     rows = made.db.execute(
         f"""
         SELECT price_provider, price_model, price_tier, price_speed, price_units, rate_no, currency, gap,
@@ -59,7 +73,7 @@ def _uses(made: Session) -> list[PriceUse]:
                 ELSE 'listed' END AS way,
             count(*), sum(trunc(reported)), sum(reported % 1), sum(estimated // {PART}), sum(estimated % {PART}),
             min(started), max(started)
-        FROM priced WHERE is_counted OR unpriced OR reported IS NOT NULL GROUP BY ALL
+        FROM {source} WHERE is_counted OR unpriced OR reported IS NOT NULL GROUP BY ALL
         """
     ).fetchall()
     merged: dict[tuple[Any, ...], PriceUse] = {}

@@ -22,7 +22,7 @@ from ..files.layout import LogKind
 from ..models.entry import ChatMessage
 from ..models.query import StatsScope
 from .events import LoggedEvent, read_chat_message, read_event
-from .lines.arguments import Files, check_request, expect, reading_layout
+from .lines.arguments import Files, check_request, expect
 from .lines.log_files import Log, LogFile, open_sources
 from .retrieval.id_scan import lines_with_ids
 from .retrieval.pages import object_of, page_size, period_of, place_of
@@ -37,8 +37,9 @@ from .retrieval.request_log import (
     read_request_lines,
     to_entry,
 )
+from .segments.remote import open_root
 
-__all__ = ["SearchHit", "SearchPage", "search_logs"]
+__all__ = ["SearchHit", "SearchHits", "search_logs"]
 
 Kind = Literal["llm_request", "chat_message", "event"]
 
@@ -67,13 +68,13 @@ class SearchHit(BaseModel):
     field: str
     excerpt: str
     if TYPE_CHECKING:
-        # `kind` says which it is; whoever looked for requests need not check (typeshed's "Any trick").
+        # `kind` says which it is; code that searches requests only need not check (typeshed's "Any trick").
         entry: RequestLog | Any
     else:
         entry: SerializeAsAny[RequestLog | ChatMessage | LoggedEvent]
 
 
-class SearchPage(BaseModel):
+class SearchHits(BaseModel):
     """One page of hits.
 
     Attributes:
@@ -150,13 +151,18 @@ def search_logs(
     root: str | os.PathLike[str] | None = None,
     files: Files | None = None,
     now: datetime | None = None,
-) -> SearchPage:
+) -> SearchHits:
     """Return what holds a text, the newest first.
+
+    Example:
+        >>> page = llm_logging.search_logs("invoice-4711", {"type": "project", "project_id": "shop"}, root="var/llm")
+        >>> [(hit.kind, hit.field, hit.excerpt) for hit in page.hits]
+        [('llm_request', 'messages.0.content', 'where is invoice-4711?')]
 
     Args:
         text: Looked for in every value and field name, in any case; at least one character.
         scope: Where; None: everywhere.
-        limit: At most so many hits, 1 to 10,000.
+        limit: How many hits at most, 1 to 10,000.
         cursor: Of the page before; the other arguments must be the same.
         kinds: What to look at.
         from_date: Only what was logged from then on; as in `StatsOptions`.
@@ -173,6 +179,7 @@ def search_logs(
         ValidationError: An empty text; a kind, a limit, a time or a cursor that is none.
         NotFoundError: A root or a project of which nothing is there.
         FileSystemError: `LOG_READ_ERROR`.
+        ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
     """
     expect("text", text, str, "a text")
     expect("kinds", kinds, (list, tuple, set, frozenset), "a list of kinds")
@@ -193,11 +200,12 @@ def search_logs(
     asked = StatsScope.of(scope, "scope")
     with ExitStack() as stack:
         held = [kind for name in kinds for kind in _KINDS[name]]
-        sources = open_sources(reading_layout(root), files, asked, held, stack)
+        layout = open_root(root if files is None else None, lines=True, scope=asked)
+        sources = open_sources(layout, files, asked, held, stack)
         search = _Search(text, asked, frozenset(kinds), sources.files)
         hits = search.page(wanted + 1, before, since, until)
     following = encode_cursor("search", hits[wanted - 1][0]) if len(hits) > wanted else None
-    return SearchPage(hits=[hit for _, hit in hits[:wanted]], cursor=following)
+    return SearchHits(hits=[hit for _, hit in hits[:wanted]], cursor=following)
 
 
 class _Search:
@@ -245,23 +253,23 @@ class _Search:
                 until=until,
             )
             keys = {item.key for _, item in found if item.key is not None}
-            # On the first page whatever matches newest is met first; on others it may stand on a page before.
-            speaking = self._speaking(keys, since, until) if before is not None and keys else {}
-            hits += self._hits(found, speaking)
+            # On the first page the newest line that matches is met first; on others it may be on an earlier page.
+            newest = self._newest_places(keys, since, until) if before is not None and keys else {}
+            hits += self._hits(found, newest)
             if len(found) < limit or len(hits) >= limit:
                 break
             before = found[-1][0]
         return hits[:limit]
 
     def _hits(
-        self, found: Sequence[tuple[Place, _Found]], speaking: Mapping[uuid.UUID, Place]
+        self, found: Sequence[tuple[Place, _Found]], newest: Mapping[uuid.UUID, Place]
     ) -> Iterator[tuple[Place, SearchHit]]:
         requests = self._requests([item for _, item in found])
         for place, item in found:
             entry: RequestLog | ChatMessage | LoggedEvent | None
             if item.key is not None:
-                # A newer line of the same request matches too: the hit is there.
-                if item.key not in requests or speaking.get(item.key, place) > place:
+                # A newer line of the same request matches too; the hit is at its place.
+                if item.key not in requests or newest.get(item.key, place) > place:
                     continue
                 entry = requests[item.key]
             else:
@@ -274,8 +282,10 @@ class _Search:
                 ),
             )
 
-    def _speaking(self, keys: set[uuid.UUID], since: int | None, until: int | None) -> dict[uuid.UUID, Place]:
-        """Say where the newest line of each request that matches stands."""
+    def _newest_places(
+        self, keys: set[uuid.UUID], since: int | None, until: int | None
+    ) -> dict[uuid.UUID, Place]:
+        """Return the place of each request's newest line that matches."""
 
         def want(file: LogFile, data: bytes) -> _Found | None:
             found = self.want(file, data)

@@ -24,12 +24,13 @@ from .answer.plan import Reading, make_plan
 from .answer.result import result_of
 from .answer.results_cache import kept_answers
 from .answer.session import open_plan, run_session
-from .lines.arguments import Files, Progress, ReadingOptions, check_keywords, reading_layout
+from .lines.arguments import Files, Progress, ReadingOptions, check_keywords
 from .lines.columns import readable
 from .lines.duckdb_engine import connect, duckdb_module
 from .lines.log_files import Log, LogFile, open_logs
 from .retrieval.pages import object_of
 from .retrieval.paging import suffix_of
+from .segments.remote import open_root
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
 
@@ -47,6 +48,13 @@ def get_stats(
     progress: Progress | None = None,
 ) -> Stats:
     """Compute the figures of a scope from its log files.
+
+    Example:
+        >>> stats = llm_logging.get_stats(options={"from_date": "7d", "group_by": "day,model"}, root="var/llm")
+        >>> stats.summary.total_requests, stats.summary.estimated_cost
+        (1204, '3.81725')
+        >>> [(row.group["day"], row.latency_ms.p95) for row in stats.breakdown]
+        [('2026-01-15', 2310.4), ('2026-01-16', 1987.0)]
 
     Args:
         scope: Which requests, or a mapping of a scope's fields; None: all.
@@ -117,6 +125,10 @@ def _count_distinct(stats: Stats) -> int:
 def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> ProjectMetrics:
     """Compute the figures of one project.
 
+    Example:
+        >>> llm_logging.get_project_metrics("shop", root="var/llm").models_used
+        ['claude-sonnet-4', 'gpt-4o']
+
     Args:
         project_id: The project.
         **reading: `root`, `files` and the other keywords of `get_stats`.
@@ -138,6 +150,10 @@ def get_project_metrics(project_id: str, **reading: Unpack[ReadingOptions]) -> P
 def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOptions]) -> ChatMetrics:
     """Compute the figures of one chat, with its messages counted from the chat's file.
 
+    Example:
+        >>> llm_logging.get_chat_metrics("shop", "c-17", root="var/llm").message_count
+        12
+
     Args:
         project_id: The project.
         chat_id: The chat.
@@ -150,9 +166,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
     check_keywords("get_chat_metrics", reading)
     scope = StatsScope(type="chat", project_id=project_id, chat_id=chat_id)
     stats = get_stats(scope, **reading)
-    messages = (
-        0 if reading.get("files") is not None else _message_count(scope, reading_layout(reading.get("root")))
-    )
+    messages = 0
+    if reading.get("files") is None:
+        layout = open_root(reading.get("root"), lines=False, scope=scope, cache_dir=reading.get("cache_dir"))
+        messages = _message_count(scope, layout)
     return ChatMetrics(
         **stats.summary.model_dump(),
         **_of_models(stats),
@@ -164,6 +181,10 @@ def get_chat_metrics(project_id: str, chat_id: str, **reading: Unpack[ReadingOpt
 
 def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
     """Compute the figures of all projects under a root.
+
+    Example:
+        >>> llm_logging.get_global_metrics(root="var/llm").project_count
+        3
 
     Args:
         **reading: `root`, `files` and the other keywords of `get_stats`.
@@ -179,7 +200,7 @@ def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
 
 
 def _message_ids(file: LogFile) -> set[str]:
-    """Return the ids of the messages of a packed file."""
+    """Return the ids of the messages of a compressed file."""
     found = set()
     for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
         fields = object_of(line.data) or {}
@@ -191,7 +212,7 @@ def _message_ids(file: LogFile) -> set[str]:
 
 
 def _message_count(scope: StatsScope, layout: Layout) -> int:
-    """Count the messages of a chat: one an id, however many lines tell of it."""
+    """Count the messages of a chat: one per id, however many lines it has."""
     chat = Log("chat", layout.path(LogKind.CHAT, scope.project_id, scope.chat_id))
     with ExitStack() as stack:
         files = open_logs([chat], stack, waiting=find_waiting(layout.root))
@@ -202,7 +223,7 @@ def _message_count(scope: StatsScope, layout: Layout) -> int:
         db.execute("CREATE TEMP TABLE messages (id VARCHAR)")
         for file in files:
             if file.raw.compression is not None:
-                # Also of a packed file that is damaged, what can be read counts.
+                # Of a damaged compressed file, what can be read counts.
                 for name in _message_ids(file):
                     db.execute("INSERT INTO messages VALUES (?)", [name])
                 continue

@@ -17,17 +17,23 @@ from typing import Any, Final
 from ..errors import ConfigurationError
 from ..models.entry import LLMRequestLogEntry, Timings, Usage
 from ..option_values import switched
-from .detectors.credentials import KINDS
+from .detectors.formats import KINDS
 from .matching.key_names import NAME_KINDS, compact, name_kind
 from .matching.prefilter import Span
 from .paths import compile_paths, render_path
 from .scanner import PATTERN_SETS, Examiner
-from .traversal import HIDDEN, REMOVED, Path, Walk, steps_of
+from .traversal import HIDDEN, REMOVED, Path, Walk, steps_of, texts_of
 
 __all__ = ["DEFAULT_CENSOR", "Redactor", "both", "redactor_from"]
 
 DEFAULT_CENSOR: Final = "[redacted:{kind}]"
 _SHORTEST: Final = 8
+# So many texts are examined together, with a line between them that no text has and nothing is found across.
+_FEW: Final = 4
+_BETWEEN_MARK: Final = "\x01\x01"
+_BETWEEN: Final = f"\n{_BETWEEN_MARK}\n"
+# `8.8.8.8`, `x@y.co`.
+_SHORTEST_PERSONAL: Final = 6
 _MAX_EMBEDDED: Final = 4
 _LONGEST_JSON: Final = 1 << 20
 _LONGEST_KEY: Final = 64
@@ -81,6 +87,7 @@ _OTHER_KINDS: Final = frozenset(
         "basic-credentials",
         "url-password",
         "url-signature",
+        "url-key",
         *PATTERN_SETS,
     }
 )
@@ -92,14 +99,14 @@ class Redactor:
     """Take secrets out of values and texts.
 
     Args:
-        keys: Key names whose values go, beside those known; any case, any separators (`api-key` is `ApiKey`).
-        paths: Places whose values go, in pino's syntax; tried from the top of a value and, as extras are put there,
-            from within its `attributes` and `data`.
-        patterns: What is looked for inside text: `credentials`, and on request `email`, `phone`, `card`, `iban`, `ip`.
-        censor: The text that takes a secret's place, `{kind}` in it being what it was; or a function of the value and
-            its path (`headers["x-api-key"]`) that returns what takes its place. A function that raises hides the value.
-        remove: Take keys and values out altogether; an item of a list becomes None, a piece of text the empty text.
-        correlate: Give the same secret the same marker within this process, so that its uses can be told to be one's.
+        keys: Further key names whose values are removed, in any case, with any separators (`api-key` is `ApiKey`).
+        paths: Places whose values are removed, in pino's syntax. They start at the top of a value, or inside its
+            `attributes` and `data`.
+        patterns: What to look for in text: `credentials`; on request also `email`, `phone`, `card`, `iban`, `ip`.
+        censor: Replacement text, in which `{kind}` is the kind of secret; or a function of the value and its path
+            (`headers["x-api-key"]`) that returns the replacement. If it raises, the value is hidden.
+        remove: Remove keys and values altogether. An item of a list becomes None, a piece of text becomes empty.
+        correlate: Give equal secrets equal markers within this process.
 
     Raises:
         ConfigurationError: A path, a pattern's name or the censor is not as above.
@@ -132,6 +139,7 @@ class Redactor:
         self._markers = {kind: text.replace("{kind}", kind) for kind in kinds}
         self._plain = isinstance(censor, str) and not remove and not correlate
         sets = tuple(dict.fromkeys([patterns] if isinstance(patterns, str) else patterns))
+        self._shortest = _SHORTEST if sets == ("credentials",) else _SHORTEST_PERSONAL
         self.numbers = "card" in sets or "phone" in sets
         self._examiner = Examiner(sets, self.names)
         self._clean = self._examiner.clean
@@ -296,10 +304,46 @@ class Redactor:
             value: JSON-like; bytes, sets, dataclasses, pydantic models and other objects are examined too.
         """
         try:
-            found = Walk(self, _WITHIN).value(value, () if self.root is None else (self.root,), None, 0)
+            found = Walk(self, _WITHIN, texts=self._together(value)).value(value, () if self.root is None else (self.root,), None, 0)
         except Exception:  # noqa: BLE001  what cannot be examined is hidden
             return HIDDEN
         return None if found is REMOVED else found
+
+    def _together(self, value: Any) -> dict[str, str | None]:
+        """Examine the many short texts of a value as one: each by itself would cost more than what it holds."""
+        if self.tracks or not isinstance(value, (dict, list, tuple)):
+            return {}
+        texts = texts_of(value, self._shortest)
+        if len(texts) < _FEW:
+            return {}
+        texts = [text for text in texts if _BETWEEN_MARK not in text and not self._structured(text)]
+        joined = _BETWEEN.join(texts)
+        spans, _ = self._examiner.spans(joined)
+        found: dict[str, str | None] = dict.fromkeys(texts)
+        spans.sort(key=_start)
+        spans.append((len(joined) + 1, 0, ""))
+        begin = place = 0
+        for text in texts:
+            stop = begin + len(text)
+            own: list[Span] = []
+            # What begins in one text may end in another: each hides its part.
+            while spans[place][0] < stop:
+                first, end, kind = spans[place]
+                if end > begin:
+                    own.append((max(first, begin) - begin, min(end, stop) - begin, kind))
+                if end > stop + len(_BETWEEN):
+                    spans[place] = (stop + len(_BETWEEN), end, kind)
+                    break
+                place += 1
+            if own:
+                cut = self._cut(text, own, None)
+                found[text] = None if cut is text else cut
+            begin = stop + len(_BETWEEN)
+        return found
+
+    def _structured(self, text: str) -> bool:
+        """Say whether a text is JSON in which a secret's value has parts of its own, or whose letters are written as escapes."""
+        return text.lstrip()[:1] in ("{", "[") and self._examiner.structured(text)
 
     def redact_text(self, text: str) -> str:
         """Return a text without its secrets; the same object when it held none."""
@@ -316,24 +360,22 @@ class Redactor:
             path: Where it stands, for a censor function.
             embedded: In how many layers of JSON inside text it was found.
         """
-        if len(text) < _SHORTEST or text in self._harmless:
+        if len(text) < self._shortest or text in self._harmless:
             return text
-        spans, suspected = self._examiner.spans(text)
-        if not suspected:
-            if len(text) <= _LONGEST_NAME:
-                self._remember(text)
-            return text
-        if embedded < _MAX_EMBEDDED and len(text) <= _LONGEST_JSON and text.lstrip()[:1] in ("{", "["):
+        if embedded < _MAX_EMBEDDED and len(text) <= _LONGEST_JSON and self._structured(text):
             structured = self._embedded(text, path, embedded)
             if structured is not None:
                 return structured
+        spans, suspected = self._examiner.spans(text)
+        if not suspected and len(text) <= _LONGEST_NAME:
+            self._remember(text)
         return self._cut(text, spans, path) if spans else text
 
     def key(self, name: str, path: Path) -> str:
         """Return a key's text without its secrets; keys come again and again, so harmless ones are remembered."""
         # Not among the texts: a key is not read as JSON, so what is harmless as a key may hold a secret as a value.
         known = self._harmless_keys
-        if len(name) < _SHORTEST or name in known:
+        if len(name) < self._shortest or name in known:
             return name
         found = self.text(name, path, _MAX_EMBEDDED)
         if found is name and len(name) <= _LONGEST_KEY:

@@ -9,15 +9,20 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from .matching.key_names import compact, hides, name_kind
+from .detectors.command_lines import is_command
+from .matching.key_names import compact, hides, name_kind, weak_kind
 from .paths import PathNode
 
-__all__ = ["HIDDEN", "REMOVED", "Path", "Walk", "steps_of"]
+__all__ = ["HIDDEN", "REMOVED", "Path", "Walk", "steps_of", "texts_of"]
 
 HIDDEN: Final = "[redacted:unreadable]"
 _DEPTH: Final = 120
 _LONGEST_KEY: Final = 64
 _MOST_KEYS: Final = 4096
+_LONGEST_TOGETHER: Final = 1024
+_LONGEST_COMMAND: Final = 64
+# Between the words of a command: a space, and nothing that a word holds.
+_JOINT: Final = " \\' "
 _HEADER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -54,6 +59,23 @@ class Host(Protocol):
         """Return a key's text without its secrets."""
 
 
+def texts_of(value: Any, shortest: int) -> list[str]:
+    """Return the texts in a value's dicts, lists and tuples, each once, that are worth examining together."""
+    found: dict[str, None] = {}
+    pending, seen = [value], set()
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is str:
+            if shortest <= len(item) <= _LONGEST_TOGETHER:
+                found[item] = None
+        elif kind is dict or kind is list or kind is tuple:
+            if id(item) not in seen:
+                seen.add(id(item))
+                pending.extend(item.values() if kind is dict else item)
+    return list(found)
+
+
 def steps_of(path: Path) -> list[Any]:
     """Return the steps to a place, first first."""
     steps: list[Any] = []
@@ -70,12 +92,16 @@ class Walk:
         host: What decides about texts and replacements.
         within: Keys at the top in whose values paths are tried anew.
         embedded: In how many layers of JSON inside text the value was found.
+        texts: What becomes of texts that were examined before; None for those that hold nothing.
     """
 
-    __slots__ = ("_embedded", "_host", "_seen", "_simple", "_tracks", "_within")
+    __slots__ = ("_embedded", "_host", "_seen", "_simple", "_texts", "_tracks", "_within")
 
-    def __init__(self, host: Host, within: tuple[str, ...], embedded: int = 0) -> None:
+    def __init__(
+        self, host: Host, within: tuple[str, ...], embedded: int = 0, texts: Mapping[str, str | None] | None = None
+    ) -> None:
         self._host = host
+        self._texts = texts or {}
         self._within = within
         self._embedded = embedded
         self._seen: dict[int, Any] = {}
@@ -94,7 +120,7 @@ class Walk:
         """
         kind = type(value)
         if kind is str:
-            return self._host.text(value, path, self._embedded)
+            return self._text(value, path)
         if value is None or kind is bool or kind is float:
             return value
         if kind is int:
@@ -121,9 +147,19 @@ class Walk:
         self._seen[identity] = found
         return found
 
+    def _text(self, text: str, path: Path) -> str:
+        if text in self._texts:
+            found = self._texts[text]
+            return text if found is None else found
+        return self._host.text(text, path, self._embedded)
+
     def _container(self, value: Any, nodes: _Nodes, path: Path, depth: int) -> Any:
         if isinstance(value, dict):
             return self._dict(value, nodes, path, depth)
+        if isinstance(value, tuple) and hasattr(value, "_asdict"):
+            fields = dict(zip(value._fields, value, strict=False))
+            found = self._dict(fields, nodes, path, depth)
+            return value if found is fields else found
         if isinstance(value, (list, tuple)):
             return self._list(value, nodes, path, depth)
         return self._other(value, nodes, path, depth)
@@ -155,7 +191,7 @@ class Walk:
             except Exception:  # noqa: BLE001  what cannot be examined is hidden, and only that
                 found = HIDDEN
             fresh = self._host.key(name, here)
-            if self._simple and fresh is key and len(key) <= _LONGEST_KEY and name_kind(key) is None:
+            if self._simple and fresh is key and len(key) <= _LONGEST_KEY and _any_kind(key) is None:
                 self._note_open(key)
             changed = changed or found is not item or fresh is not name
             if found is not REMOVED:
@@ -164,14 +200,14 @@ class Walk:
 
     def _holds_nothing(self, value: dict[Any, Any], depth: int) -> bool:
         """Say whether all keys are known to be open ones and no value changes; in a hurry, for almost all are so."""
-        known, text_of, embedded = self._host.open_keys, self._host.text, self._embedded
+        known, text_of = self._host.open_keys, self._text
         try:
             for key, item in value.items():
                 if type(key) is not str or key not in known:
                     return False
                 kind = type(item)
                 if kind is str:
-                    if text_of(item, None, embedded) is not item:
+                    if text_of(item, None) is not item:
                         return False
                     continue
                 if item is None or kind is bool or kind is float:
@@ -194,7 +230,7 @@ class Walk:
         key: Any,
         item: Any,
         siblings: Mapping[Any, Any],
-        named: str | None,
+        named: tuple[str, str] | None,
         nodes: _Nodes,
         here: Path,
         depth: int,
@@ -212,17 +248,17 @@ class Walk:
         return self.value(item, below, here, depth + 1)
 
     def _key_kind(
-        self, name: str, key: Any, item: Any, siblings: Mapping[Any, Any], named: str | None
+        self, name: str, key: Any, item: Any, siblings: Mapping[Any, Any], named: tuple[str, str] | None
     ) -> str | None:
         if not name:
             return None
         if self._host.names and compact(name) in self._host.names:
             return "key"
-        kind = name_kind(name)
+        kind = _any_kind(name)
         if kind is not None:
             return kind if hides(kind, name, item, siblings) else None
-        if named is not None and key == "value" and hides(named, "", item):
-            return named
+        if named is not None and isinstance(key, str) and key.lower() == "value" and hides(named[0], named[1], item):
+            return named[0]
         return None
 
     def _list(self, value: list[Any] | tuple[Any, ...], nodes: _Nodes, path: Path, depth: int) -> Any:
@@ -246,16 +282,30 @@ class Walk:
             changed = changed or found is not item
             out.append(None if found is REMOVED else found)
         if not changed:
-            return value
+            return self._command(value, path)
         return tuple(out) if type(value) is tuple else out
+
+    def _command(self, value: list[Any] | tuple[Any, ...], path: Path) -> Any:
+        """Return the words of a command without the passwords that its options give, `["mysql", "-pPASSWORD"]`."""
+        if not 2 <= len(value) <= _LONGEST_COMMAND or type(value[0]) is not str or not all(type(word) is str for word in value):
+            return value
+        if is_command(value[0].rpartition("/")[2], value[1]):
+            # Joined, a list is a command line.
+            joint = " " if not any(" " in word for word in value) else _JOINT
+            joined = joint.join(value)
+            found = self._host.text(joined, path, self._embedded)
+            if found is not joined and found.count(joint) == len(value) - 1:
+                parts = found.split(joint)
+                return tuple(parts) if type(value) is tuple else parts
+        return value
 
     def _argument(self, option: str, item: str, path: Path) -> Any:
         # The words of a command: ["mysql", "--password", "..."].
         if not option.startswith("--") or item.startswith("-") or len(option) > _LONGEST_KEY:
             return item
         name = option[2:]
-        kind = "key" if compact(name) in self._host.names else name_kind(name)
-        if kind is None or not hides(kind, "", item) or self._host.is_marker(item):
+        kind = "key" if compact(name) in self._host.names else _any_kind(name)
+        if kind is None or not hides(kind, name, item) or self._host.is_marker(item):
             return item
         return self._host.censored(item, kind, path)
 
@@ -265,8 +315,8 @@ class Walk:
         text = name if isinstance(name, str) else _decoded(name)
         if not isinstance(item, (str, bytes)) or not _HEADER.fullmatch(text):
             return pair
-        kind = "key" if compact(text) in self._host.names else name_kind(text)
-        if kind is None or not hides(kind, "", item) or self._host.is_marker(item):
+        kind = "key" if compact(text) in self._host.names else _any_kind(text)
+        if kind is None or not hides(kind, text if weak_kind(text) else "", item) or self._host.is_marker(item):
             return pair
         found = self._host.censored(item, kind, path)
         return type(pair)((name, None if found is REMOVED else found))
@@ -295,7 +345,7 @@ class Walk:
         return value
 
     def _names_secret(self, key: str) -> bool:
-        return name_kind(key) is not None or compact(key) in self._host.names
+        return _any_kind(key) is not None or compact(key) in self._host.names
 
     def _deep(self, value: Any) -> Any:
         """Examine what lies deeper than recursion goes: whole, or hidden as a whole."""
@@ -337,22 +387,35 @@ def _decoded(key: Any) -> str:
     return "" if key is None or isinstance(key, (bool, int, float)) else str(key)
 
 
-def _named_value(value: Mapping[Any, Any]) -> str | None:
-    """Return the kind of secret that `{"name": "Authorization", "value": ...}` holds, as HAR writes headers."""
-    if "value" not in value:
+def _any_kind(name: str) -> str | None:
+    return name_kind(name) or weak_kind(name)
+
+
+# Where a value's name stands beside it: HAR's headers, environment variables of AWS and Kubernetes, parameters.
+_NAMES: Final = ("name", "Name", "key", "Key", "header", "Header", "NAME", "KEY", "parameter", "field", "variable")
+_VALUES: Final = ("value", "Value", "VALUE")
+
+
+def _named_value(value: Mapping[Any, Any]) -> tuple[str, str] | None:
+    """Return the kind and the name of the secret that `{"name": "Authorization", "value": ...}` holds."""
+    if not any(key in value for key in _VALUES):
         return None
-    name = value.get("name", value.get("key"))
-    return name_kind(name) if isinstance(name, str) and _HEADER.fullmatch(name) else None
+    for key in _NAMES:
+        name = value.get(key)
+        if isinstance(name, str) and _HEADER.fullmatch(name) and (kind := _any_kind(name)) is not None:
+            return kind, name if weak_kind(name) else ""
+    return None
 
 
 def _rebuilt(items: list[tuple[Any, Any]]) -> dict[Any, Any]:
     out: dict[Any, Any] = {}
+    numbers: dict[Any, int] = {}
     for key, item in items:
         free = key
-        number = 2
         while free in out:
+            # Counted on from the last one of that text: there may be thousands.
+            numbers[key] = number = numbers.get(key, 1) + 1
             free = f"{key}#{number}"
-            number += 1
         out[free] = item
     return out
 

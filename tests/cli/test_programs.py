@@ -25,7 +25,7 @@ CASES = {
     "doctor": (["doctor"], "permissions"),
     "verify": (["verify"], "sealed"),
     "forget": (["forget", "--user", "u1", "--dry-run"], "would be removed"),
-    "prune": (["prune", "--older-than", "1d", "--dry-run"], "would go"),
+    "prune": (["prune", "--older-than", "1d", "--dry-run"], "would be deleted"),
 }
 
 

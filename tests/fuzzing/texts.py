@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from llm_logging import StatsOptions, StatsScope
-from llm_logging.cli import times
 from llm_logging.cli.viewer.pretty import PrettyOptions, Printer
 from llm_logging.errors import LLMLoggingError
 from llm_logging.files.layout import Layout, LogKind
+from llm_logging.presentation import times
 from llm_logging.reader.pricing.overrides import read_overrides
 from llm_logging.reader.retrieval.paging import decode_cursor, encode_cursor
 from llm_logging.reader.sql.period import buckets_between, resolve_period

@@ -1,4 +1,4 @@
-"""The one line for each SDK that the README shows, run as it stands there."""
+"""The one line for each SDK that the guide shows, run against a server."""
 
 import gc
 import logging

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from llm_logging.errors import ErrorCode, ValidationError
-from llm_logging.models.query import StatsOptions, StatsScope, moment_kind
+from llm_logging.models.moments import moment_kind
+from llm_logging.models.query import StatsOptions, StatsScope
 from llm_logging.models.stats import Figures, Percentiles, Period, Quality, SequenceGap, Stats, StatsRow
 
 

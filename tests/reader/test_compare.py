@@ -56,3 +56,18 @@ def test_compared_groups_are_in_the_order_of_their_values(tmp_path):
     first, second = ("2026-01-15", "2026-01-15"), ("2026-01-16", "2026-01-16")
     rows = compared(tmp_path, first, second, group_by="attempt")
     assert [name for name, *_ in rows] == ["1", "2", "9", "10"]
+
+
+def test_the_change_of_a_cost_that_is_a_lower_bound_is_not_known(tmp_path):
+    known, unknown = entry(0, model="gpt-4o"), entry(24 * 60, model="a-model-of-nobody")
+    put(tmp_path, [known, entry(24 * 60 + 1, model="gpt-4o"), unknown])
+    sides = [StatsOptions(from_date=day, to_date=day) for day in ("2026-01-15", "2026-01-16")]
+    found = compare_stats(None, *sides, root=tmp_path, cache=False)
+    cost = found.summary["total_cost"]
+    assert (found.summary["unpriced_requests"].before, found.summary["unpriced_requests"].after) == (0, 1)
+    assert cost.before is not None
+    assert cost.after is not None
+    assert (cost.absolute, cost.relative) == (None, None)
+    assert found.summary["total_requests"].absolute == 1
+    same = compare_stats(None, sides[0], sides[0], root=tmp_path, cache=False).summary["total_cost"]
+    assert (same.absolute, same.relative) == ("0", 0.0)

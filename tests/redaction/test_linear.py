@@ -5,7 +5,7 @@ import re
 import pytest
 
 from llm_logging.redaction import scanner as examining
-from llm_logging.redaction.matching.prefilter import CELL
+from llm_logging.redaction.matching.prefilter import WINDOW, matcher
 from llm_logging.redaction.redactor import Redactor
 from llm_logging.redaction.scanner import PATTERN_SETS
 from tests.benchmarks.redact import PROSE, SECRET, almost_personal, hostile
@@ -56,7 +56,7 @@ def work(redactor, text):
 def redactor(monkeypatch):
     """A redactor whose patterns count what they do."""
     made = Redactor()
-    for detector, *_ in made._examiner._detectors:
+    for detector, _ in made._examiner._detectors:
         for holder in (detector, type(detector)):
             for name, value in list(vars(holder).items()):
                 if isinstance(value, re.Pattern):
@@ -78,7 +78,7 @@ def test_no_text_is_looked_at_more_than_a_few_times(name, redactor):
 
 def test_the_count_tells_a_square_from_a_line(redactor, monkeypatch):
     class Square:
-        scans, few, lowered = (), "a", False
+        scan, low_scan = "a", ""
 
         def spans(self, text, low, start, stop):
             pattern = Counted(re.compile("b"))
@@ -86,9 +86,9 @@ def test_the_count_tells_a_square_from_a_line(redactor, monkeypatch):
                 pattern.search(text, at)
             yield from ()
 
-    square = (Square(), (examining.matcher("a"),), None, None)
-    monkeypatch.setattr(redactor._examiner, "_detectors", (square,))
-    monkeypatch.setattr(redactor._examiner, "_raw", examining.matcher("a"))
+    monkeypatch.setattr(redactor._examiner, "_detectors", ((Square(), matcher("a")),))
+    monkeypatch.setattr(redactor._examiner, "_raw", matcher("a"))
+    monkeypatch.setattr(examining, "windows", lambda _holds, start, stop: [(start, stop)])
     assert work(redactor, "a" * 40_000) > 8 * work(redactor, "a" * 10_000)
 
 
@@ -115,10 +115,9 @@ def test_looks_are_bounded_and_what_stands_among_them_is_hidden_all_the_same(nam
     text = "".join(f"{piece}\n{PROSE}{secret} {PROSE}\n" for secret in secrets)
     found = redactor.redact_text(text)
     assert not any(secret in found for secret in secrets)
-    blocks = len(text) // examining.BLOCK + 1
-    detectors = len(redactor._examiner._detectors)
-    last = (examining._LAST_LOOKS + 1) * detectors
-    assert looks <= 500 + len(text) // examining._LOOK_SHARE + examining._DENSE + last * blocks
+    windows = len(text) // WINDOW + 1
+    last = examining._LAST_LOOKS + len(redactor._examiner._detectors)
+    assert looks <= 500 + len(text) // examining._LOOK_SHARE + last * windows
 
 
 def test_a_long_text_with_a_near_miss_here_and_there_stays_as_it_is(monkeypatch):
@@ -142,7 +141,7 @@ def test_a_key_of_many_lines_that_begins_in_a_hidden_part_is_hidden_to_its_end(n
     label = "RSA PRIV" + "ATE KEY"
     key = "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"])
     piece = hostile(40_000)[name]
-    for cut in range(30_000, 30_000 + examining.BLOCK, 128):
+    for cut in range(30_000, 30_000 + 8 * WINDOW, 128):
         found = redactor.redact_text(f"{piece[:cut]}\n{key}\n{piece[:100]}")
         assert not [line for line in lines if line in found], cut
 
@@ -161,7 +160,7 @@ def test_a_secret_that_begins_where_another_ends_goes_wherever_they_stand():
     keys = [
         key for letter in "bcdef" for key in (f"AKIA{letter.upper() * 12}2345", f"dapi{letter}7{'0a' * 15}")
     ]
-    for shift in range(0, 2 * CELL, 16):
+    for shift in range(0, WINDOW, 16):
         found = redactor.redact_text(f"{PROSE * 4}{'.' * shift} {SECRET} {''.join(keys)} {PROSE * 8}")
         assert not any(key in found for key in keys), shift
 

@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ...clock import clock
-from ...errors import ErrorCode, ValidationError
+from ...presentation.times import periods
 from .. import options as opt
 from ..render.terminal import use_colour, width
-from ..times import is_duration, parse_duration, parse_time, period_before, zone
 
-__all__ = ["app", "periods"]
+__all__ = ["app"]
 
 app = typer.Typer(rich_markup_mode="rich")
-
-Span = tuple[date | datetime | None, date | datetime | None]
-
-
-def periods(before: str | None, after: str | None, *, now: datetime, tz: str) -> tuple[Span, Span]:
-    """Read which two periods are to be compared.
-
-    Args:
-        before: A period (`2026-01`, `2026-W03`, `2026-01-15`), two times joined by `..`, or, alone, a duration: the
-            last `7d` against those before; a period alone is compared with the one before it. None: `7d`.
-        after: The second period; None: see `before`.
-        now: The present moment.
-        tz: The zone of days.
-
-    Returns:
-        First and last moment or day of each.
-
-    Raises:
-        ValidationError: One is no period.
-    """
-    if after is not None and before is not None:
-        return _span(before, now, tz), _span(after, now, tz)
-    named = before if before is not None else "7d"
-    if is_duration(named):
-        length = parse_duration(named, option="PERIOD")
-        return (now - 2 * length, now - length), (now - length, now)
-    previous = period_before(named)
-    if previous is None:
-        raise ValidationError(
-            f"diff: expected two periods, one period like 2026-01 or 2026-W07, or a duration like 7d, got {named!r}",
-            code=ErrorCode.INVALID_OPTIONS,
-        )
-    return previous, _span(named, now, tz)
-
-
-def _span(text: str, now: datetime, tz: str) -> Span:
-    start, dots, end = text.partition("..")
-
-    def moment(part: str, edge: Any) -> date | datetime | None:
-        return parse_time(part, edge=edge, now=now, tz=zone(tz), option="PERIOD") if part else None
-
-    if dots:
-        return moment(start, "start"), moment(end, "end")
-    if is_duration(text):
-        return moment(text, "start"), now
-    return moment(text, "start"), moment(text, "end")
 
 
 @app.command(

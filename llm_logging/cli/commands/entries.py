@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import ErrorCode, ValidationError
+from ...files.objects import is_url
+from ...presentation.times import zone
 from .. import options as opt
 from ..render.terminal import dumps, json_safe, use_colour, width
-from ..times import zone
 
 __all__ = ["app"]
 
@@ -32,6 +33,15 @@ Rows = Annotated[
 ]
 
 
+class RequestSort(StrEnum):
+    """Name what a list of requests is sorted by."""
+
+    START = "start"
+    COST = "cost"
+    LATENCY = "latency"
+    TOKENS = "tokens"
+
+
 def _size(limit: int, printed: int) -> int:
     """Return how many entries to ask for next; a limit of 0 is none."""
     return min(limit - printed, _PAGE) if limit else _PAGE
@@ -41,6 +51,8 @@ def _size(limit: int, printed: int) -> int:
     epilog="Examples:\n\n"
     "\b\n  llm-logging requests --since 1h --where status=error\n"
     "  llm-logging requests --project shop --where 'latency_ms>5000' -n 50\n"
+    "  llm-logging requests --since 7d --sort cost -n 10    # the dearest\n"
+    "  llm-logging requests --where 'cost>0.1'\n"
     "  llm-logging requests --where model~gpt-4* --format json | jq .usage.total_tokens\n"
     "  llm-logging requests --since 2026-01 --until 2026-01 -n 0 --format csv > january.csv"
 )
@@ -58,6 +70,10 @@ def requests(
     cursor: Cursor = None,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
+    prices: opt.Prices = None,
+    sort: Annotated[
+        RequestSort, typer.Option("--sort", help="The largest first.", rich_help_panel=opt.LOOK)
+    ] = RequestSort.START,
     limit: Rows = 20,
     content: Annotated[
         bool,
@@ -70,7 +86,7 @@ def requests(
     ] = False,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """List requests, newest first, one row per request.
+    """List requests with their cost, newest first, one row per request.
 
     Exit status 0 if no request matches, 1 if nothing is logged yet.
     """
@@ -80,28 +96,36 @@ def requests(
 
     question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
-        where=where or (), cache_dir=cache_dir, use_cache=not no_cache,
+        where=where or (), cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
     )  # fmt: skip
     filters = question.options()
     source = question.source(once=cursor is None and limit != 0)
     printed = 0
     while True:
         page = get_llm_request_logs(
-            question.scope(), filters, _size(limit, printed), cursor, content=content, **source
+            question.scope(),
+            filters,
+            _size(limit, printed),
+            cursor,
+            content=content,
+            sort=sort.value,
+            **source,
         )
         _print_requests(page.entries, form, tz, first=not printed)
         printed += len(page.entries)
         cursor = page.cursor
         if cursor is None or (limit and printed >= limit):
             break
-    if not printed and question.files is None and not anything_logged(question.scope(), source["root"]):
+    root = source.get("root")
+    # What is shipped to a store has lines.
+    if not printed and root is not None and not is_url(root) and not anything_logged(question.scope(), root):
         raise opt.nothing_logged(source["root"])
     if form is not opt.TableFormat.TABLE:
         return
     if not printed:
-        opt.note("no request fits")
+        opt.note("no request matches")
     elif cursor is not None:
-        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")
+        opt.note(f"{printed:,} shown; next page: --cursor {cursor}")
 
 
 def _print_requests(entries: Any, form: opt.TableFormat, tz: str, *, first: bool) -> None:
@@ -143,9 +167,10 @@ def show(
     lines: Annotated[
         bool, typer.Option("--lines", help="Print the raw lines from the files.", show_default=False)
     ] = False,
+    prices: opt.Prices = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Show one request, with messages and response if they were logged."""
+    """Show one request and its cost, with messages and response if they were logged."""
     from ...reader.entries import get_request_log
     from ..query import Question
     from ..render import entries as render
@@ -153,7 +178,7 @@ def show(
     question = Question(root=root, files=opt.all_files(files, paths), project=project, chat=chat)
     source = question.source()
     entry, raw = get_request_log(
-        request_id, question.scope(), root=source.get("root"), files=source.get("files")
+        request_id, question.scope(), root=source.get("root"), files=source.get("files"), prices=prices
     )
     if lines:
         opt.write("".join(json_safe(line.decode("utf-8", "replace")) + "\n" for line in raw))
@@ -240,7 +265,7 @@ def search(
         if cursor is None or (limit and printed >= limit):
             break
     if not printed:
-        opt.note("nothing holds this text")
+        opt.note("no match")
         raise typer.Exit(1)
     if cursor is not None and not as_json:
-        opt.note(f"{printed:,} shown; the next: --cursor {cursor}")
+        opt.note(f"{printed:,} shown; next page: --cursor {cursor}")

@@ -1,43 +1,33 @@
-"""`errors`: what failed, how often, where."""
+"""`errors`: what failed, how often, when last, where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ...models.stats import Figures, Stats
+from ...presentation.escaping import answer_json
+from ...presentation.numbers import DASH, bar, count, several, share
+from ...presentation.times import zone
 from .. import options as opt
-from ..render.numbers import bar, count, several, share
 from ..render.stats import group_columns, title
 from ..render.table import Column, draw, markdown, paint
-from ..render.terminal import csv_cell, dumps, safe, use_colour, width
+from ..render.terminal import csv_cell, safe, shorten, show_time, use_colour, width
 
-__all__ = ["app", "error_rows"]
+if TYPE_CHECKING:
+    from ...reader.error_report import ErrorReport
+
+__all__ = ["app"]
 
 app = typer.Typer(rich_markup_mode="rich")
 
-
-def error_rows(stats: Stats) -> list[tuple[dict[str, str | None], str, int, Figures]]:
-    """Return one row a group and error code: group, code, requests, the group's figures.
-
-    The most frequent come first; of equally frequent ones the codes are in order, then the groups as they were.
-    """
-    groups: list[tuple[dict[str, str | None], Figures]] = [(row.group, row) for row in stats.breakdown]
-    if not stats.group_by:
-        groups = [({}, stats.summary)]
-    rows = [
-        (group, code, number, figures)
-        for group, figures in groups
-        for code, number in figures.error_codes.items()
-    ]
-    return sorted(rows, key=lambda row: (-row[2], row[1]))
+_MESSAGE: Final = 100
 
 
 @app.command(
     epilog="Examples:\n\n"
     "\b\n  llm-logging errors --since 24h\n"
+    "  llm-logging errors --by model\n"
     "  llm-logging errors --by model,http_status --format csv\n"
     "  llm-logging requests --where error.code=rate_limit   # the requests themselves"
 )
@@ -55,100 +45,74 @@ def errors(
     strict: opt.Strict = False,
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
-    by: opt.By = "model",
+    by: opt.By = None,
     limit: opt.Limit = None,
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
-    """Count failed and cancelled requests by error code and by group."""
+    """Count failed and cancelled requests by error code and by group, with the last time and one message."""
+    from ...reader.error_report import get_errors
     from ..query import Question
 
-    stats = Question(
+    question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
         where=where or (), by=by, strict=strict, cache_dir=cache_dir, use_cache=not no_cache,
-    ).ask()  # fmt: skip
-    rows = error_rows(stats)
-    hidden = max(len(rows) - limit, 0) if limit else 0
-    rows = rows[: len(rows) - hidden]
+    )  # fmt: skip
+    with question.reading() as source:
+        report = get_errors(question.scope(), question.options(), **source)
+    hidden = max(len(report.breakdown) - limit, 0) if limit else 0
+    report.breakdown = report.breakdown[: len(report.breakdown) - hidden]
     match form:
         case opt.TableFormat.JSON:
-            opt.write(dumps(_report(stats, rows), indent=2))
+            opt.write(answer_json(report))
         case opt.TableFormat.CSV:
-            opt.write(_csv(stats, rows))
+            opt.write(_csv(report))
         case opt.TableFormat.MARKDOWN:
-            opt.write(markdown(_columns(stats, rows)))
+            opt.write(markdown(_columns(report, tz)))
         case _:
-            opt.write(_table(stats, rows, hidden))
+            opt.write(_table(report, tz, hidden))
 
 
-def _report(stats: Stats, rows: Sequence[Any]) -> dict[str, Any]:
-    summary = stats.summary
-    named = (
-        "total_requests",
-        "failed_requests",
-        "cancelled_requests",
-        "error_rate",
-        "error_codes",
-        "http_statuses",
-    )
-    return {
-        "scope": stats.scope.model_dump(mode="json"),
-        "period": stats.period.model_dump(mode="json"),
-        **{name: getattr(summary, name) for name in named},
-        "group_by": stats.group_by,
-        "breakdown": [
-            {
-                "group": group,
-                "error_code": code,
-                "requests": number,
-                "total_requests": figures.total_requests,
-                "cancelled_requests": figures.cancelled_requests,
-            }
-            for group, code, number, figures in rows
-        ],
-    }
-
-
-def _csv(stats: Stats, rows: Sequence[Any]) -> str:
+def _csv(report: ErrorReport) -> str:
     import csv
     import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    counted = ("total_requests", "cancelled_requests")
-    writer.writerow(["error_code", *map(csv_cell, stats.group_by), "requests", *counted])
-    for group, code, number, figures in rows:
-        names = [csv_cell(group.get(name)) for name in stats.group_by]
-        writer.writerow([csv_cell(code), *names, number, *(getattr(figures, name) for name in counted)])
+    counted = ("total_requests", "cancelled_requests", "last_request", "request_id", "message")
+    writer.writerow(["error_code", *map(csv_cell, report.group_by), "requests", *counted])
+    for row in report.breakdown:
+        names = [csv_cell(row.group.get(name)) for name in report.group_by]
+        values = row.model_dump(mode="json")
+        cells = [csv_cell(values[name]) for name in counted]
+        writer.writerow([csv_cell(row.error_code), *names, row.requests, *cells])
     return out.getvalue()
 
 
-def _columns(stats: Stats, rows: Sequence[Any]) -> list[Column]:
-    largest = max((number for _, _, number, _ in rows), default=0)
-    columns = [Column("error", [safe(code) for _, code, _, _ in rows], left=True, style="red")]
-    columns += group_columns(stats.group_by, [group for group, _, _, _ in rows])
+def _columns(report: ErrorReport, tz: str) -> list[Column]:
+    rows = report.breakdown
+    largest = max((row.requests for row in rows), default=0)
+    columns = [Column("error", [safe(row.error_code) for row in rows], left=True, style="red")]
+    columns += group_columns(report.group_by, [row.group for row in rows])
+    bars = [bar(row.requests, largest) for row in rows]
     columns += [
-        Column(
-            "",
-            [bar(number, largest) for _, _, number, _ in rows],
-            rank=9,
-            left=True,
-            style="red",
-            decoration=True,
-        ),
-        Column("requests", [count(number) for _, _, number, _ in rows]),
+        Column("", bars, rank=9, left=True, style="red", decoration=True),
+        Column("requests", [count(row.requests) for row in rows]),
     ]
-    if stats.group_by:
-        # Of all that ended: `total_requests` does not hold the cancelled ones, which have rows here too.
-        ended = [figures.total_requests + figures.cancelled_requests for _, _, _, figures in rows]
-        shares = [share(number / all_) for (_, _, number, _), all_ in zip(rows, ended, strict=True)]
-        columns.append(Column("of the group's", shares, rank=2))
+    # Of all that ended: `total_requests` does not hold the cancelled ones, which have rows here too.
+    shares = [share(row.requests / (row.total_requests + row.cancelled_requests)) for row in rows]
+    columns.append(Column("of the group's" if report.group_by else "of all", shares, rank=2))
+    last = [row.last_request for row in rows]
+    shown = [show_time(at.astimezone(zone(tz)), "full")[:16] if at is not None else DASH for at in last]
+    columns.append(Column("last", shown, left=True, rank=5, style="dim"))
+    messages = [shorten(safe(row.message or ""), _MESSAGE) for row in rows]
+    columns.append(Column("message of the last", messages, left=True, rank=4))
     return columns
 
 
-def _table(stats: Stats, rows: Sequence[Any], hidden: int) -> str:
+def _table(report: ErrorReport, tz: str, hidden: int) -> str:
     colour = use_colour()
-    summary = stats.summary
-    parts = [paint(title(stats), "bold", colour=colour) + "\n\n"]
+    summary = report
+    parts = [paint(title(report), "bold", colour=colour) + "\n\n"]
     failed = (
         f"{count(summary.failed_requests)} of {several(summary.total_requests, 'request', 'requests')} failed"
     )
@@ -163,8 +127,8 @@ def _table(stats: Stats, rows: Sequence[Any], hidden: int) -> str:
         parts.append(
             "  HTTP " + ", ".join(f"{safe(status)}: {count(number)}" for status, number in bad.items()) + "\n"
         )
-    if rows:
-        parts.append("\n" + draw(_columns(stats, rows), width=width(), colour=colour))
+    if report.breakdown:
+        parts.append("\n" + draw(_columns(report, tz), width=width(), colour=colour))
     if hidden:
         parts.append(
             paint(

@@ -1,4 +1,4 @@
-"""`export`: all requests as a file for other programs."""
+"""`export` and `sql`: all requests as a file for other programs, and questions in SQL."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from decimal import Decimal as _Money
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any, Final
 
 import typer
 
 from ...errors import ErrorCode, ValidationError
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.terminal import csv_cell, dumps
 
 __all__ = ["app"]
@@ -28,12 +30,18 @@ class ExportFormat(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     PARQUET = "parquet"
+    SQLITE = "sqlite"
+    DUCKDB = "duckdb"
+
+
+_TO_FILES: Final = frozenset({ExportFormat.PARQUET, ExportFormat.SQLITE, ExportFormat.DUCKDB})
 
 
 @app.command(
     epilog="Examples:\n\n"
     "\b\n  llm-logging export --since 2026-01 --until 2026-01 --format parquet --output january.parquet\n"
     "  llm-logging export --project shop --format csv > shop.csv\n"
+    "  llm-logging export --format sqlite --output llm.db && datasette llm.db\n"
     "  llm-logging export --where status=error | jq .error.code\n"
     '  duckdb -c "select model, sum(\\"usage.total_tokens\\") from \'january.parquet\' group by all"'
 )
@@ -73,16 +81,20 @@ def export(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
         where=where or (), strict=strict, cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
     )  # fmt: skip
-    if form is ExportFormat.PARQUET and output is None:
+    if form in _TO_FILES and output is None:
         raise ValidationError(
-            "export: expected --output FILE beside --format parquet", code=ErrorCode.INVALID_OPTIONS
+            f"export: expected --output FILE beside --format {form}", code=ErrorCode.INVALID_OPTIONS
         )
     with ExitStack() as stack:
         with question.reading() as source:
             found = stack.enter_context(export_requests(question.scope(), question.options(), **source))
-        if form is ExportFormat.PARQUET:
-            assert output is not None
-            opt.note(f"{several(found.write_parquet(output), 'request', 'requests')} in {output}")
+        if output is not None and form in _TO_FILES:
+            write = {
+                ExportFormat.PARQUET: found.write_parquet,
+                ExportFormat.SQLITE: found.write_sqlite,
+                ExportFormat.DUCKDB: found.write_duckdb,
+            }[form]
+            opt.note(f"{several(write(output), 'request', 'requests')} in {output}")
             return
         with _opened(output) as target:
             if form is ExportFormat.JSONL:
@@ -96,15 +108,12 @@ def export(
 
 
 def _cell(value: object) -> object:
-    from datetime import datetime
-    from decimal import Decimal
-
     from ...clock import format_time
     from ...reader.sql.aggregate import money_text
 
     if isinstance(value, datetime):
         return format_time(value)
-    if isinstance(value, Decimal):
+    if isinstance(value, _Money):
         return money_text(value)
     return dumps(value) if isinstance(value, (dict, list)) else csv_cell(value)
 
@@ -126,3 +135,89 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@app.command(
+    epilog="Tables: requests (folded and priced), calls, lines, messages, events.\n\n"
+    "Examples:\n\n"
+    '\b\n  llm-logging sql "select model, sum(cost) from requests group by all order by 2 desc"\n'
+    "  llm-logging sql \"select date_trunc('day', timestamp_start) as day, count(*) from requests group by all\" --since 30d\n"
+    '  llm-logging sql "describe requests"'
+)
+def sql(
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="One SELECT, in DuckDB's SQL.", show_default=False)
+    ],
+    paths: opt.Paths = None,
+    *,
+    root: opt.Root = None,
+    project: opt.Project = None,
+    chat: opt.Chat = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    tz: opt.Tz = "UTC",
+    where: opt.Where = None,
+    files: opt.Files = None,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
+    prices: opt.Prices = None,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", min=0, help="At most so many rows; 0: all.", rich_help_panel=opt.LOOK),
+    ] = 1000,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout", min=0.1, metavar="SECONDS", help="When to give up.", rich_help_panel=opt.LOOK
+        ),
+    ] = 60.0,
+    form: opt.Format = opt.TableFormat.TABLE,
+) -> None:
+    """Answer a question in SQL. Only reading statements run, without access to files or the network."""
+    import itertools
+
+    from ...reader.database import LogDatabase
+    from ..query import Question
+
+    question = Question(
+        root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
+        where=where or (), cache_dir=cache_dir, use_cache=not no_cache, prices=prices,
+    )  # fmt: skip
+    with question.reading() as source:
+        table = LogDatabase(question.scope(), question.options(), source).sql(query, timeout=timeout)  # type: ignore[arg-type]  # the reader's own keywords
+    rows = list(itertools.islice(table, limit or None))
+    _print_rows(table.columns, rows, form)
+    if len(table) > len(rows):
+        opt.note(f"{len(rows):,} of {len(table):,} rows; --limit 0 shows all")
+
+
+def _print_rows(names: list[str], rows: list[dict[str, Any]], form: opt.TableFormat) -> None:
+    from ..render.table import Column, draw, markdown
+    from ..render.terminal import safe, use_colour, width
+
+    if form is opt.TableFormat.JSON:
+        opt.write("".join(dumps({name: _json(value) for name, value in row.items()}) + "\n" for row in rows))
+        return
+    if form is opt.TableFormat.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\r\n")
+        writer.writerow([csv_cell(name) for name in names])
+        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        return
+    cells = {name: [safe("" if row[name] is None else _cell(row[name])) for row in rows] for name in names}
+    numeric = {
+        name: all(isinstance(row[name], (int, float, _Money, type(None))) for row in rows) for name in names
+    }
+    columns = [Column(safe(name), cells[name], left=not numeric[name]) for name in names]
+    opt.write(
+        markdown(columns)
+        if form is opt.TableFormat.MARKDOWN
+        else draw(columns, width=width(), colour=use_colour())
+    )
+
+
+def _json(value: Any) -> Any:
+    """Return a value as the JSON of requests has it: times as ISO 8601, money as decimal text."""
+    if isinstance(value, (dict, list)):
+        return value
+    shown = _cell(value)
+    return None if value is None else shown if isinstance(value, (datetime, _Money)) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,11 +12,11 @@ import typer
 
 from ...errors import ErrorCode, ValidationError
 from ...hmac_keys import MANIFEST_KEY, key_from_environment
+from ...presentation.numbers import several, size
+from ...presentation.times import parse_duration, parse_size
 from .. import options as opt
-from ..render.numbers import several, size
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
-from ..times import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from ...maintenance.doctor import Finding
@@ -55,7 +56,7 @@ def doctor(
     """
     colour = use_colour()
     worst = "ok"
-    place = opt.existing_root(root)
+    place = opt.local_root(root)
     for finding in _findings(place, quick=quick, recover=recover, cache_dir=cache_dir):
         worst = finding.state if finding.state == "problem" or worst == "ok" else worst
         if as_json:
@@ -155,7 +156,9 @@ def prune(
 
     Asks for confirmation. Without a terminal, --yes is required.
     """
+    from ...files.objects import open_store
     from ...maintenance.retention import prune as prune_root
+    from ...maintenance.stored_root import prune_store
 
     if older_than is None and max_bytes is None:
         raise ValidationError(
@@ -164,13 +167,19 @@ def prune(
     age = None if older_than is None else parse_duration(older_than, option="--older-than")
     most = None if max_bytes is None else parse_size(max_bytes, option="--max-bytes")
     place = opt.existing_root(root)
-    key = key_from_environment(MANIFEST_KEY)
+    run = partial(
+        partial(prune_root, place, key=key_from_environment(MANIFEST_KEY))
+        if isinstance(place, Path)
+        else partial(prune_store, open_store(place)),
+        older_than=age,
+        max_bytes=most,
+    )
     if not dry_run and not yes:
-        gone = prune_root(place, older_than=age, max_bytes=most, dry_run=True, key=key).removed
+        gone = run(dry_run=True).removed
         if gone:
             held = size(sum(number for _, number in gone))
             opt.confirm("prune", f"{several(len(gone), 'segment', 'segments')}, {held} will be deleted")
-    report = prune_root(place, older_than=age, max_bytes=most, dry_run=dry_run, key=key)
+    report = run(dry_run=dry_run)
     total = sum(number for _, number in report.removed)
     if as_json:
         removed = [{"path": str(path), "bytes": number} for path, number in report.removed]
@@ -185,9 +194,12 @@ def prune(
             )
         )
         return
-    verb = "would go" if dry_run else "removed"
+    if report.unshipped:
+        kept = several(len(report.unshipped), "segment stays", "segments stay")
+        opt.note(f"{kept}: not shipped yet; see `llm-logging ship` and its option --stop")
+    verb = "would be deleted" if dry_run else "deleted"
     for path, number in report.removed:
-        shown = path.relative_to(place) if path.is_relative_to(place) else path
+        shown = path.relative_to(place) if path.is_relative_to(str(place)) else path
         opt.write(f"{verb} {safe(shown)} ({size(number)})")
     opt.write(
         f"{several(len(report.removed), 'segment', 'segments')}, {size(total)} {verb}; {size(report.kept_bytes)} left"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...errors import ErrorCode, FileSystemError, ValidationError
 from ...hmac_keys import MANIFEST_KEY, PSEUDONYM_KEY, key_from_environment
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.table import paint
 from ..render.terminal import dumps, safe, use_colour
+
+if TYPE_CHECKING:
+    from ...maintenance.forget import ForgetReport
 
 __all__ = ["app"]
 
@@ -48,9 +52,20 @@ def verify(
 
     With a key in LLM_LOGGING_MANIFEST_KEY (or _FILE) signatures are checked, too. Exit status 1 if something is wrong.
     """
+    from ...files.objects import open_store
+    from ...maintenance.stored_root import verify_store
     from ...maintenance.verify import verify as verify_root
 
-    report = verify_root(opt.existing_root(root), key=key_from_environment(MANIFEST_KEY), heads=_heads(heads))
+    key, place = key_from_environment(MANIFEST_KEY), opt.existing_root(root)
+    if isinstance(place, Path):
+        report = verify_root(place, key=key, heads=_heads(heads))
+    elif heads is None:
+        report = verify_store(open_store(place), key=key)
+    else:
+        raise ValidationError(
+            "--heads: expected a root on this machine: the manifests in a store are those of its hosts at different times",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
     colour = use_colour()
     if print_heads:
         opt.write(dumps(report.heads, indent=2))
@@ -69,7 +84,7 @@ def verify(
                     f"         {paint(finding.problem, 'red', colour=colour)} {safe(finding.where)}: {safe(finding.detail)}"
                 )
         if not report.logs:
-            opt.note("no log is here yet")
+            opt.note("no logs here yet")
         elif not report.signed:
             opt.note(f"signatures were not checked: no {MANIFEST_KEY} is set")
     for finding in report.findings if print_heads else ():
@@ -125,16 +140,25 @@ def forget(
     Refuses while a process logs to the root. Asks for confirmation; without a terminal, --yes is required. Keys come from
     LLM_LOGGING_PSEUDONYM_KEY and LLM_LOGGING_MANIFEST_KEY, or from files named by these variables with _FILE.
     """
+    from ...files.objects import open_store
     from ...maintenance.forget import forget as forget_person
+    from ...maintenance.stored_root import forget_in_store
+    from ...reader.piece_files import make_piece_file
 
     if mode not in {"remove", "pseudonymise"}:
         raise ValidationError(
             f"--mode: expected remove or pseudonymise, got {mode!r}", code=ErrorCode.INVALID_OPTIONS
         )
     chosen: Any = mode
+    place = opt.existing_root(root)
+    run: Callable[..., ForgetReport] = (
+        partial(forget_person, place, rewritten=lambda old, _new: _drop_cached(old, cache_dir))
+        if isinstance(place, Path)
+        else partial(forget_in_store, open_store(place), make_piece=make_piece_file)
+    )
     run = partial(
-        forget_person, opt.existing_root(root), user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
-        manifest_key=key_from_environment(MANIFEST_KEY), rewritten=lambda old, _new: _drop_cached(old, cache_dir),
+        run, user_id=user, mode=chosen, key=key_from_environment(PSEUDONYM_KEY),
+        manifest_key=key_from_environment(MANIFEST_KEY),
     )  # fmt: skip
     if not dry_run and not yes:
         found = run(dry_run=True)
@@ -143,6 +167,8 @@ def forget(
             verb = {"remove": "removed", "pseudonymise": "rewritten"}[mode]
             opt.confirm("forget", f"{lines} will be {verb}")
     report = run(dry_run=dry_run)
+    if not isinstance(place, Path) and not dry_run:
+        _drop_copies(place, cache_dir)
     if as_json:
         opt.write(dumps(report.model_dump(mode="json"), indent=2))
         return
@@ -158,18 +184,15 @@ def forget(
         shown = ", ".join(map(safe, report.shared_chats[:5])) + (
             " ..." if len(report.shared_chats) > 5 else ""
         )
-        opt.note(f"messages that name nobody stayed in chats shared with others: {shown}")
+        opt.note(f"messages without a user id were kept in chats with other users: {shown}")
     if report.unreadable:
         opt.note(
-            f"{several(report.unreadable, 'line', 'lines')} with the id's text cannot be read, and stayed"
+            f"{several(report.unreadable, 'line', 'lines')} that contain the id cannot be read and were kept"
         )
 
 
 def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
     """Drop what the reader kept of a log of which a segment was rewritten: it holds the person's lines too."""
-    import contextlib
-    import shutil
-
     from ...files.segments import parse_segment_name
     from ...reader.cache.store import cache_folder
     from ...reader.segments.index import SegmentCache
@@ -178,8 +201,26 @@ def _drop_cached(segment: Path, cache_dir: Path | None) -> None:
     active = segment if named is None else segment.with_name(f"{named.stem}.jsonl")
     folder = cache_folder(cache_dir)
     kept = SegmentCache(folder, str(active.resolve())).folder
-    # Folders beside it are of other versions of this package; answers and sums name people too, whose root they do not say.
-    for stale in (*folder.glob(f"*/{kept.name}"), *folder.glob("*/answers")):
+    # Folders beside it are of other versions of this package.
+    _drop(folder, [*folder.glob(f"*/{kept.name}")])
+
+
+def _drop_copies(url: str, cache_dir: Path | None) -> None:
+    """Drop what the reader copied of a store."""
+    from ...files.objects import open_store
+    from ...reader.cache.store import cache_folder
+    from ...reader.segments.remote import copy_folder
+
+    folder = cache_folder(cache_dir)
+    _drop(folder, [copy_folder(open_store(url).url, folder)])
+
+
+def _drop(folder: Path, kept: list[Path]) -> None:
+    """Drop parts of the cache, and all answers and sums: they name people too, whose root they do not say."""
+    import contextlib
+    import shutil
+
+    for stale in (*kept, *folder.glob("*/answers")):
         shutil.rmtree(stale, ignore_errors=True)
     for file in folder.glob("*/sums-*"):
         with contextlib.suppress(OSError):

@@ -42,6 +42,8 @@ Interval = Annotated[
     "  llm-logging stats --since 2026-01 --until 2026-01 --tz Europe/Berlin --format csv > january.csv\n"
     "  llm-logging stats --where status=error --where 'latency_ms>2000' --by provider\n"
     "  llm-logging stats --by attributes.tenant --sort cost --limit 10\n"
+    "  llm-logging stats --since 30d --as-if gpt-4o=gpt-4o-mini --by model\n"
+    "  llm-logging stats --by weekday,hour_of_day --sort cost --limit 10\n"
     "  kubectl logs deploy/app | llm-logging stats --files - --by model"
 )
 def stats(
@@ -60,6 +62,8 @@ def stats(
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
     prices: opt.Prices = None,
+    as_if: opt.AsIf = None,
+    prices_as_of: opt.PricesAsOf = None,
     by: opt.By = None,
     sort: opt.Sort = None,
     reverse: opt.Reverse = False,
@@ -78,7 +82,7 @@ def stats(
     question = Question(
         root=root, files=opt.all_files(files, paths), project=project, chat=chat, since=since, until=until, tz=tz,
         where=where or (), by=by, fill_gaps=fill_gaps, orphaned_after=orphaned_after, strict=strict, cache_dir=cache_dir,
-        use_cache=not no_cache, prices=prices,
+        use_cache=not no_cache, prices=prices, as_if=as_if, prices_as_of=prices_as_of,
     )  # fmt: skip
     shown = answer.Shown(
         form=form, sort=sort, reverse=reverse, limit=limit, camel=camel, percentiles=percentiles

@@ -16,10 +16,10 @@ from ...files.layout import Layout, LogKind
 from ...files.lines import as_binary, blocks, read_lines, split_lines
 from ...files.segments import active_logs
 from ...files.spool.waiting import Waiting, find_waiting
+from ...presentation.times import zone
 from ...reader.lines.log_files import project_folders
 from .. import options as opt
 from ..render.terminal import json_safe, safe, use_colour
-from ..times import zone
 from ..viewer.follow import LogFollower, follow
 from ..viewer.pretty import PrettyOptions, Printer, known_level
 from ..viewer.records import LEVELS, parse_record
@@ -258,8 +258,8 @@ def tail(
         return json_safe(data.decode("utf-8", "replace")) if as_json and text is not None else text
 
     # With -f they come when they are written.
-    waiting = Waiting() if files or following else find_waiting(opt.existing_root(root))
-    find = _named(files) if files else _finder(opt.existing_root(root), project, kind, waiting)
+    waiting = Waiting() if files or following else find_waiting(opt.local_root(root))
+    find = _named(files) if files else _finder(opt.local_root(root), project, kind, waiting)
     followers = {path: LogFollower(path, _warn) for path in find()}
     try:
         # A filter may hide most lines, so more are read than will be shown.
@@ -273,7 +273,7 @@ def tail(
             opt.write(text or "\n")
         if count and not newest and not following and not files:
             if kind is Kind.ALL and project is None:
-                raise opt.nothing_logged(opt.existing_root(root))
+                raise opt.nothing_logged(opt.local_root(root))
             opt.note(f"no logs of kind {kind.value} yet")
             raise typer.Exit(1)
         if following:

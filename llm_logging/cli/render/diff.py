@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ...models.stats import Change, Comparison, PriceReport, PriceUse
-from . import numbers
-from .numbers import DASH, count, duration, share, signed
+from ...presentation import numbers
+from ...presentation.numbers import DASH, count, duration, share, signed
 from .stats import group_columns, span, whose
 from .table import Column, draw, markdown, paint
 from .terminal import csv_cell, safe
@@ -66,7 +66,7 @@ def _amount(
     return numbers.money(value, mark="≥" if unpriced else "~" if estimated else "")
 
 
-def _difference(change: Change, name: str, changes: Mapping[str, Change], show: Callable[[Any], str]) -> str:
+def _difference(change: Change, name: str, show: Callable[[Any], str]) -> str:
     if change.absolute is None:
         return DASH
     value = _number(change.absolute)
@@ -74,17 +74,14 @@ def _difference(change: Change, name: str, changes: Mapping[str, Change], show: 
         return "="
     sign = "+" if value > 0 else "-"
     if name in _MONEY:
-        unsure = any(getattr(changes.get("unpriced_requests"), side, 0) for side in ("before", "after"))
-        return DASH if unsure else f"{sign}{numbers.money(value.copy_abs(), mark='~').removeprefix('~')}"
+        return f"{sign}{numbers.money(value.copy_abs(), mark='~').removeprefix('~')}"
     if show is share:
         return f"{sign}{abs(float(value)) * 100:.1f} pp"
     return f"{sign}{show(abs(float(value)))}"
 
 
-def _relative(change: Change, name: str, changes: Mapping[str, Change]) -> str:
-    # Of two lower bounds nothing is known about how one stands to the other.
-    unsure = any(getattr(changes.get("unpriced_requests"), side, 0) for side in ("before", "after"))
-    return "" if not change.relative or (name in _MONEY and unsure) else signed(change.relative)
+def _relative(change: Change) -> str:
+    return signed(change.relative) if change.relative else ""
 
 
 def _number(value: Any) -> Decimal:
@@ -120,14 +117,14 @@ def _summary_columns(answer: Comparison) -> list[Column]:
         Column("after", [_amount(c.after, n, changes, "after", show) for n, _, show, _, c in rows]),
         Column(
             "change",
-            [_difference(c, n, changes, show) for n, _, show, _, c in rows],
+            [_difference(c, n, show) for n, _, show, _, c in rows],
             rank=1,
             styles=[_style(c, worse) for _, _, _, worse, c in rows],
             pair="change",
         ),
         Column(
             "",
-            [_relative(c, n, changes) for n, _, _, _, c in rows],
+            [_relative(c) for n, _, _, _, c in rows],
             rank=1,
             pair="change",
             styles=[_style(c, worse) for _, _, _, worse, c in rows],
@@ -156,7 +153,7 @@ def _group_columns(answer: Comparison) -> list[Column]:
         columns += [
             Column(label, [f"{a} → {b}" for a, b in zip(before, after, strict=True)], after, rank=rank, pair=name),
             Column(
-                "", [_relative(c, name, row.changes) for c, row in every], rank=rank, pair=name,
+                "", [_relative(c) for c, row in every], rank=rank, pair=name,
                 styles=[_style(c, worse) for c in changes],
             ),
         ]  # fmt: skip

@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ...models.entry import ChatMessage, Cost, ErrorInfo, Timings, Usage
+from ...presentation.numbers import DASH, count, duration, money, request_cost
 from ...reader.retrieval.request_log import RequestLog
 from ...reader.search import SearchHit
-from .numbers import DASH, count, duration, money
 from .table import Column, draw, markdown, paint
 from .terminal import csv_cell, dumps, safe, shorten, show_time
 
@@ -122,6 +122,7 @@ def request_columns(entries: Sequence[RequestLog], tz: tzinfo, *, whole_ids: boo
         ),
         Column("latency", [duration(_number(e.timings, "latency_ms")) for e in entries], rank=3),
         Column("in + out", [_tokens(e) for e in entries], rank=4),
+        Column("cost", [request_cost(e) for e in entries], rank=1),
     ]
 
 

@@ -14,11 +14,17 @@ __all__ = ["all_was_skipped", "hint_for"]
 _HEAD: Final = 65_536
 _BYTE_ORDER_MARKS: Final = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}  # fmt: skip
 _PACKED: Final = {b"\x1f\x8b": "gzip: name it .gz", b"\x28\xb5\x2f\xfd": "Zstandard: name it .zst", b"PK\x03\x04": "a ZIP archive: unpack it"}  # fmt: skip
+# What a file that came through a pipe may be, by why its lines were skipped.
+_PIPED: Final = {
+    "nul_bytes": "perhaps UTF-16 text, expected UTF-8: ... | iconv -f UTF-16 -t UTF-8 | llm-logging ...",
+    "binary": "perhaps a compressed file: ... | gzip -dc | llm-logging ...",
+    "not_an_object": "perhaps a JSON array, expected one object a line: ... | jq -c '.[]' | llm-logging ...",
+}
 
 
 def all_was_skipped(quality: Quality) -> bool:
-    """Say whether there were lines and every one of them was skipped."""
-    return quality.lines > 0 and quality.skipped_lines == quality.lines
+    """Say whether no line was read as a request: every one of them was skipped, or there was none."""
+    return quality.skipped_lines == quality.lines
 
 
 def hint_for(files: Sequence[str], quality: Quality) -> str:
@@ -28,13 +34,17 @@ def hint_for(files: Sequence[str], quality: Quality) -> str:
         files: As they were named on the command line.
         quality: Of the answer.
     """
+    if not quality.lines:
+        return f"nothing is in {', '.join('standard input' if name == '-' else name for name in files[:5])}"
     named = [path for name in files for path in _paths(name)]
     kinds = {path: kind for path in named[:100] if (kind := _kind_of(path)) is not None}
     said = f"none of the {quality.lines:,} lines could be read as a request ({_reasons(quality.skipped)})."
     lines = [f"{path}: {kind}" for path, kind in list(kinds.items())[:5]]
+    if not lines and "-" in files:
+        lines = [kind for reason, kind in _PIPED.items() if reason in quality.skipped][:1]
     if not lines:
         lines = [
-            "expected one JSON object a line, with a model and its tokens; `llm-logging pretty` shows the lines"
+            "expected one JSON object per line, with a model and token counts; `llm-logging pretty` prints the lines"
         ]
     return "\n".join([said, *lines])
 
@@ -76,10 +86,10 @@ def _kind_of(path: Path) -> str | None:
         return "binary data, expected lines of JSON"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
-        return f"a JSON array, expected one object a line: jq -c '.[]' {path.name}"
+        return f"a JSON array, expected one object per line: jq -c '.[]' {path.name}"
     first = text.partition(b"\n")[0].strip()
     if first == b"{" or (first.startswith(b"{") and not first.endswith(b"}")):
-        return f"JSON objects over several lines, expected one a line: jq -c . {path.name}"
+        return f"JSON objects over several lines, expected one per line: jq -c . {path.name}"
     if first.startswith(b"<"):
         return "XML or HTML, expected lines of JSON"
     for sign, name in ((b",", "CSV"), (b"\t", "tab-separated values"), (b";", "CSV")):

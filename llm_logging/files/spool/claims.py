@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...runtime.forks import at_fork
@@ -18,7 +19,7 @@ try:
 except ImportError:  # pragma: no cover  Windows has no POSIX locks, so no spool that outlives its process
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["claim", "disclaim", "held_here", "holder_of", "lock"]
+__all__ = ["claim", "claimed", "disclaim", "held_here", "holder_of", "lock"]
 
 # A forked child holds none: its parent's rings are locked against it too.
 # Held weakly: a ring that an exception kept from being used is let go, and removes its file.
@@ -51,22 +52,26 @@ def holder_of(path: Path) -> object | None:
 
 def claim(path: Path, holder: object) -> bool:
     """Take a ring for a holder, against other threads; say whether it was free."""
-    reference: Callable[[], object | None]
-    try:
-        reference = weakref.ref(holder)
-    except TypeError:
-        reference = _Strong(holder)
+    reference = weakref.ref(holder)
     return _ours.setdefault(_real(path), reference) is reference
 
 
-class _Strong:
-    """Refer to what has no weak references."""
+class _Reading:
+    """Holds a ring while it is only looked at."""
 
-    def __init__(self, holder: object) -> None:
-        self._holder = holder
+    __slots__ = ("__weakref__",)
 
-    def __call__(self) -> object:
-        return self._holder
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Take a ring for the block, to look at it; give whether it was free."""
+    reading = _Reading()
+    free = claim(path, reading)
+    try:
+        yield free
+    finally:
+        if free:
+            disclaim(path)
 
 
 def disclaim(path: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from .claims import claim, disclaim, held_here
+from .claims import claimed, held_here
 from .places import ring_folders, shared_folder, trusted
 from .ring import Ring
 from .ring_view import BIG, FIXED, HEADER_BYTES, PATH, RingView, boot_id
@@ -121,18 +121,12 @@ def dying_owner_exists(root: Path) -> bool:
     except OSError:
         return False
     for path in paths:
-        reading = object()
-        if not claim(path, reading):
-            continue
-        try:
-            with io.FileIO(path) as file:
-                header = file.read(FIXED.size)
-            if len(header) == FIXED.size and _is_dying(FIXED.unpack(header)[4]):
-                return True
-        except OSError:
-            continue
-        finally:
-            disclaim(path)
+        with claimed(path) as free, contextlib.suppress(OSError):
+            if free:
+                with io.FileIO(path) as file:
+                    header = file.read(FIXED.size)
+                if len(header) == FIXED.size and _is_dying(FIXED.unpack(header)[4]):
+                    return True
     return False
 
 

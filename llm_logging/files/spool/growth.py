@@ -25,7 +25,7 @@ _REFUSED_SECONDS = 1.0
 
 
 class GrowingView(RingView):
-    """A ring whose owner reserves its blocks as they are needed; see `rings.Ring`."""
+    """A ring whose owner reserves its blocks as they are needed; see `ring.Ring`."""
 
     # More attributes than an instance's dict shares with others: slots are read quicker.
     __slots__ = (  # noqa: SIM905  one name a line says no more

@@ -1,4 +1,4 @@
-"""The buffer of a writer that has no shared mapping: plain memory with the face of a ring, which dies with its process."""
+"""The buffer of a writer that has no shared mapping: plain memory with the interface of a ring, lost with its process."""
 
 from __future__ import annotations
 

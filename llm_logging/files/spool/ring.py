@@ -1,16 +1,24 @@
 """The spool file of one writer: a ring of lines in a shared mapping, which outlives its process.
 
-The layout is in `ringview`. Consecutive lines of one file lie side by side, so that they are taken in one piece.
+The layout is in `ring_view`; how a ring begins small and grows is in `growth`.
 
-How it begins small and grows is in `growth`.
+    entries    tail                      head
+    ...done    │7  │8  │9  │10 │11 │     │ free ...      fixed size: place of the line, length, CRC, path, state
+                │   │   │   │   │
+    bytes  ... │7  │8    │9 │10   │11 │ free ...         a line never wraps; lines of one file lie side by side
+               _oldest                _next
 
-The owner holds a POSIX lock on the file, which dies with it and is not inherited by a fork. Whoever gets that lock has
-found a dead ring: what lies between `tail` and `head`, is not marked done and is not in the file already, is to be
-written. For that, the owner notes each append before it makes it: device, inode, size of the file before, and the first
-entry.
+`store` writes bytes and entry behind the newest line, then moves `head`: that is the commit. `take` returns the lines between
+`tail` and `head` as one batch per file. `release` moves `tail` over entries that are done. Numbers never run backwards; a place
+in the ring is the number modulo its size.
 
-In the owner only one thread at a time moves `head`, and only one moves `tail`. A line is committed by moving the head in the
-mapping; everything else that `store` changes describes it before, or is put right by `repair`.
+The owner holds a POSIX lock on the file, which ends with the process and is not inherited by a fork. A process that gets the lock
+has found the ring of a dead one: lines between `tail` and `head` that are neither done nor in their file are still to be written.
+For that the owner notes an intent before each append: device, inode, size of the file before, and the first entry.
+
+In the owner one thread at a time moves `head` and one moves `tail`; neither takes a lock of the other. This relies on the
+interpreter lock: each attribute is read and written whole, and in the order of the code. The commit is a single store into the
+mapping. Everything else that `store` changes either precedes it or is put right by `repair`.
 """
 
 from __future__ import annotations
@@ -51,6 +59,8 @@ _PATHS_SHARE = 32
 # Of what is taken at once, when lines of many files are mixed: lines of the files met first.
 _FIRST_SHARE = 0.25
 
+_not_closed: list[mmap.mmap] = []
+
 
 class Ring(GrowingView):
     """A ring of lines in a mapped file.
@@ -68,7 +78,7 @@ class Ring(GrowingView):
     """
 
     __slots__ = (  # noqa: SIM905  one name a line says no more
-        "__weakref__ _copies_from _last_done _moved _oldest _paths_end _places _run_first moved_to"
+        "__weakref__ _copies_from _inode _last_done _moved _oldest _paths_end _places _run_first moved_to"
     ).split()
 
     def __init__(
@@ -131,6 +141,7 @@ class Ring(GrowingView):
                 f"{self.path}: expected a ring of at least {HEADER_BYTES + MIN_CAPACITY} bytes, got {size}"
             )
         super().__init__(self.path, mmap.mmap(self._fd, size))
+        self._inode = os.fstat(self._fd).st_ino
         # The owner's own view: where the next line goes, where the oldest one begins, which paths have a place, and the
         # first entry of the last run of lines that are of one file and lie side by side.
         self._next = 0
@@ -170,6 +181,17 @@ class Ring(GrowingView):
     def store(self, path: bytes, line: bytes, *, publish: bool = True) -> int:
         """Commit one line.
 
+        Storing number 12 of 40 bytes behind line 11, which ends at `_next` = 500:
+
+            1. room?   500 + 40 <= _fence (end of the reserved bytes), and at most `capacity` from _oldest: yes
+               else    `_make_room` wraps to the start, or reserves more
+            2. bytes   map[500:540] = line
+            3. entry   entries[12] = (500, 40, crc, path, PENDING)
+            4. _next = 540
+            5. head    12 -> 13 in the mapping, then in the object: committed
+
+        A kill before step 5 leaves line 12 unseen; its bytes and entry are overwritten by the next line.
+
         Args:
             path: The file that it is for.
             line: The line with its line end.
@@ -192,7 +214,7 @@ class Ring(GrowingView):
                 return 0
         oldest = self._oldest if head != tail else start
         if start + room - oldest > self.capacity or head - tail >= self._entries:
-            # The next one looks for a place again, from where this one did.
+            # The next store must look for room again, from the same place.
             self._fence = 0
             return 0
         buffer = self.map
@@ -248,6 +270,9 @@ class Ring(GrowingView):
 
     def take(self, limit: int, skip: Container[bytes] = ()) -> list[Batch]:
         """Return what is to be written, unchecked, for the owner itself.
+
+        Lines 7 to 11 for the files A A B A A give the batches A: 7 8 10 11 and B: 9, in the order of each file. Where all
+        pending lines are of one file and lie side by side, they are one slice of the mapping.
 
         Args:
             limit: Bytes of lines to return at most; one line is always returned.
@@ -325,8 +350,15 @@ class Ring(GrowingView):
     def repack(self) -> dict[int, int]:
         """Store what is pending once more, behind the newest line, so that all the room before it can be given back.
 
-        One line that stays holds the room of all that were written after it. Callers and the writer must be kept away
-        meanwhile. Killed in the middle, a ring holds some lines twice, byte for byte; who recovers it knows.
+        A line that the disk refuses keeps the room of all lines behind it. Lines 8 and 11 are refused (·: done):
+
+            before   tail          head            7·  8  9·  10·  11  12·
+            copy     8 -> 13, 11 -> 14             7·  8  9·  10·  11  12·  13  14
+            mark     11, then 8 done               7·  8· 9·  10·  11· 12·  13  14
+            release  tail = 13                                              13  14
+
+        Callers and the writer must be kept away meanwhile. A kill in between leaves some lines twice, byte for byte; recovery
+        writes the older of two. Marking from the last to the first keeps their order.
 
         Returns:
             The new number of each line by its old one; empty where there is nothing to win, or no room to do it. They are
@@ -439,10 +471,17 @@ class Ring(GrowingView):
                 if self.path.parent.name == ".spool":
                     # Where it was the last one: a root at rest holds logs only.
                     self.path.parent.rmdir()
-        with contextlib.suppress(BufferError, ValueError):
-            self.map.close()
+        own = False
         with contextlib.suppress(OSError):
-            os.close(self._fd)
+            own = os.fstat(self._fd).st_ino == self._inode
+        if own:
+            with contextlib.suppress(BufferError, ValueError):
+                self.map.close()
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+        else:
+            # The program closed every descriptor, and may have opened others with these numbers; the mapping has one too.
+            _not_closed.append(self.map)
         disclaim(self.path)
 
     def __del__(self) -> None:

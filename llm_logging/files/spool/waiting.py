@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .claims import claim, disclaim, holder_of
+from .claims import claimed, holder_of
 from .discovery import big_path, moved_path, resolve_big, ring_files
 from .places import ring_folders, shared_folder
 from .ring_view import BIG, RingRecord, RingView
@@ -120,22 +120,14 @@ def _ours_or_owners(folder: Path, root: Path) -> bool:
 
 def _read_ring(path: Path, root: Path, lines: dict[str, list[bytes]]) -> None:
     """Add the lines of one ring."""
-    reading = object()
-    if not claim(path, reading):
-        holder = holder_of(path)
-        if isinstance(holder, RingView):
+    # What is not a ring, or not a whole one, is left out: recovery says so.
+    with claimed(path) as free, contextlib.suppress(OSError, ValueError):
+        if free:
+            with _mapped(path) as buffer:
+                _add_lines(RingView(path, buffer), _records(path, buffer), root, lines)
+        elif isinstance(holder := holder_of(path), RingView):
             # This process holds it: one of its writers does, or takes over what a killed process left.
-            with contextlib.suppress(OSError, ValueError):
-                _add_lines(holder, _records(path, holder.map), root, lines)
-        return
-    try:
-        with contextlib.suppress(FileNotFoundError), _mapped(path) as buffer:
-            _add_lines(RingView(path, buffer), _records(path, buffer), root, lines)
-    except (OSError, ValueError):
-        # Not a ring, or not a whole one: recovery says so.
-        return
-    finally:
-        disclaim(path)
+            _add_lines(holder, _records(path, holder.map), root, lines)
 
 
 @contextlib.contextmanager

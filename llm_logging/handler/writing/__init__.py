@@ -1,1 +1,1 @@
-"""Line -> file: the writer thread, its buffer, open files, rotation and recovery."""
+"""Write lines to files: the buffer, the writer thread, open files, rotation and recovery."""

@@ -1,8 +1,10 @@
-"""Write what lies in a spool: one thread at a time, in batches, a file at a time.
+"""Write the contents of a spool to files, in batches, one thread at a time.
 
-Invariants: a line is written once, in the order of its file; before each write the ring is told of it; what the disk refuses
-stays, its file is left alone for a while, and other files go on; who waits for a refused line is answered, and the line
-withdrawn.
+Invariants: a line is written once, in the order of its file. The ring notes each write before it is made, so a recovery after a
+kill knows what may already be in the file. Lines that the disk refuses stay in the ring, their file is retried after a pause, and
+other files go on. A caller waiting for a refused line gets the error, and its line is withdrawn.
+
+Called by `writer`; opens files through `file_pool`; `recovery` does the same for rings of killed processes.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _BATCH_BYTES = 1 << 20
 _LONGEST_DRAIN = 1.0
 _REPACK_AT = 0.5
 _LOCK_PAUSE = 0.01
-# How long somebody who waits for a line waits for a lock that another process holds.
+# How long a caller that waits for a line waits for a lock that another process holds.
 _LOCK_PATIENCE = 2.0
 
 
@@ -57,9 +59,11 @@ class Drain:
         self._notice = notice
         self._tell = tell
         self._moved = moved
-        # What an exception leaves of an append is an open file, perhaps with its lock: both are let go.
+        # An exception may leave an append with an open file and its lock: close both.
         self._exclusive = Exclusive(files.close)
         self._repack_next = 0.0
+        # The file that is being written, and since when.
+        self.at: tuple[str, float] | None = None
 
     @property
     def here(self) -> bool:
@@ -93,7 +97,7 @@ class Drain:
         Args:
             spool: Where the lines are.
             final: Go on for as long as it takes.
-            insist: Try files that pause as well; done in any case where somebody waits for a line.
+            insist: Try files that pause as well; done in any case where a caller waits for a line.
         """
         skip: set[bytes] = set()
         if spool.ring.intent is not None:
@@ -165,7 +169,19 @@ class Drain:
                 waiting.written()
 
     def _write_batch(self, spool: Spool, batch: Batch) -> tuple[int, set[bytes]]:
-        """Append one batch; return how many of its lines are in the file, and which paths refused the rest."""
+        """Append one batch; return how many of its lines are in the file, and which paths refused the rest.
+
+        The file may rotate or fail within a batch. Lines 7 to 10 of one file, where line 9 does not fit below `max_bytes`:
+
+            before(inode A, offset 900, done 0)       note_intent(A, 900, first 7)
+            write of lines 7, 8 to A; rotation to B
+            before(inode B, offset 0, done len(7+8))  mark 7, 8 done; note_intent(B, 0, first 9)
+            write of line 9 to B, then the disk is full
+            append returns (len(7+8+9), error)        -> 3 lines are in; 10 stays, its path is skipped
+
+        A kill after any of these steps leaves an intent that names the last write, so recovery compares the lines from `first` on with
+        the file from the offset on. After an error the append is tried once more; a lock that another process holds is tried later.
+        """
         if is_big(batch.path):
             try:
                 path, lines = spool.resolve(batch)
@@ -189,6 +205,7 @@ class Drain:
             settled = first
             ring.note_intent(device, inode, size, numbers[first])
 
+        self.at = (name, time.monotonic())
         size, error = self._files.append(name, data, before)
         if error is not None:
             self._stats.retried += 1
@@ -199,6 +216,7 @@ class Drain:
                 lambda device, inode, at, done: before(device, inode, at, size + done),
             )
             size += more
+        self.at = None
         count = _lines_in(spool, batch, sizes, size)
         if count:
             spool.forget_big(batch, count)
@@ -221,7 +239,7 @@ class Drain:
         """
         paths = {os.fsencode(name), BIG + os.fsencode(name)}
         if isinstance(error, LockHeldError) and self._files.refuse(name, error) < _LOCK_PATIENCE:
-            # Another process writes, or stands still for a moment: nothing to say, and who waits may wait on.
+            # Another process is writing or suspended: no notice, and callers go on waiting.
             return paths
         for number in batch.numbers[count:] if spool.acks else ():
             waiting = spool.acks.pop(number, None)

@@ -1,13 +1,14 @@
-"""The files a writer has open, and those that the disk refuses for now.
+"""The open files of a writer, and the files that the disk refuses at present.
 
-Invariants: at most `limit` files are open, the one used longest ago is closed first; a file that was refused is left alone
-for a pause that doubles up to five seconds, while others go on.
+Invariants: at most `limit` files are open; the least recently used one is closed first. A refused file is retried after a pause
+that doubles up to five seconds, while other files go on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -37,6 +38,8 @@ _LASTING = frozenset(
         errno.EROFS,
     }
 )
+
+_TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
 
 Before = Callable[[int, int, int, int], None]
 
@@ -71,7 +74,10 @@ class OpenFiles:
     ) -> None:
         # Made by whoever makes the handler: `logging` enters it in its lists under its lock, which the writer must never wait
         # for. `dictConfig` holds it while it closes handlers, and so waits for the writer.
-        self._pattern = AppendFile("pattern", options, sealed=sealed, notice=notice)
+        # A path from the top: the folder that the process runs in may be gone.
+        self._pattern = AppendFile(
+            os.path.join(options.root or os.sep, "pattern"), options, sealed=sealed, notice=notice
+        )
         self._options = options
         self._limit = limit
         self._files: OrderedDict[str, AppendFile] = OrderedDict()
@@ -84,9 +90,13 @@ class OpenFiles:
             file = self._file(name)
             # One wait for a lock is enough: later tries must not hold up other files.
             file.lock_seconds = _NEXT_LOCK_SECONDS if name in self._pauses else self._options.lock_seconds
-            return file.append(data, before)
-        except OSError as error:
-            return 0, error
+            written, error = file.append(data, before)
+        except OSError as unopened:
+            written, error = 0, unopened
+        if error is not None and error.errno in _TOO_MANY:
+            # The program uses up its descriptors: with ours given back, the next try has some.
+            self.close()
+        return written, error
 
     def _file(self, name: str) -> AppendFile:
         file = self._files.get(name)

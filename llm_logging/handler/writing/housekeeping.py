@@ -1,4 +1,4 @@
-"""What follows a rotation, outside every lock: seal, compress, prune.
+"""What follows a rotation, outside every lock: seal, compress, ship, prune.
 
 One thread a process, started by the first rotation. Each step can be cut off at any instant: a compressed segment gets
 its name only when it is whole and on disk, a plain one goes only then, and what an interrupted process left behind is
@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...files.compression import compress_segment, finish_interrupted
+from ...files.objects import open_store
 from ...maintenance.retention import Retention, apply_retention
 from ...maintenance.sealing import record_sealed
+from ...maintenance.ship import Shipper
 from ...runtime.threads import Bell, OsThread, pause
 from .process_exit import threads_run
 
@@ -27,9 +29,12 @@ _BATCH = 64  # segments that are cared for together at most
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
+# How long the thread sleeps where nothing is rotated; a store that could not be reached is tried again after so long.
+_PAUSE_SECONDS: Final = 60.0
+
 
 class Housekeeper:
-    """Seal, compress and prune what was rotated.
+    """Seal, compress, ship and prune what was rotated.
 
     Args:
         root: The folder whose total size is bounded; None for a handler of one file.
@@ -38,6 +43,7 @@ class Housekeeper:
         on_rotate: The user's callback, given the path of each new segment; its errors are said, never raised.
         key: Key of the manifests' HMAC.
         notice: Takes what is to be said.
+        ship: The store that segments are shipped to, in this thread alone; None ships nothing.
     """
 
     def __init__(
@@ -49,7 +55,9 @@ class Housekeeper:
         on_rotate: Callable[[Path], object] | None,
         key: bytes | None,
         notice: Notice,
+        ship: str | None = None,
     ) -> None:
+        self._ship_to = ship
         self._root = root
         self._compression = compression
         self._retention = retention
@@ -65,6 +73,10 @@ class Housekeeper:
         self._seen: set[Path] = set()
         self._wake = Bell()
         self._working = False
+        # A store holds threads and connections, which no child has.
+        self._shipper: Shipper | None = None
+        self._ship_due = 0.0
+        self._ship_problems: list[str] = []
 
     def sealed(self, active: Path, segment: Path) -> None:
         """Take note of a new segment; returns at once."""
@@ -105,15 +117,35 @@ class Housekeeper:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(60.0)
-            # Before anything is taken, so that nobody finds the queue empty while the last item is in work.
+            self._wake.wait(_PAUSE_SECONDS)
+            # Before anything is taken, so that the queue is not seen as empty while its last item is processed.
             self._working = True
             try:
                 self._drain()
+                self._ship()
             finally:
                 self._working = False
             if self._thread is None or not self._thread.here:
                 return
+
+    def _ship(self) -> None:
+        """Ship what was sealed; after a failure not before the pause is over."""
+        shipper = self._shipper
+        if shipper is None or time.monotonic() < self._ship_due:
+            return
+        try:
+            report = shipper.run()
+            for active in {shipped.active for shipped in report.shipped}:
+                apply_retention(active, self._retention, root=self._root, key=self._key)
+            problems = report.problems
+            self._ship_due = 0.0
+        except OSError as error:
+            problems = [f"segments stay on this disk: {error}"]
+            self._ship_due = time.monotonic() + _PAUSE_SECONDS
+        if problems != self._ship_problems:
+            for problem in problems:
+                self._notice("ship_failed", problem, {"to": shipper.store.url})
+        self._ship_problems = problems
 
     def _drain(self) -> None:
         while self._queue:
@@ -140,6 +172,10 @@ class Housekeeper:
         try:
             with contextlib.suppress(FileNotFoundError):
                 record_sealed(active, *segments, key=self._key)
+            if self._ship_to is not None and self._root is not None and self._shipper is None:
+                self._shipper = Shipper(self._root, open_store(self._ship_to), key=self._key)
+                # Before anything is pruned: what has no receipt stays.
+                self._shipper.register()
             if self._compression is not None:
                 for place, segment in enumerate(segments):
                     final[place] = compress_segment(segment, self._compression)

@@ -1,4 +1,4 @@
-"""Options of the writer, checked and pre-computed, and its counters."""
+"""The writer's options, checked and pre-computed, and its counters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The ends of a process, and its beginning by a fork: when writers write what they hold, and when they start empty.
+"""Start and end of processes: writers flush at exit and start empty after a fork.
 
-Registered by the first writer that starts: `atexit`, and in a child of `multiprocessing`, which ends without it, that
-module's own finalisers. Logging's shutdown comes after ours; what is logged later still is written by its caller.
+The first writer registers `atexit`, and in a child of `multiprocessing`, which skips `atexit`, that module's own finalisers.
+`logging.shutdown` runs after these; a record logged later still is written by its caller.
 """
 
 from __future__ import annotations

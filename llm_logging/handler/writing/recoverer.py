@@ -1,7 +1,7 @@
-"""When a writer looks for what other processes left, and what it does about its own ring.
+"""When a writer looks for rings of other processes, and when it replaces its own.
 
-It looks when it starts, every few seconds while it runs, and when it ends: a parent ends after its children, and finds
-what those left that were terminated a moment ago.
+It looks when it starts, every few seconds while it runs, and when it ends: a parent process ends after its children, so it finds
+the lines of children that were just terminated. The recovery itself is in `recovery`.
 """
 
 from __future__ import annotations

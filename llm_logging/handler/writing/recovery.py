@@ -1,7 +1,7 @@
-"""Finish what killed processes left in their rings: each committed line once, and the ring removed.
+"""Write the lines that killed processes left in their rings: each committed line once; then remove the ring.
 
-Where its owner was killed between appending a batch and saying so, the intent it noted names the file and the place:
-what stands there already is not written again.
+A process may be killed after it has appended a batch and before it has marked the batch as done. The ring's intent names the file
+and the offset of that append, so lines that are already in the file are recognised and not written again.
 """
 
 from __future__ import annotations

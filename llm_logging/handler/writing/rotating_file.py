@@ -1,8 +1,8 @@
 """Append whole lines to one file that several processes share, and rotate it.
 
 The only module that touches concurrent-log-handler. Invariants: everything here happens under that library's lock on
-the file's lock file; a batch is one `O_APPEND` write of whole lines; what a write left torn is cut back, or repaired by
-whoever appends next; a file passes `max_bytes` only where one line alone does; a sealed segment gets its final name by
+the file's lock file; a batch is one `O_APPEND` write of whole lines; a torn write is truncated, or
+repaired by the next process that appends; a file exceeds `max_bytes` only where a single line does; a sealed segment gets its final name by
 one rename, which replaces nothing, and is never written again. Compressing, sealing and pruning happen elsewhere, outside the lock.
 
 Private names of concurrent-log-handler 0.9.31 in use, held by a contract test: `_do_lock`, `_do_unlock`,
@@ -89,6 +89,31 @@ class _NoLock:
         pass
 
 
+class _OwnFile(io.FileIO):
+    """An open file that closes its descriptor only while that is its own.
+
+    A program that becomes a daemon closes every descriptor there is; what it opens next may get this one's number.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, "r+", closefd=False)
+        self.identity = _identity(os.fstat(fd))
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        fd, own = self.fileno(), False
+        with contextlib.suppress(OSError):
+            own = _identity(os.fstat(fd)) == self.identity
+        super().close()
+        if own:
+            os.close(fd)
+
+
+def _identity(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino
+
+
 class AppendFile(ConcurrentRotatingFileHandler):
     """One log file, open for appending.
 
@@ -138,18 +163,17 @@ class AppendFile(ConcurrentRotatingFileHandler):
     def do_open(self, mode: str | None = None) -> Any:  # noqa: ARG002  the base class's signature
         """Open the file for appending, with its folder and mode; refuse a link that another user planted."""
         fd = self._open_private(self.baseFilename, os.O_RDWR | os.O_APPEND)
-        info = os.fstat(fd)
         self._known_size = -1
-        self._identity = (info.st_dev, info.st_ino)
-        return io.FileIO(fd, "r+")
+        # Not `open`, which imports: a finaliser that logs while the interpreter goes down comes here too.
+        file = _OwnFile(fd)
+        self._identity = file.identity
+        return file
 
     def atomic_open(self, file_path: str) -> Any:
         """Open the lock file, with its folder and mode."""
-        fd = self._open_private(file_path, os.O_RDWR)
-        info = os.fstat(fd)
-        self._lock_identity = (info.st_dev, info.st_ino)
-        # Not `open`, which imports: a finaliser that logs while the interpreter goes down comes here too.
-        return io.FileIO(fd, "r+")
+        file = _OwnFile(self._open_private(file_path, os.O_RDWR))
+        self._lock_identity = file.identity
+        return file
 
     def _open_private(self, path: str, flags: int) -> int:
         mode = self._options.file_mode & ~self._options.umask
@@ -208,9 +232,6 @@ class AppendFile(ConcurrentRotatingFileHandler):
             self._take_lock()
         except OSError as error:
             return 0, error
-        except RuntimeError as error:
-            text = f"lock not free within {self.lock_seconds:g} s: {error}"
-            return 0, LockHeldError(errno.ETIMEDOUT, text, self.lockFilename)
         try:
             while written < len(data):
                 written += self._write_some(data, written, before)
@@ -221,23 +242,44 @@ class AppendFile(ConcurrentRotatingFileHandler):
         return written, None
 
     def _take_lock(self) -> None:
-        """Lock, and make sure that the lock file is the one that others would lock."""
+        """Lock, and make sure that the lock file is the one that others would lock, and the descriptors are ours."""
         for _ in range(5):
-            self._do_lock()
             try:
-                there = os.stat(self.lockFilename)
-                if (there.st_dev, there.st_ino) == self._lock_identity:
+                self._do_lock()
+            except RuntimeError as error:
+                text = f"lock not free within {self.lock_seconds:g} s: {error}"
+                raise LockHeldError(errno.ETIMEDOUT, text, self.lockFilename) from None
+            assert self.stream_lock is not None
+            ours = False
+            with contextlib.suppress(OSError):
+                info = os.fstat(self.stream_lock.fileno())
+                ours = _identity(info) == self._lock_identity
+                if ours and info.st_nlink:
                     return
-            except FileNotFoundError:
-                pass
-            except OSError:
-                self._do_unlock()
-                raise
-            self._do_unlock()
-            if self.stream_lock is not None:
-                self.stream_lock.close()
-                self.stream_lock = None
+            self._unlock_lost()
+            if not ours:
+                # Who closed the lock file's descriptor has closed the log's too, perhaps.
+                self._close()
         raise OSError(errno.EAGAIN, "the lock file is removed as fast as it is made", self.lockFilename)
+
+    def _unlock_lost(self) -> None:
+        """Let go of a lock file that others would not lock."""
+        with contextlib.suppress(Exception):
+            self._do_unlock()
+        self.is_locked = False
+        if self.stream_lock is not None:
+            self.stream_lock.close()
+            self.stream_lock = None
+
+    def _check_lock(self) -> None:
+        """Take the lock anew where its file was moved, together with the log's folder."""
+        try:
+            if _identity(os.stat(self.lockFilename)) == self._lock_identity:
+                return
+        except FileNotFoundError:
+            pass
+        self._unlock_lost()
+        self._take_lock()
 
     def _write_some(
         self, data: bytes, start: int, before: Callable[[int, int, int, int], None] | None
@@ -273,9 +315,10 @@ class AppendFile(ConcurrentRotatingFileHandler):
         if stream is not None and not stream.closed:
             with contextlib.suppress(OSError):
                 info = os.stat(self.baseFilename)
-                if (info.st_dev, info.st_ino) == self._identity:
+                if _identity(info) == self._identity:
                     return info
-            if not self._was_sealed(stream.fileno()):
+            self._check_lock()
+            if self.stream is not None and not self._was_sealed(stream.fileno()):
                 self._notice(
                     "log_file_replaced",
                     f"{self.baseFilename} was moved or deleted by another program; a new one was begun",
@@ -354,7 +397,7 @@ class AppendFile(ConcurrentRotatingFileHandler):
 
     def _was_sealed(self, fd: int) -> bool:
         """Say whether the open file, which no longer has its name, lost it to a rotation of one of our own processes."""
-        # While it had its name nobody else could be sealed, so the first one sealed since it was opened is this one.
+        # While it had its name no other file of this log could be sealed, so the first one sealed since it was opened is this one.
         noted = self._last_name()
         if noted != self._name_when_opened:
             return True

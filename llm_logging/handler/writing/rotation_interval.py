@@ -1,6 +1,6 @@
-"""Periods after which a file is sealed: hours, days, weeks, with UTC or local boundaries.
+"""Rotation periods: hours, days, weeks, with boundaries in UTC or local time.
 
-A boundary depends on the time of day alone, not on when a process started, so that all processes of a log agree on it.
+A boundary depends on the time of day only, not on when a process started, so all processes of a log rotate at the same time.
 """
 
 from __future__ import annotations

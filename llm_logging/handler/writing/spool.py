@@ -2,8 +2,8 @@
 
 Callers store committed lines; one thread takes them. Where the system has shared mappings and POSIX locks the lines lie
 in a ring that outlives the process (`files/spool/ring.py`), else in memory. Storing a line is a copy in an exclusive section that is
-held for a microsecond; it makes no system call. A caller that is interrupted inside (a signal handler, a finaliser that
-logs) is met again by the same thread: its line waits until the outer one is stored, so nobody deadlocks. A signal handler
+held for a microsecond; it makes no system call. A signal handler or a finaliser that logs may interrupt a caller
+inside that section, in the same thread: its line is queued until the outer one is stored, so there is no deadlock. A signal handler
 may also raise at any instruction: a line and its number are committed together by the ring, and what follows from that is
 completed by `Process.settle`.
 """
@@ -38,7 +38,7 @@ _Nested = tuple["Spool", str, bytes, bytes, bytes, "Acknowledgement | None"]
 
 
 class Process:
-    """Who this process is to the readers of its lines: one id, and a count of lines a file.
+    """The identity of this process in its lines: one id, and a number per file that grows by one with each line.
 
     One exclusive section orders the numbers with the stores, for all buffers of the process, so that two handlers of one
     file never give one number twice. A thread that meets itself inside leaves its line in `nested` for the outer call.
@@ -95,7 +95,7 @@ _process = Process()
 
 
 def process() -> Process:
-    """Return who this process is; a forked child is somebody else."""
+    """Return the identity of this process; a forked child has another."""
     return _process
 
 
@@ -108,7 +108,7 @@ at_fork(_after_fork)
 
 
 CLOSED: Final = -2
-# Lines that no ring would take lie beside it: one always may, and more up to so many times its size.
+# A line too large for the ring has a file next to it: one always may, more up to this many times the ring's size.
 _BIG_SHARE: Final = 8
 _TRIES: Final = 10
 
@@ -229,7 +229,7 @@ class Spool:
             try:
                 position: int = identity.exclusive.section.send((self._store, line))
             except (StopIteration, ValueError):
-                # Somebody is inside, or an exception has ended it: the long way.
+                # Another thread is inside, or an exception has ended the generator: wait, or replace it.
                 outcome = identity.exclusive.run(self._store, *line)
                 if outcome is NESTED:
                     identity.nested.append((self, *line))
@@ -273,7 +273,7 @@ class Spool:
         self._identity._commit_nested()  # noqa: SLF001
 
     def renumber(self, moved: dict[int, int]) -> None:
-        """Note the new numbers, in the ring, of lines that somebody waits for."""
+        """Note the new numbers, in the ring, of lines that a caller waits for."""
         for old, new in moved.items():
             waiting = self.acks.get(old)
             if waiting is not None:
@@ -282,7 +282,7 @@ class Spool:
         self.ring.end_repack()
 
     def renew(self) -> None:
-        """Take another ring where this one was removed with its folder, and so outlives nobody; only the writer may."""
+        """Replace a ring that was removed with its folder, and so would not outlive the process; only the writer may call this."""
         old = self.ring
         if not isinstance(old, Ring) or old.linked:
             return
@@ -300,7 +300,7 @@ class Spool:
         return possible
 
     def disown(self, ack: Acknowledgement) -> None:
-        """Answer somebody who could only wait for himself: his line is stored, and will be written."""
+        """Fail the acknowledgement of a caller that would deadlock waiting for its own thread; its line is stored and will be written."""
         answer = self._identity.exclusive.run(self._disown, ack)
         if answer is NESTED:
             answer = self._disown(ack)
@@ -363,7 +363,7 @@ class Spool:
         return position
 
     def _store_big(self, encoded: bytes, line: bytes, *, publish: bool = True) -> int:
-        """Keep a line that no ring would take in a file of its own beside the ring, and a pointer in the ring."""
+        """Keep a line that is too large for any ring in a file of its own, and a pointer to it in the ring."""
         assert isinstance(self.ring, Ring)
         if self._big_sizes and sum(self._big_sizes.values()) + len(line) > _BIG_SHARE * self.ring.capacity:
             return 0
@@ -381,7 +381,7 @@ class Spool:
         except OSError:
             with contextlib.suppress(OSError):
                 target.unlink()
-            # No room beside the ring either: memory has to do, until it is written.
+            # No room for that file either: keep the line in memory until it is written.
             self._big_lines[pointer] = line
         self._big_sizes[pointer] = len(line)
         # A pointer is taken alone: `take` puts the lines of one file together, and it is not a line.

@@ -1,7 +1,7 @@
-"""Wake threads, from anywhere; and which threads must not be made to wait.
+"""Wake waiting threads, from any thread and from signal handlers; and detect threads that must not wait.
 
-`threading.Event` has a lock inside that is not re-entrant: a signal handler or a finaliser that logs, and so meets the same
-thread inside `set`, would wait for itself for ever. See `Bell`.
+`threading.Event` holds a lock that is not re-entrant. A signal handler or a finaliser that logs may run inside `set` of the same
+thread and would deadlock there. See `runtime.threads.Bell`.
 """
 
 from __future__ import annotations

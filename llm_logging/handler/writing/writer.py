@@ -1,11 +1,20 @@
-"""One writer thread: takes what callers stored and appends it, in batches, under each file's lock.
+"""One writer thread per handler and process: it appends stored lines to their files, in batches.
 
-Invariants: a line that was stored is written once, or counted as dropped; a caller waits for the file only if it asked to,
-and for room at most `overflow_wait` (never on a running event loop); what the disk refuses stays in the buffer, within its
-bound, and is tried again with growing pauses while other files go on. A forked child starts empty, with a thread and
-a buffer of its own. Where no thread can run (the interpreter exits, a server that runs none, no room for one), lines are
-written by their callers. An exception raised by a signal leaves everything as it was before the step it came in, or after:
-the next call goes on from there.
+    callers                    buffer (spool.py)              thread
+    put() ── store ──────────► head ... lines ... tail ─────► run() ── drain.write_all() ──► files
+      │                                                        ▲
+      └── wake: urgent, full, or parked ───────────────────────┘
+
+`put` stores the line. It wakes the thread for an error, for a caller that waits, for `flush_bytes`, and where the thread is
+parked; else the thread wakes by itself after `flush_interval`. `run` waits, then drains until nothing is left but what the disk
+refuses. `close` flushes, ends the thread, shuts the spool, writes what was stored meanwhile, and notes the clean end. A `put`
+after `close` starts the next spool and thread.
+
+Invariants: a stored line is written once or counted as dropped. A caller waits for the file only if it asked to, and for room at
+most `overflow_wait` (never on a running event loop). Lines that the disk refuses stay in the buffer, within its bound, and are
+retried with growing pauses while other files go on. A forked child starts empty, with a buffer and a thread of its own. Where no
+thread can run (the interpreter exits, a server runs none), callers write their own lines. An exception raised by a signal handler
+leaves the state before or after a step, never within one, and the next call continues from there.
 """
 
 from __future__ import annotations
@@ -44,11 +53,12 @@ _IDLE_SECONDS = 5.0
 _WRITE_SECONDS = 0.05
 # A write waits so many times as long as the last one took: `flush_interval` at least, so many times it at most.
 _PACE, _LONGEST_PACE = 10.0, 3.0
-_INSIST_SECONDS = 0.5  # how often somebody who waits for all files has those tried that were refused
+_INSIST_SECONDS = 0.5  # how often `flush` has refused files tried again
 _CONTENT_SHARE = 0.75
 _TRY_SECONDS = 0.1  # how often a thread that could not be started is tried again
-# How long somebody waits for files that are refused for reasons that last (no permission), and, at exit, for any.
+# How long `flush` waits for files that are refused for lasting reasons (no permission), and `close` for any.
 _HOPELESS_SECONDS, _REFUSED_SECONDS = 0.1, 1.0
+_HUNG_SECONDS = 2.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
@@ -139,7 +149,7 @@ class Writer:
             after: The rest, with the line end.
             urgent: Wake the writer at once.
             content: The line is text that may be shed before numbers are.
-            ack: Who waits for the file; is answered in any case.
+            ack: The acknowledgement of a caller that waits for the file; it gets an answer in any case.
 
         Returns:
             Whether the line was taken.
@@ -159,15 +169,18 @@ class Writer:
         if urgent or ack is not None:
             self._urgent = True
             self._wake.set()
-        elif (self._parked or spool.ring.used >= self._options.flush_bytes) and not self._wake.is_set():
-            self._parked = False
-            self._wake.set()
+        elif self._parked or spool.ring.used >= self._options.flush_bytes:
+            if self._wake.is_set():
+                self._say_hung()
+            else:
+                self._parked = False
+                self._wake.set()
         thread = self._thread
         if thread is None or not thread.running:
             if not self._revive():
                 self._write(seconds=self._options.exit_timeout)
                 if exiting() and not self._drain.busy:
-                    # Nobody closes after us: leave no spool behind.
+                    # Nothing closes this writer later: leave no spool behind.
                     self.close()
         elif ack is not None and (position < 0 or thread.here):
             # It cannot be written before this thread, which is to wait for it, goes on.
@@ -185,7 +198,7 @@ class Writer:
         ack: Acknowledgement | None,
     ) -> bool:
         patient = (
-            # Where somebody has waited in vain, and no line was written since, the next one need not.
+            # A caller has waited without success and no line was written since: waiting again is pointless.
             self._waited_in_vain_at != spool.ring.tail
             and not (self._thread is not None and self._thread.here)
             and not self._drain.here
@@ -288,6 +301,7 @@ class Writer:
             if spool.ring.reached(goal):
                 break
             now = time.monotonic()
+            self._say_hung()
             if self.stats.written != written:
                 written, began = self.stats.written, now
             stalled = now - began
@@ -432,13 +446,13 @@ class Writer:
         if self._drain_rest(spool, max(0.1, deadline - time.monotonic())):
             self._finish(spool)
         else:
-            # A write hangs in the disk, with the ring in its hands: whoever hangs finishes, else the next process.
+            # A write hangs and still uses the ring. The hanging thread finishes the rest, else the next process does.
             self._left = spool
             self.tell("exit", "a write did not come to an end, lines are kept for the next writer")
         self._ending = None
 
     def _finish(self, spool: Spool | None) -> None:
-        """Let go of files and spool, once nobody writes any more."""
+        """Close the files and the spool, once no thread writes any more."""
         self._drain.alone(0, self._files.close)
         if spool is None:
             return
@@ -448,7 +462,7 @@ class Writer:
         self._leave(spool, done)
 
     def _drain_rest(self, spool: Spool, seconds: float) -> bool:
-        """Write what was stored while the spool was being taken away; say whether nobody else is at it."""
+        """Write what was stored while the spool was being shut; say whether no other thread is writing."""
         alone = self._drain.alone(seconds, lambda: self._drain.write_all(spool, final=True))
         self._drained()
         return alone
@@ -495,11 +509,33 @@ class Writer:
 
     # -- the thread -----------------------------------------------------------------------------------------------------
 
+    def _say_hung(self) -> None:
+        """Say which write does not come to an end, once it has taken long: a hung disk, or a network disk that is away."""
+        at = self._drain.at
+        if at is None or not self._drain.busy or (took := time.monotonic() - at[1]) < _HUNG_SECONDS:
+            return
+        self.tell(
+            "hung",
+            f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it",
+        )
+
     def _run(self, spool: Spool) -> None:
+        """Write what callers store, until the writer is closed.
+
+        The thread parks when the ring is empty. A caller may store between the check and the wait, so the thread checks twice:
+
+            thread: head == tail            empty
+            caller:                         store -> head moves; _parked is False -> no wake-up
+            thread: _parked = True
+            thread: head == tail again?     not empty: do not wait
+
+            thread: _parked = True, head == tail
+            caller:                         store; _parked is True -> wake-up, also if it comes before the wait
+        """
         longest = interval = self._options.flush_interval
         if not self._urgent:
             # A server that loads the application forks soon after it. A thread that waits for the interpreter's lock at the moment
-            # of a fork in C may leave the child with a lock that nobody gives back, so this one keeps still at first.
+            # of a fork in C may leave the child with a lock that is never released, so this one waits first.
             self._wake.wait(interval)
         while self._spool is spool and not self._closing and self._thread is not None and self._thread.here:
             self._recoverer.look(spool)

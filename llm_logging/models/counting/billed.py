@@ -7,12 +7,15 @@ not charge for (web fetches, opened pages) is no unit.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from .names import DETAILS, MODALITIES_COMPLETION, MODALITIES_PROMPT
 from .sdk_objects import first, mapping, text, whole_number
+from .token_counts import in_snake_case
 
 __all__ = [
     "amount_of",
@@ -56,23 +59,18 @@ _CALLS: Final = {
     "code_interpreter_call": "code_executions",
     "image_generation_call": "images",
 }
-_PROMPT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
-_COMPLETION_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
-# Gemini's lists of tokens by modality.
-_PROMPT_LISTS: Final = ("promptTokensDetails", "prompt_tokens_details")
-_COMPLETION_LISTS: Final = (
-    "candidatesTokensDetails",
-    "candidates_tokens_details",
-    "responseTokensDetails",
-    "response_tokens_details",
-)
-_CACHE_LISTS: Final = ("cacheTokensDetails", "cache_tokens_details")
+_CACHE_LISTS: Final = ("cache_tokens_details",)
 _NAMED: Final = frozenset(
     {
-        *_IN_USAGE, *_HOLDERS, *_PROMPT_DETAILS, *_COMPLETION_DETAILS, *_PROMPT_LISTS, *_COMPLETION_LISTS, *_CACHE_LISTS,
+        *_IN_USAGE,
+        *_HOLDERS,
+        *itertools.chain(*DETAILS),
+        *MODALITIES_PROMPT,
+        *MODALITIES_COMPLETION,
+        *_CACHE_LISTS,
         "speed",
     }
-)  # fmt: skip
+)
 
 
 def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,11 +83,12 @@ def billed_in_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         Fields of `Usage`: `image_prompt_tokens`, `image_completion_tokens`, `units`, `speed`; what is 0 or standard is left
         out.
     """
+    usage = in_snake_case(usage)
     if _NAMED.isdisjoint(usage):
         # Asked for every response, and most state nothing but tokens.
         return {}
-    prompt, completion = _modalities(usage, _PROMPT_LISTS), _modalities(usage, _COMPLETION_LISTS)
-    given, made = mapping(first(usage, *_PROMPT_DETAILS)), mapping(first(usage, *_COMPLETION_DETAILS))
+    prompt, completion = _modalities(usage, MODALITIES_PROMPT), _modalities(usage, MODALITIES_COMPLETION)
+    given, made = (mapping(first(usage, *names)) for names in DETAILS)
     units: Units = {}
     for holder in (usage, *(mapping(usage[name]) for name in _HOLDERS if name in usage)):
         if not _IN_USAGE.keys().isdisjoint(holder):

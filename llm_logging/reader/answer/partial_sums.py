@@ -39,9 +39,9 @@ from .session import Session
 
 __all__ = ["KeptSums"]
 
-# Fewer requests than so many are summed as fast as their sums are read.
+# Summing fewer requests takes no longer than reading their sums.
 _WORTH: Final = 50_000
-# More rows of sums, and more groups, than so many take longer to read than to make.
+# Reading more rows, or more groups, takes longer than computing them.
 _MOST_ROWS: Final = 50_000
 _MOST_GROUPS: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,7 +96,7 @@ class KeptSums(Sums):
         db = self.session.db
         db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL BY NAME '.join(parts)}")
         if not self._new and not self._groups:
-            # Only needed to tell which groups are new.
+            # Only needed to find which groups are new.
             db.execute("DROP TABLE rest")
 
     def make_wide(self, table: str) -> None:
@@ -151,7 +151,7 @@ class KeptSums(Sums):
         return {place for place, one in enumerate(ready) if last.get(one.log_no) != one.file_no}
 
     def spreads(self, by: Sequence[str], groups: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-        """Return the percentiles that are kept of groups of which only kept pieces speak.
+        """Return the kept percentiles of groups whose requests are all in kept pieces.
 
         Args:
             by: What is grouped by.
@@ -171,7 +171,7 @@ class KeptSums(Sums):
         return set(self.session.db.execute(f"SELECT DISTINCT {', '.join(by)} FROM {table}").fetchall())
 
     def keep(self, by: Sequence[str], rows: Mapping[Key, Mapping[str, Any]]) -> None:
-        """Keep the sums, and the percentiles of groups of which only settled pieces speak, unless they are kept.
+        """Keep the sums, and the percentiles of groups whose requests are all in settled pieces, unless they are kept already.
 
         Args:
             by: What is grouped by; nothing where there are no groups.
@@ -194,7 +194,7 @@ class KeptSums(Sums):
     def _lasting(
         self, by: Sequence[str], rows: Mapping[Key, Mapping[str, Any]]
     ) -> list[tuple[str, list[Any]]]:
-        # Without time among them, new lines are in most groups.
+        # Where no group is a time, most groups have new lines.
         timed = any(group.unit is not None for group in self.session.plan.selection.groups)
         if not by or not timed or len(rows) > _MOST_GROUPS:
             return []

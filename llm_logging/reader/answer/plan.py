@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ from ...models.query import StatsOptions, StatsScope
 from ..cache.eviction import cache_limit
 from ..cache.store import cache_folder
 from ..lines.arguments import Files, Progress, check_files, check_place, expect, reading_layout
-from ..lines.columns import columns, held_columns
+from ..lines.columns import Column, columns, held_columns
 from ..pricing.overrides import Override, find_overrides, read_overrides
+from ..segments.remote import open_root
 from ..sql.period import resolve_period
 from ..sql.selection import Selection, make_selection
 
@@ -75,19 +76,31 @@ class Plan:
     overrides: tuple[Override, ...]
     progress: Progress | None
 
-    def ungrouped(self, *, every_field: bool = False) -> Plan:
-        """Return the same question without groups, with every field of the entry in `requests` if asked to."""
+    def ungrouped(self, *, every_field: bool = False, fields: Sequence[Column] = ()) -> Plan:
+        """Return the same question without groups.
+
+        Args:
+            every_field: Give `requests` every field of the entry, not only those that figures need.
+            fields: Further fields that `requests` is to have.
+        """
         options = self.selection.options.model_copy(update={"group_by": (), "fill_gaps": False})
         chosen = make_selection(self.selection.scope, options, self.selection.period, self.selection.now)
-        if every_field:
+        if every_field or fields:
             held = {column.path for column in held_columns()}
-            more = {column.path: column for column in (*columns().values(), *chosen.extra)}
+            wanted = columns().values() if every_field else fields
+            more = {column.path: column for column in (*wanted, *chosen.extra)}
             chosen = replace(chosen, extra=tuple(c for path, c in more.items() if path not in held))
         return replace(self, selection=chosen)
 
 
-def make_plan(scope: StatsScope, options: StatsOptions, reading: Reading) -> Plan:
-    """Check and resolve a question.
+def make_plan(scope: StatsScope, options: StatsOptions, reading: Reading, *, lines: bool = False) -> Plan:
+    """Check and resolve a question; of a root in object storage, fetch what it needs.
+
+    Args:
+        scope: Whose requests.
+        options: Which of them, and what they are grouped by.
+        reading: Where the lines are.
+        lines: Whether whole lines are needed, also where the columns of requests have the answer.
 
     Raises:
         ValidationError: `INVALID_OPTIONS`, for a group, a filter or a period that is none.
@@ -97,12 +110,21 @@ def make_plan(scope: StatsScope, options: StatsOptions, reading: Reading) -> Pla
         cache_limit()
     now = (reading.now if reading.now is not None else clock().now()).astimezone(UTC)
     rates_file = find_overrides(reading.prices)
+    selection = make_selection(scope, options, resolve_period(options, now), now)
     return Plan(
-        selection=make_selection(scope, options, resolve_period(options, now), now),
-        layout=reading_layout(reading.root),
+        selection=selection,
+        layout=_layout(reading, scope, lines=lines or bool(selection.extra) or not reading.cache),
         files=reading.files,
         cache=cache_folder(reading.cache_dir) if reading.cache else None,
         rates_file=rates_file,
         overrides=tuple(read_overrides(rates_file)) if rates_file is not None else (),
         progress=reading.progress,
+    )
+
+
+def _layout(reading: Reading, scope: StatsScope, *, lines: bool) -> Layout:
+    if reading.files is not None:
+        return reading_layout(reading.root)
+    return open_root(
+        reading.root, lines=lines, scope=scope, cache_dir=reading.cache_dir, progress=reading.progress
     )

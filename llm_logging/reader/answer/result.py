@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from ...errors import ErrorCode, ValidationError
 from ...files.spool.waiting import Waiting
+from ...models.query import TIME_UNITS
 from ...models.stats import Figures, Period, Quality, Stats, StatsRow
 from ..sql.group_order import group_order
 from ..sql.period import bucket_label, buckets_between
@@ -79,7 +80,7 @@ def _ordered(question: Selection, rows: list[StatsRow], summary: Figures) -> lis
 
 def _gaps(question: Selection, rows: list[StatsRow], summary: Figures) -> list[StatsRow]:
     """Return rows of zeros for the periods, in every combination of the other groups, that have none."""
-    units = [group for group in question.groups if group.unit is not None]
+    units = [group for group in question.groups if group.unit in TIME_UNITS]
     if not units:
         return []
     first, last = _filled_range(question.period, summary, question.now)
@@ -90,7 +91,7 @@ def _gaps(question: Selection, rows: list[StatsRow], summary: Figures) -> list[S
     assert finest.unit is not None
     there = {tuple(row.group.items()) for row in rows}
     rest = {
-        tuple((group.name, row.group[group.name]) for group in question.groups if group.unit is None)
+        tuple((group.name, row.group[group.name]) for group in question.groups if group not in units)
         for row in rows
     }
     if len(units) == len(question.groups):

@@ -60,12 +60,13 @@ class KeptAnswer:
         whole = [
             question.scope.model_dump(mode="json"),
             [period.start, period.end, options.orphaned_after, options.strict],
-            [[one.column.path, one.sql, one.parameters] for one in question.conditions],
+            [[one.column.path, one.sql, one.parameters, one.cost] for one in question.conditions],
+            [options.as_if, question.priced_at],
             [
                 [file.raw.name, file.log.name, file.inode, file.size, file.mtime_ns, file.ctime_ns]
                 for file in files
             ],
-            [_state(path) for path in (*sorted(notes), root / ".writers.jsonl")],
+            [_state(path) for path in (*sorted(notes), root / ".writers.jsonl", root / ".hosts.json")],
             [list_version(), None if rates is None else rates.read_text("utf-8", "replace")],
         ]
         rows = [

@@ -18,16 +18,17 @@ from ...files.layout import LogKind
 from ..lines.duckdb_engine import connect, duckdb_error, duckdb_module
 from ..lines.log_files import Sources, open_sources
 from ..pricing.rate_cache import RateCache
-from ..pricing.rates import resolve_rates
+from ..pricing.rates import list_version, resolve_rates
 from ..segments.loader import Loaded, Loader
 from ..segments.pieces import PieceCache
-from ..sql.costs import Costs, kinds_in, price_asked
+from ..sql.cost_filter import keep_by_cost
+from ..sql.costs import Costs, kinds_asked, kinds_in, price_asked
 from ..sql.fold import Folded, fold_lines
 from ..sql.selection import select
 from .plan import Plan
 from .scope_check import require_scope
 
-__all__ = ["Session", "open_plan", "run_session"]
+__all__ = ["Session", "open_plan", "open_session", "run_session"]
 
 T = TypeVar("T")
 
@@ -79,8 +80,15 @@ class Session:
         if self.folded.lines or self.folded.duplicates:
             # Folding combines fields that no single line has together.
             kinds = kinds | set(kinds_in(self.db, "hot_called"))
+        chosen = self.plan.selection
+        if chosen.repriced:
+            kinds = set(kinds_asked(self.db))
         find_rates = resolve_rates if self.plan.cache is None else RateCache(self.plan.cache)
         self.costs = price_asked(self.db, self.plan.overrides, kinds, find_rates)
+        if chosen.costs:
+            keep_by_cost(self.db, chosen.costs, self.costs.scale)
+            # Which requests fit depends on the prices too.
+            self.asked += repr((chosen.costs, list_version(), self.plan.overrides))
 
     def run(self) -> None:
         """Do all four steps."""
@@ -127,3 +135,8 @@ def run_session(plan: Plan, sources: Sources, stack: ExitStack, use: Callable[[S
     stack.callback(session.db.close)
     session.run()
     return use(session)
+
+
+def open_session(plan: Plan, stack: ExitStack) -> Session:
+    """Run a question and return its session, which stays open as long as the stack."""
+    return run_session(plan, open_plan(plan, stack), stack, lambda session: session)

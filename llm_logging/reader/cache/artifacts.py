@@ -1,8 +1,8 @@
-"""What an answer leaves in the cache for the next one: a note, and rows that go with it.
+"""A kept intermediate result: a JSON note and a Parquet file of rows.
 
-The note names the file of its rows and their digest, so rows that are gone, cut or damaged are as good as never kept. Both
-are written under another name and renamed; of each kind the newest stay. Where rows vanish while they are used, the answer
-is computed again without the cache.
+The note names the file of its rows and their digest. Missing, truncated or corrupt rows are treated as a cache miss. Both files
+are written under a temporary name and renamed; of each kind the newest stay. Where rows vanish while they are used, the
+answer is computed again without the cache (`answer/session.run_session`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Artifact:
     Args:
         folder: Where.
         kind: What they are; their files begin with it.
-        key: What tells them from others of their kind; JSON.
+        key: Identifies it among its kind; JSON.
     """
 
     def __init__(self, folder: Path, kind: str, key: Any) -> None:

@@ -1,8 +1,8 @@
-"""What the cache drops: what was not asked about for longest, once it passes its bound, and what no version reads.
+"""Cache eviction: the parts that were not used for longest are dropped once the cache exceeds its limit.
 
-The bound counts everything below the cache's folder: pieces, answers, rates, remembered keys. A log's pieces go as a
-whole; what an answer in the making needs stays. Pieces of another version's shape go first, and go in any case when
-nobody has asked for them in a week: two versions may share a cache, one after the other, not for ever.
+The limit counts everything in the cache folder: pieces, answers, rates, kept keys. The pieces of one log are dropped
+together; the pieces of the current answer stay. Parts of another package version are dropped first, and in any case after a
+week without use: two versions may share a cache during an upgrade, not for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["ENV_LIMIT", "bound_size", "cache_limit", "note_use"]
 ENV_LIMIT: Final = "LLM_LOGGING_CACHE_MAX"
 _DEFAULT_LIMIT: Final = 8 * 2**30
 _FORGOTTEN: Final = 7 * 86400.0
-# What is written at every use would cost more than it tells.
+# The time of use is updated at most once per this many seconds.
 _NOTED: Final = 60.0
 
 
@@ -56,14 +56,14 @@ def cache_limit() -> int:
 
 
 def note_use(paths: Iterable[Path]) -> bool:
-    """Note that these parts of the cache were asked about now; say whether that was news of any."""
-    now, news = time.time(), False
+    """Update the time of use of these parts of the cache; return whether any had not been updated for a while."""
+    now, updated = time.time(), False
     for path in paths:
         with suppress(OSError):
             if now - path.stat().st_mtime > _NOTED:
                 os.utime(path)
-                news = True
-    return news
+                updated = True
+    return updated
 
 
 def bound_size(folder: Path, needed: Iterable[Path]) -> None:
@@ -89,10 +89,23 @@ def _parts(folder: Path) -> Iterator[_Part]:
         if not entry.is_dir():
             yield from _part(entry, foreign=False)
             continue
+        if entry.name == "remote":
+            # Copies of stores, which hold what any version can read.
+            for copy in _entries(Path(entry.path)):
+                yield from _tree(copy)
+            continue
         for child in _entries(Path(entry.path)):
             inner = _entries(Path(child.path)) if child.name == "answers" else [child]
             for one in inner:
                 yield from _part(one, foreign=entry.name != current)
+
+
+def _tree(entry: os.DirEntry[str]) -> Iterator[_Part]:
+    with suppress(OSError):
+        size = sum(
+            Path(folder, name).lstat().st_size for folder, _, names in os.walk(entry.path) for name in names
+        )
+        yield _Part(Path(entry.path), entry.stat(follow_symlinks=False).st_mtime, size, foreign=False)
 
 
 def _part(entry: os.DirEntry[str], *, foreign: bool) -> Iterator[_Part]:

@@ -91,7 +91,7 @@ def log_folder(folder: Path, log: str) -> Path:
 
     Args:
         folder: The cache's folder.
-        log: What tells the log from all others: its absolute path.
+        log: Identifies the log: its absolute path.
     """
     return folder / schema_tag() / hashlib.sha256(log.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 

@@ -79,7 +79,7 @@ def langfuse(value: Mapping[str, Any], time: str | float | None) -> list[Fields]
     reasoning = count(usage.get("output_reasoning_tokens"))
     prompt = first(usage, "input", "promptTokens", "input_tokens")
     completion = first(usage, "output", "completionTokens", "output_tokens")
-    # Langfuse counts cached and reasoning tokens beside the others.
+    # Langfuse counts cached and reasoning tokens separately.
     counts = {
         "prompt_tokens": None if prompt is None else count(prompt) + cached + written,
         "completion_tokens": None if completion is None else count(completion) + reasoning,

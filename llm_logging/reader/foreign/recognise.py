@@ -60,7 +60,7 @@ def entries_of(value: Mapping[str, Any], time: str | float | None = None) -> lis
 
 
 def _holder(value: Mapping[str, Any], time: str | float | None) -> list[Fields] | None:
-    """Read a line that holds a provider's response under a key, beside fields of its writer."""
+    """Read a line that holds a provider's response under a key, next to fields of its writer."""
     for name in _RESPONSE_KEYS:
         body = object_in(value.get(name))
         shape = response_shape(body)

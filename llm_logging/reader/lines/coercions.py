@@ -1,9 +1,10 @@
-"""What reading by type bends without a word: true becomes 1, and as a text anything its JSON.
+"""Detect values that DuckDB silently coerces when it reads JSON with declared types.
 
-Only JSON tells, and another reading of a file costs as much as the first. Our own writers hold each entry to its model
-before they write it, so a file is read again where some line names no writer of ours. Where somebody edits a line under
-a writer's id, true and false are therefore taken for 1 and 0 where no total contradicts: to look for them costs a sixth
-of the time of reading, since hardly a file is without some count of 1.
+`true` becomes 1, and any non-string read as VARCHAR becomes its JSON text. Only the JSON shows it, and reading a file a second
+time costs as much as the first. This package's writers validate each entry before they write it, so a file is read again only
+where some line has no writer id of ours. Where somebody edits a line that keeps such an id, true and false therefore count as 1
+and 0 unless a total contradicts them: looking for them would cost a sixth of the time of reading, because nearly every file has
+some count of 1.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -20,20 +21,20 @@ from .source_sql import MARK, RawFile, lines_sql
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["has_bent"]
+__all__ = ["has_coerced_values"]
 
 # How the ids look that our writers give themselves.
 _WRITER_ID: Final = "[0-9a-f]{16}"
 
 
-def has_bent(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Column] = ()) -> bool:
-    """Say whether a file that was read natively has values that were bent to their field's type; see the module.
+def has_coerced_values(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Column] = ()) -> bool:
+    """Say whether a file that was read natively has values that were coerced to their field's type; see the module.
 
     Args:
         db: Where the rows are.
         raw: The file.
         rows: The table or query of its rows.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
     """
     strange = f"NOT coalesce(regexp_full_match(writer_id, '{_WRITER_ID}'), false)"
     if db.execute(f"SELECT 1 FROM {rows} WHERE {strange} LIMIT 1").fetchone() is None:
@@ -44,7 +45,7 @@ def has_bent(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Co
     lines = lines_sql(
         {**raw_struct(types), "attributes": f"STRUCT({MARK} BOOLEAN)"}, raw.compression, strict=True
     )
-    conditions = " OR ".join([f"raw.attributes.{MARK}", *(f"({one.bent(one.source)})" for one in wanted)])
+    conditions = " OR ".join([f"raw.attributes.{MARK}", *(f"({one.coerced(one.source)})" for one in wanted)])
     try:
         found = db.execute(f"SELECT 1 FROM {lines} AS raw WHERE {conditions} LIMIT 1", [str(raw.path)])
         return found.fetchone() is not None
@@ -53,17 +54,17 @@ def has_bent(db: DuckDBPyConnection, raw: RawFile, rows: str, extra: Sequence[Co
 
 
 def _suspects(db: DuckDBPyConnection, rows: str, extra: Sequence[Column]) -> list[Column]:
-    """Return the columns that may have bent values: of texts those with one that looks like another value's JSON."""
+    """Return the columns that may have coerced values; a text column only if some text looks like other JSON."""
     # Natively an id is a UUID, which no other value's JSON is.
     wanted = [
         column
         for column in judged_columns(extra)
-        if column.bent(column.source) and column.path != LINE_ID.path
+        if column.coerced(column.source) and column.path != LINE_ID.path
     ]
     texts = [column for column in wanted if column.kind in {"text", "code"}]
     looks = {column.name: f"regexp_full_match(\"{column.name}\", '{NO_TEXT}', 's')" for column in texts}
     found = set()
-    # How a text begins is told far faster than how it goes on, and tells enough of most files.
+    # Comparing how texts begin is far faster than matching them, and is enough for most files.
     if db.execute(f"SELECT 1 FROM {rows} WHERE {' OR '.join(map(_begins_oddly, looks))} LIMIT 1").fetchone():
         row = db.execute(f"SELECT {', '.join(f'bool_or({look})' for look in looks.values())} FROM {rows}")
         found = {name for name, is_there in zip(looks, row.fetchone() or (), strict=True) if is_there}

@@ -69,7 +69,7 @@ ALIASES: Final = {
     "error": "error.code",
 }
 
-# Text that tells amounts apart, so that what is empty is none, and spaces around it say nothing.
+# Codes: empty text counts as absent, and spaces around it are ignored.
 _CODES: Final = frozenset({"cost.currency"})
 _LARGEST_AMOUNT: Final = 10**9
 
@@ -115,7 +115,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """Its name in SQL, which nobody else chooses: what an attribute is called does not become part of it."""
+        """Its name in SQL; the name of an attribute, which users choose, is not part of it."""
         if self.kind == "attribute":
             return f"attribute_{hashlib.sha256(self.path.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         return self.path.replace(".", "_")
@@ -183,8 +183,8 @@ class Column:
             return f"coalesce({judged}, false)"
         return f"{value} IS NOT NULL AND ({self.read_json(value)}) IS NULL"
 
-    def bent(self, value: str) -> str | None:
-        """Return SQL that says of a value of `text_type` that reading it as `native_type` bends it; None: none is."""
+    def coerced(self, value: str) -> str | None:
+        """Return SQL that says that reading a value of `text_type` as `native_type` coerces it; None: it never does."""
         if self.kind in {"count", "ms"}:
             return f"{value} IN ('true', 'false') OR contains({value}, '_')"
         return self.unfit(value) if self.text_type == "JSON" else None
@@ -333,7 +333,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> list[Column]:
     return found
 
 
-# What a line has beside the fields of the entry.
+# What a line has besides the fields of the entry.
 LINE_ID: Final = Column("id", "text", numbered=True)
 WRITER_ID: Final = Column("writer.id", "text")
 WRITER_SEQ: Final = Column("writer.seq", "count", least=1)

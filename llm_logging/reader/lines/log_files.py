@@ -45,12 +45,14 @@ __all__ = [
 
 # Kinds of log that do not lie in a project's folder `logs`.
 _ELSEWHERE: Final = frozenset({LogKind.SYSTEM, LogKind.CHAT})
-# What tells a file of a log from its others, the same when it is compressed.
+# Identifies a file within its log, the same when it is compressed.
 _Place: TypeAlias = tuple[str, int, bool]
 
 _RETRIES: Final = 100
 _WRITTEN_MEANWHILE: Final = 1 << 20
 _CLOCKS_DIFFER_NS: Final = 2_000_000_000
+# Where a shipped file has its host. A log of several hosts is one log: a writer's numbers run through all of its files.
+_HOST: Final = re.compile(r"(?<![^/])hosts/[^/]+/(?=(?:projects/[^/]+/)?(?:logs|chats)/)")
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BY_DESCRIPTOR: Final = sys.platform.startswith("linux") and Path("/proc/self/fd").is_dir()
 
@@ -83,7 +85,7 @@ class LogFile:
         descriptor: It is open here, so it can neither vanish nor be replaced.
         size: In bytes, when it was opened.
         mtime_ns: When it was last changed, then.
-        ctime_ns: The same as the system keeps it, which nobody can set back.
+        ctime_ns: When its metadata last changed, then; programs cannot set it back.
         inode: Which file it is.
     """
 
@@ -241,7 +243,7 @@ def anything_logged(scope: StatsScope, root: str | os.PathLike[str] | None) -> b
 
 
 def named_logs(files: Files, stack: ExitStack) -> list[Log]:
-    """List the logs among files that were named; rotated segments of one log belong together.
+    """List the logs among files that were named; segments of one log belong together, also those of several hosts.
 
     Args:
         files: Paths, patterns with `*`, folders, or open streams of lines.
@@ -261,6 +263,7 @@ def named_logs(files: Files, stack: ExitStack) -> list[Log]:
             for path in _expanded(os.fspath(given)):
                 segment = parse_segment_name(path)
                 name = str(path.parent / f"{segment.stem}.jsonl") if segment is not None else str(path)
+                name = _HOST.sub("", name)
                 grouped.setdefault(name, {})[Path(os.path.realpath(path))] = path, str(path)
         else:
             copy = _copied(given, stack)
@@ -296,7 +299,7 @@ def _expanded(name: str) -> Iterator[Path]:
 
 def _copied(stream: IO[Any], stack: ExitStack) -> Path:
     first = stream.read(1 << 20)
-    # A stream has no name to tell its compression.
+    # A stream has no name that shows its compression.
     suffix = next(
         (name for magic, name in _MAGIC.items() if isinstance(first, bytes) and first.startswith(magic)), ""
     )
@@ -452,7 +455,7 @@ def _open_file(
             filename=str(path),
         ) from error
     status = os.fstat(handle.fileno())
-    compression = {".gz": "gz", ".zst": "zst"}.get(path.suffix)
+    compression = {".gz": "gz", ".zst": "zst", ".parquet": "parquet"}.get(path.suffix)
     readable = Path(f"/proc/self/fd/{handle.fileno()}") if _BY_DESCRIPTOR else path
     return LogFile(
         raw=RawFile(readable, label if label is not None else str(path), compression),

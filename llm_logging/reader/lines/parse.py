@@ -1,14 +1,15 @@
-"""Step 1, parse: lines of JSON become typed rows, one a line.
+"""Step 1, parse: lines of JSON become typed rows, one per line.
 
-Two ways. The fast one reads values as what they are to be and gives up on the first that is not, so a file that it
-reads holds nothing wrong: DuckDB tells a wrong type then, and what it would bend without a word (7.9 tokens become 8,
-true becomes 1) is looked for; see also `coercions`. A file on which it gives up is read as JSON, value by value; and if some of
-its lines are not even that, line by line (`salvage`).
+Three ways, each slower than the one before:
 
-Invariants: every line that is not blank is counted once, as a request, as another kind of line or as skipped with its
-reason; a value that does not fit its field is NULL and counted, the rest of its line stands. The rows carry the held
-columns of `columns` beside `key` (the id as 128 bits), `line_time`, `writer_id`, `seq`, and `bad`, true where a
-value was unusable.
+1. DuckDB reads values with their declared types and gives up on the first that does not fit. Values that it would coerce
+   silently are looked for (7.9 tokens become 8, true becomes 1; see `coercions`). A file that passes holds nothing wrong.
+2. A file on which that gives up is read as JSON, value by value.
+3. A file with lines that are no JSON is read line by line (`salvage`).
+
+Invariants: every line that is not blank is counted once, as a request, as another kind of line, or as skipped with its
+reason. A value that does not fit its field is NULL and counted; the rest of its line stays. Rows have the columns of
+`sql/tables.row_types`, `kind` (1 request, 2 other line, 0 needs a closer look) and `bad`, true where a value was unusable.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...files.wrappers import Unwrapper
 from ...models.statuses import STATUSES
-from .coercions import has_bent
+from .coercions import has_coerced_values
 from .columns import (
     LINE_ID,
     WRITER_ID,
@@ -55,7 +56,7 @@ __all__ = [
     "parse_odd_marked",
 ]
 
-# What tells a line of the older flat shape, whose figures stand at the top.
+# Fields of the older flat shape, whose figures are at the top level.
 _FLAT_SIGNS: Final = ("request_id", "prompt_tokens", "completion_tokens", "latency_ms")
 _ODD_ATTRIBUTES: Final = "left(raw.attributes, 1) <> '{'"
 # Where a writer keeps the fields that were wrong when a request was logged.
@@ -71,7 +72,7 @@ _TEXT_MEANS: Final = {"error": "message"}
 
 @dataclass
 class Parsed:
-    """What became of a file's lines beside the rows.
+    """What a file's lines were, besides the rows.
 
     Attributes:
         lines: How many lines there were.
@@ -177,7 +178,7 @@ def _attribute(column: Column) -> str:
     name = readable(column.path.removeprefix("attributes."))
     whole = "/" + name.replace("~", "~0").replace("/", "~1")
     nested = whole.replace(".", "/")
-    # A null is as good as nothing there.
+    # null counts as absent.
     found = [f"nullif((raw.attributes->{quoted(pointer)})::VARCHAR, 'null')" for pointer in (whole, nested)]
     json = found[0] if whole == nested else f"coalesce({', '.join(found)})"
     return attribute_label(f"({json})::JSON")
@@ -195,7 +196,7 @@ def _projection(extra: Sequence[Column]) -> str:
     values[start] = (
         f'coalesce({utc_time("raw.timestamp_start")}, {utc_time("raw.timestamp")}) AS "timestamp_start"'
     )
-    # What is no id tells lines apart all the same.
+    # An id of another type still identifies its line.
     line_id = f"coalesce({LINE_ID.read_json(LINE_ID.source)}, raw.id::VARCHAR)"
     return ", ".join(
         [
@@ -269,14 +270,14 @@ def parse_file(
         db: Where the table is made; its `kind` is 1 for requests and 2 for other lines.
         raw: The file.
         table: The table's name.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
         unwrapper: Joins the parts of lines that go on in the next file of a rotation.
     """
     import duckdb
 
     try:
         found = _load_native(db, raw, table, extra)
-        if not found.odd and not has_bent(db, raw, table, extra):
+        if not found.odd and not has_coerced_values(db, raw, table, extra):
             return Parsed(lines=found.lines, others=found.others)
     except duckdb.Error:
         # Something in the file is not what it is to be, or its compression is damaged.
@@ -326,7 +327,7 @@ def parse_marked(db: DuckDBPyConnection, path: Path, table: str, extra: Sequence
             `parse_file` takes.
         path: Of the file.
         table: The table's name.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Raises:
         duckdb.Error: Somewhere something is not what it is to be.

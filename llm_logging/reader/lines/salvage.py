@@ -70,7 +70,7 @@ def salvage_lines(
     Args:
         source: The log's bytes, uncompressed.
         target: Where the usable lines go.
-        name: What tells this log from others; lines without an id are told apart by it and their number.
+        name: Identifies this log; lines without an id are identified by it and their number.
         unwrapper: Joins the parts of lines that go on in the next file of a rotation; `salvage_rest` ends it.
 
     Returns:

@@ -31,7 +31,7 @@ __all__ = [
 
 Units = Mapping[str, int | float]
 
-# Bits of a pattern beside those of the kinds of token: what nobody counted, and a prompt whose images may be cached.
+# Bits of a pattern besides those of the kinds of token: unknown counts, and a prompt whose images may be cached.
 NO_PROMPT: Final = 1 << 16
 NO_COMPLETION: Final = 1 << 17
 IMAGES_OVERLAP: Final = 1 << 18

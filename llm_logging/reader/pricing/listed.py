@@ -37,7 +37,7 @@ _ALIASES: Final = {
     }.items()
     for alias in aliases.split()
 }
-# Gateways serve what the model's name begins with; so may whatever speaks the API of one of the others.
+# Gateways serve the provider that the model's name begins with; so may any server with one of these APIs.
 _GATEWAYS: Final = frozenset(
     [
         "litellm",

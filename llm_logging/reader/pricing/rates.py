@@ -1,16 +1,22 @@
-"""Rates by provider, model, date and tier: resolved once for each kind of request, joined in SQL.
+"""Rates by provider, model, date and tier: resolved once per kind of request, joined in SQL.
 
-A price is linear in a request's tokens as long as its kind is the same: provider, model, service tier, speed, what else is
-billed (searches, say), moment between two changes of the list, step of the prompt's length, and which kinds of token
-it has at all. So a rate is one number a request and one for each kind of token, found by asking genai-prices for the price of a request and of
-its neighbours with one token more; the sum over requests is then exactly the sum of its answers. A request whose
-counts contradict each other (more cached than prompt tokens), or that is billed by the second, has no such rate and is
-asked for one by one.
+A price is linear in a request's tokens as long as its kind stays the same: provider, model, service tier, speed, other billed
+units (searches, say), the time between two changes of the list, the step of the prompt's length, and which kinds of token it
+has at all. So a rate is one number per request and one per kind of token, and the sum over requests equals the sum of
+genai-prices' answers. The numbers are found from differences; an example, a model at 2 / 8 dollars and 0.5 for cached
+tokens per million:
 
-What the list has no rate for is never priced as something else: the rate names it in `unpriced` (see `gaps`), and a cost
-by that rate is a lower bound, or unknown.
+    price(prompt 24, cached 2, completion 24)        239 millionths        the sample
+    price(prompt 25, cached 2, completion 24)        241                   prompt:      +2
+    price(prompt 24, cached 3, completion 24)        237.5                 cached:      -1.5 (they are part of the prompt)
+    price(prompt 24, cached 2, completion 25)        247                   completion:  +8
+    constant = 239 - (24 x 2 + 2 x -1.5 + 24 x 8) =  2                     per request
 
-Money is `Decimal`, in SQL whole numbers with a common number of decimals. Sources: the user's own file
+A request whose counts contradict each other (more cached than prompt tokens), or that is billed by the second, has no such
+rate and is priced by itself (`odd_price`). What the list has no rate for is never priced as something else: the rate names
+it in `unpriced` (see `gaps`), and a cost by that rate is a lower bound, or unknown.
+
+Money is `Decimal`; in SQL, whole numbers with a common number of decimals. Sources: the user's own file
 (`overrides`), then genai-prices (https://github.com/pydantic/genai-prices).
 """
 
@@ -255,7 +261,7 @@ def _own_listing(override: Override) -> _Listing:
 
 
 def _sample(pattern: int, prompt_over: int) -> dict[str, int]:
-    """Return the counts of a request of a pattern that leaves room for one token more of each of its kinds."""
+    """Return the counts of a request of a pattern, with room for one token more of each of its kinds."""
     sizes = {
         "cache_read_tokens": 2,
         "cache_write_tokens": 6,
@@ -278,7 +284,10 @@ def _sample(pattern: int, prompt_over: int) -> dict[str, int]:
 def _slopes(
     price: Callable[[Usage], Decimal], pattern: int, prompt_over: int
 ) -> tuple[Decimal, tuple[Decimal, ...]] | None:
-    """Return what a request costs at all and what each token of it costs; None where the list has no answer."""
+    """Return the constant and the slope per kind of token of a price, from differences; None where the list has no answer.
+
+    The sample leaves room: one token more of any kind keeps the kind of request, so the price stays on one line.
+    """
     base = _sample(pattern, prompt_over)
     with localcontext() as context:
         context.prec = 60
@@ -358,7 +367,7 @@ def _rates_of(product: Product, listing: _Listing | None, own: Sequence[Override
 def _priced(
     product: Product, listing: _Listing, moment: datetime, over: int, source: str
 ) -> tuple[Decimal, tuple[Decimal, ...], str, str, Mapping[str, str], str, bool]:
-    """Return what a rate says beside when it holds: prices, where they are from, and what they do not cover."""
+    """Return what a rate says besides when it holds: prices, their source, and what they do not cover."""
     units = units_in(product.units)
     gaps = listing.gaps(moment, product.pattern, units)
     as_listed = (listing.priced_as, listing.listed(moment, over + 1))
@@ -449,7 +458,7 @@ def list_version() -> str | None:
         installed = version("genai-prices")
     except PackageNotFoundError:
         return None
-    # A list that nobody loaded is the one that was installed.
+    # A list that was not loaded is the installed one.
     loaded = sys.modules.get("genai_prices.data_snapshot")
     # Another thread may be loading it now.
     current = getattr(loaded, "get_snapshot", None)

@@ -1,8 +1,8 @@
-"""What a request is known to have spent, told by its line: tokens, units, nothing at all, or nobody knows what.
+"""What a request is known to have spent, from its line: tokens, units, nothing, or unknown.
 
-A request without counts of its own spent nothing where the provider refused it before it made anything (HTTP 400, 401,
-429, 503 ...), or where it never reached the provider. Of a success without counts, a timeout, a cancelled request, a
-stream that broke and a gateway that lost the answer nobody knows what was spent.
+A request without counts of its own spent nothing where the provider refused it before it generated anything (HTTP 400, 401,
+429, 503 ...), or where it never reached the provider. What a success without counts, a timeout, a cancelled request, a
+broken stream or a lost answer of a gateway spent is unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MEASURED: Final = "regexp_matches(coalesce(usage_units, ''), '_seconds|_characte
 COUNTED_UNITS: Final = f"CASE WHEN {MEASURED} THEN '' ELSE {UNITS} END"
 USED: Final = f"(usage_prompt_tokens IS NOT NULL OR usage_completion_tokens IS NOT NULL OR {UNITS} <> '')"
 
-# Answers of a provider that made nothing. Missing are 408, 499 and 504 (somebody waited in vain for what may have been
+# Answers of a provider that made nothing. Missing are 408, 499 and 504 (a caller gave up on what may have been
 # made) and 502 and 520-530 (a gateway lost the answer).
 _REFUSALS: Final = "BETWEEN 400 AND 407", "BETWEEN 409 AND 498", "IN (500, 501, 503, 529)"
 _STATUSES: Final = [

@@ -19,7 +19,7 @@ from ..lines.source_sql import RawFile
 from .paging import suffix_of
 from .request_log import key_of
 
-__all__ = ["ids_with_part", "lines_with_ids", "needles_of"]
+__all__ = ["cut_lines", "ids_with_part", "lines_with_ids", "needles_of", "whole_lines"]
 
 _ID: Final = re.compile(rb'"(?:request_)?id"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,2000})"')
 
@@ -56,10 +56,10 @@ def lines_with_ids(
     if not wanted:
         return
     for place, file in enumerate(files):
-        for chunk in _whole_lines(file.raw):
+        for chunk in whole_lines(file.raw):
             if needles and not any(needle in chunk for needle in needles):
                 continue
-            yield from ((place, line) for line in _cut(chunk, holds(chunk)))
+            yield from ((place, line) for line in cut_lines(chunk, holds(chunk)))
 
 
 def needles_of(text: str) -> tuple[bytes, ...]:
@@ -74,12 +74,12 @@ def needles_of(text: str) -> tuple[bytes, ...]:
 
 
 def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]:
-    """Return ids of requests that begin or end so, in any case, at most so many.
+    """Return ids of requests that begin or end with a text, in any case.
 
     Args:
         files: Where to look.
         part: The first or the last characters.
-        most: When to stop looking.
+        most: How many at most.
     """
     text = re.escape(part.encode("utf-8", "surrogatepass"))
     pattern = re.compile(
@@ -93,7 +93,7 @@ def ids_with_part(files: Sequence[LogFile], part: str, *, most: int) -> set[str]
     found: set[str] = set()
     needles = {text.encode("utf-8", "surrogatepass") for text in (part, part.lower(), part.upper())}
     for file in files:
-        for chunk in _whole_lines(file.raw):
+        for chunk in whole_lines(file.raw):
             if not any(needle in chunk for needle in needles):
                 continue
             for match in pattern.finditer(chunk):
@@ -116,7 +116,13 @@ def _is_request(chunk: bytes, at: int, text: bytes) -> bool:
     return text.decode("utf-8", "replace") in (value.get("id"), value.get("request_id"))
 
 
-def _cut(chunk: bytes, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+def cut_lines(chunk: bytes, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Give the lines of a chunk in which places lie, each once.
+
+    Args:
+        chunk: Whole lines.
+        places: Their first and last bytes, in order.
+    """
     given = -1
     for first, last in places:
         start = chunk.rfind(b"\n", 0, first) + 1
@@ -127,7 +133,7 @@ def _cut(chunk: bytes, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         yield chunk[start : end if end >= 0 else len(chunk)]
 
 
-def _whole_lines(raw: RawFile) -> Iterator[bytes]:
+def whole_lines(raw: RawFile) -> Iterator[bytes]:
     """Give a file in pieces that end where lines end; a line beyond the bound is left out."""
     held, skipping = b"", False
     try:

@@ -166,7 +166,7 @@ def newest_lines(
 
 
 def suffix_of(raw: RawFile) -> str:
-    """Return what tells how a file is packed."""
+    """Return the suffix of a file's compression."""
     return f".{raw.compression}" if raw.compression else ""
 
 

@@ -58,17 +58,22 @@ class RequestLog(LLMRequestLogEntry):
         message: The message of the line that counts.
         logged_at: When that line was logged.
         lines: How many lines it was folded from.
+        estimated_cost: Its list price in dollars; None where a provider reported the cost, or it is not known, or only in
+            part.
+        unpriced: What of it has no price; see `Quality.unpriced_reasons`.
     """
 
     project_id: Identifier | None = None  # type: ignore[assignment]  # what others wrote may lack it
     chat_id: Identifier | None = None  # type: ignore[assignment]
     timestamp_start: UTCTime | None = None  # type: ignore[assignment]
     if TYPE_CHECKING:
-        # None where the request succeeded; whoever asked for failed ones need not check (typeshed's "Any trick").
+        # None where the request succeeded; code that asked for failed ones need not check (typeshed's "Any trick").
         error: ErrorInfo | Any = None
     message: str | None = None
     logged_at: UTCTime | None = None
     lines: int = 1
+    estimated_cost: str | None = None
+    unpriced: str | None = None
 
 
 @dataclass(slots=True)
@@ -121,7 +126,7 @@ def read_request_lines(data: bytes, *, log: int = 0, name: str = "") -> list[Req
     Args:
         data: The line.
         log: Which log it is of.
-        name: What the log is called; it tells lines without an id apart.
+        name: The log's name; it identifies lines without an id.
 
     Returns:
         None or one, or more where the newlines between lines were lost.

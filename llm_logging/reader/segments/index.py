@@ -1,14 +1,16 @@
-"""A log's lines as columns, made once: Parquet pieces in the user's cache folder.
+"""The index of one log's pieces: which bytes of which file each Parquet file holds.
 
 A piece holds the requests of a span of bytes of one file, folded within itself where that loses nothing (see
-`fold.fold_piece`), and its record says which bytes those are, what they held beside requests, and how to know the file
-again: its inode, a hash of its head and of the bytes before the span's end. So a growing file is resumed where the last
-reading ended, a sealed one is never parsed again, also when it is compressed later, and what does not match is parsed
-anew. A sealed file that was changed, cut or replaced never matches, and neither does an active one that was changed
-without growing; one that was changed within what was read and then grew is known by its head and the end of that part.
+`fold.fold_piece`). Its record says which bytes those are, what they held besides requests, and how to recognise the file:
+its inode, a hash of its head, and a hash of the bytes before the span's end.
 
-Every file here is written under a temporary name and renamed, so any number of readers may build and read at once; a
-piece that is damaged is dropped and made again. Nothing is written beside the logs.
+- A growing file is resumed where the last reading ended.
+- A sealed file is never parsed again, also when it is compressed later.
+- A file that does not match is parsed again: a sealed one that was changed, truncated or replaced, and an active one that was
+  changed without growing. One that was changed in its middle and then grew is recognised by its head and the end of the span.
+
+Every file here is written under a temporary name and renamed, so any number of readers may build and read at once. A
+damaged piece is dropped and made again. Nothing is written next to the logs. `pieces.py` decides what becomes a piece.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from ..cache.store import digest_of, key_of, log_folder, make_private, read_file
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed
 
-__all__ = ["Piece", "Record", "SegmentCache"]
+__all__ = ["Piece", "Record", "SegmentCache", "piece_from", "plain_piece"]
 
 _SAMPLE: Final = 4096
 
@@ -40,7 +42,7 @@ class Piece:
         name: Its file in the log's folder of the cache.
         start: The first byte, uncompressed.
         end: The first byte that no longer belongs to it.
-        parsed: What the span held beside requests.
+        parsed: What the span held besides requests.
         spans: Which numbers of which writer: writer, first, last, lines beyond one a number.
         joined: Lines that were folded into others of the piece.
         kinds: Which kinds of request it has; see `costs.kinds_in`.
@@ -69,8 +71,8 @@ class Record:
         covered: How many bytes, uncompressed, the pieces hold.
         size: How many it had in all when the last piece was made.
         mtime_ns: When it was last changed, then.
-        ctime_ns: The same as the system keeps it, which nobody can set back.
-        packed: What tells its compressed form, where that was met.
+        ctime_ns: When its metadata last changed, then; programs cannot set it back.
+        packed: Identifies its compressed form, once that was read.
     """
 
     segment: str
@@ -115,7 +117,7 @@ class SegmentCache:
 
     Args:
         folder: The cache's folder.
-        log: What tells the log from all others: its absolute path.
+        log: Identifies the log: its absolute path.
     """
 
     def __init__(self, folder: Path, log: str) -> None:
@@ -127,7 +129,7 @@ class SegmentCache:
         self._digests: dict[str, Future[int]] = {}
 
     def check_ahead(self, pool: Executor) -> None:
-        """Begin to look whether the pieces are as they were written, while something else is done."""
+        """Start to compare the pieces with their digests in the background."""
         for record in self._records:
             for piece in record.pieces:
                 self._digests[piece.name] = pool.submit(digest_of, self.path(piece))
@@ -155,7 +157,7 @@ class SegmentCache:
         return None
 
     def _is_whole(self, piece: Piece) -> bool:
-        """Say whether a piece is there as it was written: a bit that flipped on the disk must change no figure."""
+        """Return whether a piece is as it was written, so that a flipped bit on the disk changes no figure."""
         ahead = self._digests.get(piece.name)
         try:
             return (ahead.result() if ahead is not None else digest_of(self.path(piece))) == piece.digest
@@ -265,32 +267,33 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _plain(record: Record) -> dict[str, Any]:
-    pieces = [
-        {
-            **vars(piece),
-            "parsed": {
-                **vars(piece.parsed),
-                "skipped": dict(piece.parsed.skipped),
-                "invalid": dict(piece.parsed.invalid),
-            },
+def plain_piece(piece: Piece) -> dict[str, Any]:
+    """Return a piece as JSON can hold it; see `piece_from`."""
+    parsed = {
+        **vars(piece.parsed),
+        "skipped": dict(piece.parsed.skipped),
+        "invalid": dict(piece.parsed.invalid),
+    }
+    return {**vars(piece), "parsed": parsed}
+
+
+def piece_from(item: Mapping[str, Any]) -> Piece:
+    """Return the piece that `plain_piece` was given."""
+    return Piece(
+        **{
+            **item,
+            "parsed": Parsed.from_json(item["parsed"]),
+            "kinds": tuple((*map(str, kind[:5]), int(kind[5]), bool(kind[6])) for kind in item["kinds"]),
+            "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in item["spans"]),
         }
-        for piece in record.pieces
-    ]
-    return {**vars(record), "pieces": pieces}
+    )
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {**vars(record), "pieces": [plain_piece(piece) for piece in record.pieces]}
 
 
 def _record(item: Mapping[str, Any]) -> Record:
-    pieces = [
-        Piece(
-            **{
-                **piece,
-                "parsed": Parsed.from_json(piece["parsed"]),
-                "kinds": tuple((*map(str, kind[:5]), int(kind[5]), bool(kind[6])) for kind in piece["kinds"]),
-                "spans": tuple((str(w), int(a), int(b), int(n)) for w, a, b, n in piece["spans"]),
-            }
-        )
-        for piece in item["pieces"]
-    ]
+    pieces = [piece_from(piece) for piece in item["pieces"]]
     packed = tuple(item["packed"]) if item["packed"] else None
     return Record(**{**item, "packed": packed, "pieces": pieces})

@@ -24,6 +24,7 @@ from ..sql.quality import Numbers
 from ..sql.tables import create_table, row_names
 from .parquet import Span, cut
 from .repeated_keys import add_shared_keys, make_hot_tables, parquet
+from .shipped import unusable_columns
 from .uncached import load_tails
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class Loader:
 
     def load(self, files: Sequence[LogFile]) -> Loaded:
         """Parse every line of the files."""
+        for file in files:
+            if file.raw.compression == "parquet":
+                raise unusable_columns(Path(file.raw.name))
         spans = [
             span
             for file in files

@@ -1,9 +1,9 @@
 """Making pieces: a span of a log's bytes becomes a Parquet file in the cache.
 
-Most spans go straight from their lines into the file, without a table in between: their lines are all requests, each
-with an id of its own and nothing unusable in it. Whether that is so is told by the file once it is written: what is
-anything else has no key there. Other spans, and those that begin with pending lines, which folding joins with their
-final ones, are parsed into a table first.
+Most spans are copied from their lines into the file in one statement, without a table in between: all of their lines are
+requests, each with an id of its own and no unusable value. Whether that holds is checked on the written file: a line that is
+anything else has no key there. Other spans are parsed into a table first, and so are those that begin with pending lines, which
+folding joins with their final ones.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema
@@ -20,7 +20,7 @@ from threading import get_ident
 from typing import IO, TYPE_CHECKING, Final
 
 from ..cache.store import digest_of
-from ..lines.coercions import has_bent
+from ..lines.coercions import has_coerced_values
 from ..lines.duckdb_engine import duckdb_module, quoted
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed, clean_rows, parse_file
@@ -39,7 +39,7 @@ __all__ = ["Span", "copy_span", "cut", "last_line_end", "make_piece", "span_line
 # Larger spans are cut to bound memory.
 _LARGEST: Final = 128 * 2**20
 _PARQUET: Final = "(FORMAT parquet, PARQUET_VERSION v2, WRITE_BLOOM_FILTER false)"
-# How much of a span tells whether its requests have pending lines.
+# How much of a span is searched for pending lines.
 _GLANCE: Final = 2**16
 
 
@@ -143,7 +143,7 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
         db.close()
     end = span.end
     if span.file.raw.compression == "gz":
-        # What cannot be read is told by `parsed`.
+        # `parsed` says what cannot be read.
         with suppress(OSError):
             end = int.from_bytes(os.pread(span.file.descriptor, 4, max(0, span.file.size - 4)), "little")
     return Piece(
@@ -153,7 +153,7 @@ def make_piece(db: DuckDBPyConnection, span: Span) -> Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What is to be known of a piece beside its rows."""
+    """What is known of a piece besides its rows."""
 
     parsed: Parsed
     numbers: list[tuple[str, int, int, int]]
@@ -178,7 +178,7 @@ def _straight(db: DuckDBPyConnection, raw: RawFile, target: Path) -> _Made | Non
         return None
     rows = parquet([target])
     counts = db.execute(f"SELECT count(*), count(key), count(DISTINCT key) FROM {rows}").fetchone()
-    if counts is None or len(set(counts)) > 1 or has_bent(db, raw, rows):
+    if counts is None or len(set(counts)) > 1 or has_coerced_values(db, raw, rows):
         return None
     return _Made(Parsed(lines=counts[0]), numbers_in(db, rows), kinds_in(db, rows), 0)
 

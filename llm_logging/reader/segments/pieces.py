@@ -20,6 +20,7 @@ from .index import Piece, Record, SegmentCache
 from .loader import Loaded, Loader, Ready
 from .parquet import Span, cut, last_line_end, make_piece
 from .repeated_keys import make_hot_tables, remembered_hot_keys
+from .shipped import read_shipped, unusable_columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -90,6 +91,9 @@ class PieceCache:
 
     def _assign(self, loader: Loader, place: int, file: LogFile, grown: list[Span]) -> None:
         """Take a file's pieces; divide the rest of it into what becomes a piece and what is parsed for this answer."""
+        if file.raw.compression == "parquet":
+            self._take_shipped(loader, place, file)
+            return
         log_no = loader.number_of(file)
         cache = self._caches.get(file.log.active) if file.log.active and file.segment is not None else None
         if cache is None:
@@ -104,7 +108,7 @@ class PieceCache:
         if record is not None:
             covered = record.covered
             for piece in record.pieces:
-                self._take(loader, file, place, cache, piece)
+                self._take(loader, file, place, cache.path(piece), piece)
         if file.raw.compression is not None:
             if record is None:
                 self._claim([Span(file, log_no, 0, file.size)], cache, None)
@@ -141,10 +145,20 @@ class PieceCache:
             span.cache, span.record = cache, known
         self._build.extend(spans)
 
-    def _take(self, loader: Loader, file: LogFile, place: int, cache: SegmentCache, piece: Piece) -> None:
+    def _take_shipped(self, loader: Loader, place: int, file: LogFile) -> None:
+        """Add a segment of which only the columns are here; see `remote.py`."""
+        path = Path(file.raw.name)
+        piece = read_shipped(path)
+        if piece is None:
+            # The next question fetches them again.
+            path.unlink(missing_ok=True)
+            raise unusable_columns(path)
+        self._take(loader, file, place, path, piece)
+
+    def _take(self, loader: Loader, file: LogFile, place: int, path: Path, piece: Piece) -> None:
         """Add a piece to what the answer is made from."""
         log_no = loader.number_of(file)
-        self.ready.append(Ready(log_no, place, cache.path(piece), piece.digest, piece.parsed.lines))
+        self.ready.append(Ready(log_no, place, path, piece.digest, piece.parsed.lines))
         loader.loaded.note(log_no, file.raw.name, piece.parsed, piece.spans, piece.joined)
         loader.loaded.kinds.update(piece.kinds)
 
@@ -159,7 +173,7 @@ class PieceCache:
                 assert span.cache is not None
                 assert span.record is not None
                 span.cache.add(span.record, span.file, piece)
-                self._take(loader, span.file, places[id(span.file)], span.cache, piece)
+                self._take(loader, span.file, places[id(span.file)], span.cache.path(piece), piece)
                 yield span
 
     def _save(self) -> None:

@@ -70,7 +70,7 @@ def remembered_hot_keys(db: DuckDBPyConnection, pieces: Sequence[Path], folder: 
         pieces: Paths of all pieces.
         folder: Where their keys are kept.
     """
-    kept = Artifact(folder, "hot", sorted({path.parent.name for path in pieces}))
+    kept = Artifact(folder, "hot", sorted({str(path.parent) for path in pieces}))
     known = _find(db, pieces, kept)
     fresh = [path for path in pieces if path not in known]
     if fresh:

@@ -1,7 +1,7 @@
 """Lines that are in no piece: parsed for one answer, into the table `tail`.
 
-Of many projects most logs are small, so small files are parsed many at a time: as their types where that can be done,
-else value by value, and those with a line that is not JSON line by line. Large and compressed files are parsed one by one.
+With many projects most logs are small, so small files are parsed together: with their declared types where possible, else value
+by value, and those with a line that is no JSON line by line. Large and compressed files are parsed one by one.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...files.wrappers import Unwrapper
-from ..lines.coercions import has_bent
+from ..lines.coercions import has_coerced_values
 from ..lines.columns import Column
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import rotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["load_tails"]
 
-# Files of so many bytes at most are parsed together, up to so many bytes in all.
+# Files of at most `_SMALL` bytes are parsed together, up to `_MOST_BYTES` in total.
 _SMALL: Final = 4 * 2**20
 _MOST_BYTES: Final = 64 * 2**20
-# Of so few files that cannot be parsed together the broken ones are not looked for: all are read line by line.
+# Below this many files the broken ones are not searched for: all are read line by line.
 _FEW_FILES: Final = 4
 
 Numbers = list[tuple[str, int, int, int]]
@@ -57,7 +57,7 @@ def load_tails(db: DuckDBPyConnection, spans: Sequence[Span], extra: Sequence[Co
     Args:
         db: Where the table is made; its `filename` says of which log a row is.
         spans: What to parse.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Yields:
         Each span, once it is parsed, in no order: what its lines were, the numbers that they carry, and how many lines were
@@ -135,7 +135,7 @@ def _load_together(
         if not _parse_natively(db, path, extra):
             yield from _halves(db, spans, extra, broken)
             return
-        if has_bent(db, RawFile(path, copy.name), "piece", extra):
+        if has_coerced_values(db, RawFile(path, copy.name), "piece", extra):
             odd, rest = set(range(len(spans))), []
         else:
             rows = db.execute(TALLY_BY_MARK.format(table="piece")).fetchall()

@@ -1,11 +1,12 @@
-"""Steps 4 and 5, bucket and aggregate: requests become groups, groups become figures.
+"""Step 5, aggregate: requests become groups, groups become figures.
 
-One pass over the requests makes `base`, a table of sums by everything that some answer groups by or counts apart: how a
-request ended, whether it has usage, what its price depends on. The summary, the figures by model and the breakdown are
-sums of its rows. Within a row all listed requests have one rate, so their cost is the rate times their tokens: whole
-numbers of a small unit, exact. What 127 bits cannot hold is summed in two parts, so no sum is wrong or missing. Durations
-are summed as whole numbers too, so the order of rows shows in no digit. Percentiles cannot be summed: they are asked of
-the requests, see `percentiles.py`.
+One pass over the requests makes `base`: sums by everything that some answer groups by or counts separately (how a request
+ended, whether it has usage, what its price depends on). The summary, the figures by model and the breakdown are sums of rows of
+`base`, so no answer reads the requests twice. All listed requests of one row have one rate, so their cost is the rate times
+their tokens.
+
+Money and durations are summed as whole numbers of a small unit, so results are exact and do not depend on row order. Sums
+beyond 127 bits are made in two parts. Percentiles cannot be summed; see `percentiles.py`.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -76,7 +77,7 @@ _LONG: Final = "9e9"
 # A power of two: dividing by it rounds nothing, and a sum of the longest there can be stays finite.
 _FAR: Final = 2.0**64
 
-# Amounts are summed as so many of these and the rest: the widest whole number of the database has 127 bits.
+# Amounts are split into multiples of this and a remainder: DuckDB's widest whole number has 127 bits.
 _SHIFT: Final = 32
 PART: Final = 2**_SHIFT
 
@@ -99,7 +100,7 @@ COUNTS: Final = {
 }
 _MONEY_COUNTS: Final = ("priced_requests", "unpriced_requests")
 
-# What `base` keeps apart beside the groups.
+# What `base` is grouped by besides the groups.
 _APART: Final = {
     "outcome": "outcome",
     "error": f"CASE WHEN outcome IN ({FAILURE}, {CANCELLED_OUTCOME}) THEN error_kind END",
@@ -260,8 +261,8 @@ def amount_of(high: Any, low: Any, scale: int) -> Decimal | None:
     """Return a whole number of a small unit as dollars; None stays None.
 
     Args:
-        high: How many `PART`s it has.
-        low: What it has beside them.
+        high: How many times it holds `PART`.
+        low: The remainder.
         scale: The decimals of the unit.
     """
     if high is None or low is None:

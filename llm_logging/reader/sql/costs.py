@@ -1,8 +1,8 @@
-"""What the requests in question cost: rates joined in SQL, exactly.
+"""Step 4, price: the cost of each request, from rates joined in SQL, exactly.
 
-Makes `priced` from `asked`: `rate_no` says which rate a request has, `estimated` what it costs, in whole numbers of a
-unit whose decimals `Costs.scale` says; NULL where the provider reported the cost itself or no price is known. Where
-`unpriced` is true the cost is not known, or only in part, and `estimated` at most a lower bound; `gap` says what is missing.
+Makes `priced` from `asked`: `rate_no` is the request's rate, `estimated` its cost, in whole numbers of a unit with
+`Costs.scale` decimals. `estimated` is NULL where the provider reported the cost or no price is known. Where `unpriced` is true the
+cost is not known, or only in part: `estimated` is then a lower bound, and `gap` names what has no price.
 """
 
 # ruff: noqa: S608  names come from our own columns, values are bound
@@ -10,6 +10,7 @@ unit whose decimals `Costs.scale` says; NULL where the provider reported the cos
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from .tables import create_table
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Costs", "Kind", "kinds_in", "price_asked", "price_keys", "same_rate"]
+__all__ = ["Costs", "Kind", "costs_of", "kinds_asked", "kinds_in", "price_asked", "price_keys", "same_rate"]
 
 # Provider, model, service tier, speed, units and pattern of tokens; and whether their counts fit each other.
 Kind = tuple[str, str, str, str, str, int, bool]
@@ -38,7 +39,7 @@ _REGULAR: Final = (
     "AND audio_completion_tokens + reasoning_tokens + image_completion_tokens <= completion_tokens "
     "AND units = price_units"
 )
-_LISTED: Final = "is_counted AND reported IS NULL AND started IS NOT NULL"
+_LISTED: Final = "is_counted AND reported IS NULL AND price_at IS NOT NULL"
 _BITS: Final = {
     **{f"{kind} > 0": 1 << bit for bit, kind in enumerate(OPTIONAL)},
     "no_prompt": NO_PROMPT,
@@ -48,11 +49,11 @@ _BITS: Final = {
     "> prompt_tokens": IMAGES_OVERLAP,
 }
 _PATTERN: Final = " + ".join(f"CASE WHEN {fact} THEN {bit} ELSE 0 END" for fact, bit in _BITS.items())
-# Whether nobody counted the tokens, which are then 0.
+# Whether the token counts are unknown; they are then 0.
 _UNKNOWN: Final = ("no_prompt", "no_completion")
 _PRODUCT: Final = ("price_provider", "price_model", "price_tier", "price_speed", "price_units", "pattern")
-# What odd requests are told apart by beside their counts.
-_ODD: Final = (*_PRODUCT[:4], "units", "started")
+# What distinguishes odd requests, besides their counts.
+_ODD: Final = (*_PRODUCT[:4], "units", "price_at")
 
 
 @dataclass
@@ -98,6 +99,14 @@ def kinds_in(db: DuckDBPyConnection, source: str) -> list[Kind]:
     return [(p, m, t, s, u, int(pattern), bool(regular)) for p, m, t, s, u, pattern, regular in rows]
 
 
+def kinds_asked(db: DuckDBPyConnection) -> list[Kind]:
+    """List the kinds of request in `asked`, by what their prices are asked for; see `selection.ask`."""
+    rows = db.execute(
+        f"SELECT DISTINCT {', '.join(_PRODUCT[:5])}, {_PATTERN}, {_REGULAR} FROM asked WHERE {_LISTED}"
+    ).fetchall()
+    return [(p, m, t, s, u, int(pattern), bool(regular)) for p, m, t, s, u, pattern, regular in rows]
+
+
 def price_asked(
     db: DuckDBPyConnection,
     overrides: Sequence[Override],
@@ -134,6 +143,26 @@ def price_asked(
     return costs
 
 
+def costs_of(
+    db: DuckDBPyConnection, keys: Sequence[uuid.UUID], scale: int
+) -> dict[uuid.UUID, tuple[Decimal | None, str | None]]:
+    """Return the list prices of single requests of `priced`, and what of them has no price.
+
+    Args:
+        db: Where `priced` is.
+        keys: Of the requests.
+        scale: The decimals of the unit of `estimated`.
+    """
+    rows = db.execute(
+        "SELECT key, CASE WHEN NOT unpriced THEN estimated END, gap FROM priced "
+        "WHERE key IN (SELECT unnest(?::UUID[]))",
+        [[str(key) for key in keys]],
+    ).fetchall()
+    return {
+        key: (None if whole is None else Decimal(int(whole)).scaleb(-scale), gap) for key, whole, gap in rows
+    }
+
+
 def _decimals(price: Decimal) -> int:
     with localcontext() as context:
         context.prec = 100
@@ -151,7 +180,7 @@ def _odd_prices(db: DuckDBPyConnection, overrides: Sequence[Override]) -> list[t
     priced = []
     for *row, pattern in rows:
         counts: dict[str, int | None] = dict(zip(KINDS, row[len(_ODD) : -2], strict=True))
-        # The list tells a prompt of no tokens from one that nobody counted.
+        # The list distinguishes a prompt of no tokens from an unknown count.
         for kind, unknown in zip(KINDS, row[-2:], strict=False):
             counts[kind] = None if unknown else counts[kind]
         provider, model, tier, speed, units = row[: len(_ODD) - 1]
@@ -196,7 +225,7 @@ def _naive(moment: datetime) -> datetime:
 
 
 # The time of day in microseconds, also before 1970.
-_TIME_OF_DAY: Final = "epoch_us(started) - epoch_us(date_trunc('day', started))"
+_TIME_OF_DAY: Final = "epoch_us(price_at) - epoch_us(date_trunc('day', price_at))"
 
 
 def price_keys(costs: Costs) -> dict[str, str]:
@@ -219,8 +248,8 @@ def price_keys(costs: Costs) -> dict[str, str]:
         "price_units": "price_units" if costs.units else "''",
         "pattern": _PATTERN,
         "regular": _REGULAR if costs.irregular else "true",
-        "rate_since": f"CASE {_edges('started', [_literal(edge) for edge in moments])} "
-        f"WHEN started IS NOT NULL THEN {_literal(_naive(EVER))} END",
+        "rate_since": f"CASE {_edges('price_at', [_literal(edge) for edge in moments])} "
+        f"WHEN price_at IS NOT NULL THEN {_literal(_naive(EVER))} END",
     }
     # Most rates are the same at all times and for all prompts.
     day, prompt = [str(edge) for edge in times], [str(edge) for edge in prompts]

@@ -5,8 +5,8 @@ month or year as its first moment, with `=` as all of it), lists by whether they
 A list of values or patterns, `model=a,b`, fits any of them; a field with a fixed set of values takes no others.
 An absent field is equal to nothing but the empty value, and different from everything else. An attribute may be
 anything: what is written as JSON writes numbers is equal to the same number written otherwise, whole ones to the last
-digit, and only numbers are less or more than a number; all else is text. `7` is the number and the text, for whoever types
-it cannot tell them apart; `"7"` is the text alone.
+digit, and only numbers are less or more than a number; all else is text. `7` matches the number and the text,
+because both are typed alike; `"7"` matches the text alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from functools import partial
 from typing import Any, Final
 
 from ...errors import ErrorCode, ValidationError
-from ...models.query import MOMENT_FORMS, StatsOptions, filter_parts, moment_kind
+from ...models.moments import MOMENT_FORMS, moment_kind
+from ...models.query import StatsOptions, filter_parts
 from ...models.statuses import CANCELLED, outcome_of
 from ..lines.columns import JSON_NUMBER, NO_TEXT, Column, attribute_text, find_column, readable, shown
+from .cost_filter import COST, COST_NAMES, cost_limit
 from .period import resolve_period
 
 __all__ = ["Condition", "absent", "parse_filters", "unknown_field", "words_explained"]
@@ -51,11 +53,13 @@ class Condition:
         column: What it is about.
         sql: A condition with `?` for each parameter.
         parameters: Their values.
+        cost: Operator and amount of a filter by cost, which is asked once prices are known; see `cost_filter`.
     """
 
     column: Column
     sql: str
     parameters: tuple[Any, ...]
+    cost: tuple[str, Decimal] | None = None
 
 
 def _refuse(text: str, expected: str) -> ValidationError:
@@ -92,6 +96,9 @@ def parse_filters(options: StatsOptions, now: datetime) -> list[Condition]:
     conditions = []
     for given in options.where:
         field, op, value = _parts(given) if isinstance(given, str) else (given[0], "=", given[1])
+        if field in COST_NAMES:
+            conditions.append(Condition(COST, "true", (), cost_limit(op, value, str(given))))
+            continue
         column = find_column(field)
         if column is None or column.kind == "json":
             raise unknown_field("where", field)
@@ -260,7 +267,7 @@ def _compared(name: str, op: str, number: Decimal) -> tuple[str, list[Any]]:
     sql = f"TRY_CAST({name} AS DOUBLE) {op} ?"
     bound: list[Any] = [float(number)]
     if number == number.to_integral_value() and number.adjusted() < 38:
-        # A double does not tell two whole numbers of more than 2**53 apart.
+        # A double does not distinguish all whole numbers beyond 2**53.
         sql = f"CASE WHEN regexp_full_match({name}, ?) THEN TRY_CAST({name} AS HUGEINT) {op} ?::HUGEINT ELSE {sql} END"
         bound = [_WHOLE, f"{number:.0f}", *bound]
     return f"(regexp_full_match({name}, ?) AND {sql})", [JSON_NUMBER, *bound]

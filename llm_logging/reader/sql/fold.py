@@ -1,18 +1,24 @@
 """Step 2, fold: lines become requests, requests seen twice become one, calls get their last attempt.
 
-The law. Of the lines of one id, final ones rank above pending ones; of each writer's lines in one log the one with the
-highest `seq` speaks for it, and among writers the one whose speaker is latest wins; a line without writer or `seq`
-speaks for itself. Each field of the entry comes from the highest line that has it (`usage`, `timings`, `error` and
-`cost` as wholes); the start is the earliest. The same law folds the requests of one call that two instrumentations saw;
-which these are is decided in `twins`.
+The rules:
 
-A call is its `request_group` in its project, else the request itself; it counts where its last finished attempt is:
-the highest `attempt`, then the latest start.
+- Of the lines of one id, final lines rank above pending ones.
+- Of each writer's lines in one log, the line with the highest `seq` sets the time of that writer's state; a line without
+  writer or `seq` counts by its own time. The writer with the latest such time wins (`ranked_sql`).
+- Each field of the entry comes from the highest-ranked line that has it; `usage`, `timings`, `error` and `cost` are taken as
+  wholes. The start is the earliest.
+- Requests of one call that two instrumentations saw are folded by the same rules; `twins` decides which these are.
+- A call is a `request_group` in its project, else the request itself. It counts where its last finished attempt is: the
+  highest `attempt`, then the latest start.
 
-Only rows whose id or group occurs more than once, and those of calls seen twice, take the long way; they are called hot. A piece of a
-log is folded when it is made: where all lines of an id are one writer's and the winner has every field that any of
-them has, the winner (with the earliest start) stands for them, and no line elsewhere can tell the difference. Other
-lines stay as they are and are hot in every answer.
+Only rows that share an id, a group or a call with others are folded; they are called hot. All other rows pass through:
+
+    lines ─┬─ not hot ──────────────────────────────────────────────────────────────────> requests
+           └─ hot ─> hot_by_id ─┬─ no twin ─────────────────────> hot_requests ─> hot_called ─┘
+                    (one per id)└─ hot_twice ─> hot_calls_once ──┘     (+ last_of_call)
+
+A piece of a log is folded when it is made (`fold_piece`), but only where no line elsewhere can change the result. Other
+lines are kept as they are, and are hot in every answer.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -45,7 +51,7 @@ __all__ = [
 CANCELLED: Final = "(status IN ('error', 'timeout') AND error_code IS NOT DISTINCT FROM 'cancelled')"
 FINISHED: Final = f"(status <> 'pending' AND NOT {CANCELLED})"
 
-# Rows of these keys meet others; a NULL key meets nobody.
+# Rows that share one of these keys are folded together; NULL is shared with no row.
 HOT: Final = {"hot_ids": "key", "hot_doubles": "response_key", "hot_calls": "group_key"}
 # Rows of one response id are looked at only where this aggregate says that `twins` may find some of them to be one call.
 MAY_BE_TWINS: Final = (
@@ -55,9 +61,9 @@ MAY_BE_TWINS: Final = (
 
 # Where the tables of the keys of rows that join others are, and what rows have of them.
 _JOINING: Final = {"hot_ids": "key", "twins": "key", "hot_calls": "group_key"}
-# Lines that are folded at once; so many need about 100 MB.
+# How many lines are folded at once; this many need about 100 MB.
 _MOST_AT_ONCE: Final = 100_000
-# What tells whether two requests are one call.
+# What decides whether two requests are one call.
 _OF_TWINS: Final = (
     "response_key", "provider", "project_id", "chat_id", "user_id", "attempt", "instrumentation", "trace_key", "span_key",
     "timestamp_start", "timestamp_end", "timings_latency_ms",
@@ -83,7 +89,7 @@ def fold_lines(db: DuckDBPyConnection, *, extra: Sequence[Column] = ()) -> Folde
     Args:
         db: Where `lines` is: the columns of a parsed line, `filename` and `piece`; `hot_ids`, `hot_doubles` and `hot_calls`, the
             keys that occur more than once in it; and `file_logs`, which says to which log a file belongs.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Returns:
         How many rows joined others; `requests` also has `last_of_call`, true for the request its call counts by, and
@@ -144,13 +150,27 @@ def _fold_by_id(db: DuckDBPyConnection, hot: str, parts: int, fields: Sequence[C
 
 
 def fold_piece(db: DuckDBPyConnection, source: str, target: str, extra: Sequence[Column] = ()) -> int:
-    """Fold the requests of a piece as far as that loses nothing; see the module.
+    """Fold the requests of a piece as far as no line elsewhere could change the result.
+
+    One line may stand for an id where all of its lines are of one writer, with different numbers, and the winner has every
+    field that any of them has. Two steps, since nearly all requests are a pending and a final line:
+
+        id  writer seq status   tokens user
+        A   w      1   pending  -      u      _pair: the final line has all that the pending one has;
+        A   w      2   success  15     u             the pending line is dropped           -> one row
+        B   w      3   pending  -      u      _pair does not apply: the final line lacks `user`, so what it would
+        B   w      4   success  15     -             become depends on lines elsewhere     -> two rows, hot in every answer
+        C   w      5   pending  -      u      _fold_rest: three lines; the winner (seq 7) has every field
+        C   w      6   error    -      u             of the others
+        C   w      7   success  15     u                                                   -> one row
+        D   w,x                               two writers: the later one wins, and a later line may come elsewhere
+                                                                                           -> all rows, hot
 
     Args:
         db: Where `source` is: a parsed file.
         source: Its table.
         target: The table to make, of the held columns.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
 
     Returns:
         How many lines joined others.
@@ -225,7 +245,7 @@ def _fold_rest(db: DuckDBPyConnection, source: str, rows: str, target: str, extr
         source: The table of a parsed file.
         rows: The query of its rows that are left.
         target: The view to make.
-        extra: Columns beside the held ones.
+        extra: Columns besides the held ones.
     """
     names = row_names(extra)
     db.execute(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ..lines.columns import JSON_NUMBER, find_column
-from .period import bucket_label, buckets_between
+from .period import WEEKDAYS, bucket_label, buckets_between
 
 __all__ = ["bucket_name", "bucket_number", "bucket_numbers", "group_order", "name_order"]
 
@@ -42,9 +42,9 @@ def name_order(group: str) -> Callable[[str | None], _Order]:
         group: As `group_by` has it.
     """
     column = find_column(group)
-    kind = "hour" if group == "hour" else column.kind if column is not None else "text"
+    kind = group if group in {"hour", "weekday"} else column.kind if column is not None else "text"
     reads: dict[str, Callable[[str], Any]] = {
-        "hour": datetime.fromisoformat, "count": int, "ms": float, "amount": Decimal, "attribute": _of_attribute,
+        "hour": datetime.fromisoformat, "weekday": WEEKDAYS.index, "count": int, "ms": float, "amount": Decimal, "attribute": _of_attribute,
     }  # fmt: skip
     read = reads.get(kind, str)
     return lambda name: (True,) if name is None else (False, read(name))

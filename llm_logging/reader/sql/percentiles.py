@@ -1,10 +1,20 @@
-"""Percentiles: exact, also of more requests than fit into memory at once, interpolated between the two nearest values.
+"""Percentiles: exact, also of more values than fit into memory, interpolated linearly between the two nearest values.
 
-The database finds a percentile by holding every value of its group. For few requests, and for groups that are small,
-that is the fastest way. For a few groups of many requests values are first counted by rough size; that tells between
-which two sizes a percentile lies, and only the values there are held and put in order. Sizes are told by square roots,
-which IEEE 754 rounds correctly: a larger value never has a smaller size. Both ways find the same two values, and the
-database's `quantile_cont` interpolates between them in both, so they give the same answer to the last digit.
+DuckDB's `quantile_cont` holds every value of a group. For few requests, and for small groups, that is the fastest way
+(`_direct`). For few groups of many requests, values are first counted by their rough size, and only the values around a
+percentile are held and sorted (`_narrowed`). An example, p90 of 11 values, whose rank is 0.9 x (11 - 1) = 9.0:
+
+    size (rough)   1    2    3    4        `sizes`: how many values have each size
+    n              4    3    2    2
+    smaller        0    4    7    9        `wanted`: rank 9 lies in size 4, as its first value (9 - 9 = 0)
+                                           `near`:   only the two values of size 4 are read and sorted
+
+A size is a square root of a square root, times 64. IEEE 754 rounds square roots correctly, so a larger value never has a
+smaller size. A rank such as 9.4 needs its neighbours 9 and 10, which may have different sizes.
+
+Both ways interpolate with `quantile_cont`: `_direct` over all values of a group, `_narrowed` over the two neighbours with the
+fraction of the rank. DuckDB computes both with the same formula, so both give the same answer to the last digit (a test
+compares them). Interpolating in Python would not: the rounding depends on how DuckDB was compiled.
 """
 
 # ruff: noqa: S608  names come from our own columns
@@ -22,10 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["named_rows", "spreads", "spreads_of"]
 
 _FRACTIONS: Final = "[0.5, 0.9, 0.95, 0.99]"
-# Up to so many groups are looked at by size first, where there are more requests than so many.
+# Narrow by size where there are more requests than `_MANY` and at most `_FEW` groups.
 _MANY: Final = 3_000_000
 _FEW: Final = 200
-# How many values one query may hold; with many more the database begins to write them to disk, which takes far longer.
+# How many values one query may hold. Beyond that DuckDB writes them to disk, which takes far longer.
 _HELD: Final = 12_000_000
 
 _BLOCK: Final = 10_000
@@ -100,14 +110,14 @@ def named_rows(db: DuckDBPyConnection, sql: str) -> Iterator[dict[str, Any]]:
 
 
 def _named(columns: Sequence[str], by: _By) -> str:
-    """Return the columns, those that are not grouped by as NULL, and `grouping`."""
+    """Return a select list: the columns, NULL for those that are not grouped by, and `grouping`."""
     missing = sum(1 << place for place, name in enumerate(reversed(columns)) if name not in by)
     named = [name if name in by else f"NULL AS {name}" for name in columns]
     return ", ".join([*named, f"{missing} AS grouping"])
 
 
 def _told(columns: Sequence[str], sets: Sequence[_By]) -> str:
-    """Return the columns, those that no set groups by as NULL, and `grouping`, which tells the sets apart."""
+    """Return a select list: the columns, NULL for those that no set groups by, and `grouping`, which names the set."""
     there = [name for name in columns if any(name in by for by in sets)]
     bits = {name: 1 << place for place, name in enumerate(reversed(columns))}
     missing = sum(bit for name, bit in bits.items() if name not in there)
@@ -207,10 +217,9 @@ def _picked(columns: Sequence[str], by: _By, measure: Measure, wanted: str) -> s
 def _interpolated(
     db: DuckDBPyConnection, rows: Sequence[dict[str, Any]], name: str
 ) -> Iterator[dict[str, Any]]:
-    """Replace the two values next to each percentile, and its place between them, by the percentile.
+    """Replace the two neighbours of each percentile, and the fraction between them, by the percentile.
 
-    How a database rounds when it interpolates depends on how it was built, so it is asked: of two values, the quantile of
-    a fraction lies as far between them as the fraction says.
+    The quantile of two values at a fraction is their interpolation at that fraction.
     """
     pairs = [pair for row in rows for pair in row[name] or ()]
     shares = sorted({share for _, _, share in pairs})

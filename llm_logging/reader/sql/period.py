@@ -6,7 +6,6 @@ one addition, and a repeated or missing hour needs no special case.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,14 +14,23 @@ from zoneinfo import ZoneInfo
 
 from ...clock import format_time
 from ...errors import ErrorCode, ValidationError
-from ...models.query import Moment, StatsOptions, moment_kind
+from ...models.moments import Moment, days_of, exact_moment, moment_kind, read_duration
+from ...models.query import StatsOptions
 from ...models.stats import Period
 
-__all__ = ["Offset", "bucket_label", "bucket_sql", "buckets_between", "resolve_period", "zone_offsets"]
+__all__ = [
+    "WEEKDAYS",
+    "Offset",
+    "bucket_label",
+    "bucket_sql",
+    "buckets_between",
+    "resolve_period",
+    "zone_offsets",
+]
 
-_AGO: Final = re.compile(r"(\d+)([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _HOUR: Final = 3_600_000_000
+_RECURRING: Final = {"weekday": "isodow", "hour_of_day": "hour"}
+WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # A time beyond what a calendar holds means its end: `9999-12-31`, a time zone east of it, a thousand centuries ago.
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -88,14 +96,12 @@ def _exact(value: Moment, zone: ZoneInfo, now: datetime, *, end: bool) -> dateti
         return _midnight(value + timedelta(days=1) if end else value, zone)
     kind = moment_kind(value)
     if kind == "ago":
-        match = _AGO.fullmatch(value)
-        assert match is not None
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if kind == "time":
-        return _aware(datetime.fromisoformat(value), zone)
-    if value == "now":
+        return now - read_duration(value)
+    if kind in {"time", "epoch"}:
+        return _aware(exact_moment(value, kind), zone)
+    if value.lower() == "now":
         return now
-    first, last = _days(value, kind, now.astimezone(zone).date())
+    first, last = days_of(value, kind, now.astimezone(zone).date())
     return _midnight(last + timedelta(days=1) if end else first, zone)
 
 
@@ -129,22 +135,6 @@ def _is_left_out(day: date, zone: ZoneInfo) -> bool:
     except OverflowError:
         # At either end of the calendar.
         return False
-
-
-def _days(text: str, kind: str | None, today: date) -> tuple[date, date]:
-    if kind == "word":
-        day = today if text == "today" else today - timedelta(days=1)
-        return day, day
-    if kind == "year":
-        return date(int(text), 1, 1), date(int(text), 12, 31)
-    if kind == "month":
-        first = date.fromisoformat(f"{text}-01")
-        return first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-    if kind == "week":
-        monday = date.fromisoformat(f"{text}-1")
-        return monday, monday + timedelta(days=6)
-    day = date.fromisoformat(text)
-    return day, day
 
 
 def _offset_at(zone: ZoneInfo, moment: datetime) -> timedelta:
@@ -193,16 +183,23 @@ def _local(column: str, offsets: Sequence[Offset]) -> str:
 
 
 def bucket_sql(unit: str, column: str, offsets: Sequence[Offset]) -> str:
-    """Return SQL for the bucket of a UTC time: the hour's UTC start, or the local day a day, week or month starts."""
+    """Return SQL for the bucket of a UTC time.
+
+    That is the hour's UTC start, the local day on which a day, week or month starts, or the number of a weekday or hour.
+    """
     if unit == "hour":
         return f"date_trunc('hour', {column})::TIMESTAMP"
+    if unit in _RECURRING:
+        return f"{_RECURRING[unit]}({_local(column, offsets)})::INTEGER"
     return f"date_trunc('{unit}', {_local(column, offsets)})::DATE"
 
 
-def bucket_label(unit: str, value: datetime | date | None, zone: ZoneInfo) -> str | None:
-    """Name a bucket: `2026-01-15T10:00+01:00`, `2026-01-15`, `2026-W03`, `2026-01`."""
+def bucket_label(unit: str, value: datetime | date | int | None, zone: ZoneInfo) -> str | None:
+    """Name a bucket: `2026-01-15T10:00+01:00`, `2026-01-15`, `2026-W03`, `2026-01`, `Monday`, `09`."""
     if value is None:
         return None
+    if isinstance(value, int):
+        return WEEKDAYS[value - 1] if unit == "weekday" else f"{value:02d}"
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC).astimezone(zone).isoformat(timespec="minutes")
     if unit == "week":

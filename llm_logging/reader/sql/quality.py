@@ -1,34 +1,37 @@
-"""How far an answer can be trusted: lines that could not be used, and lines that are not there.
+"""How far an answer can be trusted: lines that could not be used, and lines that are missing.
 
-Every writer numbers its lines 1, 2, 3 ... in each log. What is missing in between is a gap, unless a manifest says that
-it was pruned; a note of a clean close says how far the numbers went. Files that were named, rather than found under a
-root, may begin and end anywhere: of them only the gaps inside count.
+Every writer numbers its lines 1, 2, 3 ... in each log. A missing number is a gap, unless a manifest says that it was pruned; a
+note of a clean close says how far the numbers went. Files that were named, rather than found under a root, may begin and end
+anywhere, so only gaps between their lines count.
 """
 
 # ruff: noqa: S608  table names are our own
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ErrorCode
 from ...maintenance.manifest import json_objects, read_pruned
-from ...models.stats import Figures, Quality, SequenceGap
+from ...models.stats import Figures, HostFreshness, Quality, SequenceGap
 from ..lines.parse import Parsed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Numbers", "Spans", "judge", "numbers_by_mark", "numbers_in", "read_closes"]
+__all__ = ["Numbers", "Spans", "judge", "numbers_by_mark", "numbers_in", "read_closes", "read_hosts"]
 
 _MOST_GAPS: Final = 1000
 
 # Of a writer in a log: spans of numbers that are there, each with how many lines carry them.
 Spans = list[tuple[int, int]]
+# Of a log and a writer: the numbers, first and last, of lines that a host has not shipped yet.
+Waiting = dict[tuple[int, str], tuple[int, int]]
 
 
 @dataclass
@@ -78,7 +81,7 @@ def _numbers(db: DuckDBPyConnection, table: str, mark: str) -> dict[int, list[tu
         FROM {table} WHERE writer_id IS NOT NULL AND seq >= 1 GROUP BY ALL
         """
     ).fetchall()
-    # Most spans have no gap, which is far quicker to see than to look for.
+    # Most spans have no gap, and seeing that is much cheaper than finding gaps.
     if any(last - first + 1 != different for _, _, first, last, _, different in rows):
         rows = db.execute(
             f"""
@@ -111,6 +114,41 @@ def read_closes(root: Path) -> dict[str, dict[str, int]]:
     return found
 
 
+def read_hosts(root: Path | None) -> list[dict[str, Any]]:
+    """Return what hosts reported that ship to a store, whose copy a root is; see `segments/remote.py`."""
+    try:
+        states = json.loads((root / ".hosts.json").read_bytes()) if root is not None else []
+    except (OSError, ValueError):
+        return []
+    return [state for state in states if isinstance(state, dict)]
+
+
+def _hosts(
+    root: Path | None, names: Sequence[str], numbers: Numbers, pruned_of: Mapping[int, Mapping[str, Spans]]
+) -> tuple[list[HostFreshness], Waiting]:
+    """Return what hosts reported that ship to a store, and which numbers of which log and writer wait there."""
+    hosts, waiting = [], Waiting()
+    for state in read_hosts(root):
+        lines = 0
+        for log_no, name in enumerate(names):
+            for writer, last in state.get("writers", {}).get(name, {}).items():
+                there = [*numbers.spans.get((log_no, writer), ()), *pruned_of[log_no].get(writer, ())]
+                upto = max((span[1] for span in there), default=0)
+                if last > upto:
+                    waiting[log_no, writer] = (upto + 1, last)
+                    lines += last - upto
+        hosts.append(
+            HostFreshness(
+                host=state["host"],
+                name=state.get("name", ""),
+                reported=state["time"],
+                fresh_until=state["fresh_until"],
+                waiting_lines=lines,
+            )
+        )
+    return hosts, waiting
+
+
 def _missing(
     spans: Spans, pruned: Spans, closed_at: int | None, *, from_one: bool
 ) -> tuple[list[tuple[int, int]], int]:
@@ -136,7 +174,7 @@ def judge(
     unreadable: Mapping[str, str],
     figures: Figures,
 ) -> Quality:
-    """Sum up how far an answer can be trusted.
+    """Summarise how far an answer can be trusted.
 
     Args:
         parsed: What became of each file's lines.
@@ -157,6 +195,7 @@ def judge(
         number: read_pruned((root / name).with_suffix(".manifest")) if root is not None else {}
         for number, name in enumerate(names)
     }
+    hosts, waiting = _hosts(root, names, numbers, pruned_of)
     gaps: list[SequenceGap] = []
     pruned_lines = 0
     unclosed = set()
@@ -164,6 +203,8 @@ def judge(
         closed_at = closes.get(writer, {}).get(names[log_no])
         if root is not None and writer not in closes:
             unclosed.add(writer)
+        if (log_no, writer) in waiting:
+            spans = [*spans, waiting[log_no, writer]]  # noqa: PLW2901  they are there, on their host
         found, pruned = _missing(
             spans, pruned_of[log_no].get(writer, []), closed_at, from_one=root is not None
         )
@@ -172,7 +213,7 @@ def judge(
     broken = sum(skipped.values()) - skipped["other_program"]
     errors = {ErrorCode.LOG_PARSE_ERROR.value: broken} if broken else {}
     return Quality(
-        complete=not (broken or gaps or unreadable),
+        complete=not (broken or gaps or unreadable or waiting),
         lines=sum(one.lines for one in parsed),
         skipped_lines=sum(skipped.values()),
         skipped=dict(sorted(skipped.items())),
@@ -188,5 +229,8 @@ def judge(
         pruned_lines=pruned_lines,
         unclosed_writers=len(unclosed),
         unreadable_files=dict(unreadable),
+        hosts=hosts,
+        fresh_until=min((host.fresh_until for host in hosts), default=None),
+        waiting_lines=sum(last - first + 1 for first, last in waiting.values()),
         errors=errors,
     )

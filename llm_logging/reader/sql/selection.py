@@ -1,13 +1,7 @@
-"""The question in SQL, in named steps: parse, fold, filter, bucket, aggregate.
+"""Step 3, select: the requests in question, with the columns that figures are made of.
 
-    lines     one row a line that is a request                  (parse)
-    requests  one row a request                                 (fold)
-    asked     those in the scope and period that pass `where`,  (filter, bucket)
-              with the columns that figures are made of
-    priced    the same with what they cost
-    figures   one row a group                                   (aggregate)
-
-No row is aggregated in Python. Names in the SQL come from the columns of the schema; values are bound.
+Scope, period and filters become a WHERE clause, groups become the columns `g0`, `g1` ... of the view `asked`. Names in the SQL
+come from the columns of the schema; values are bound. `session.py` shows the steps before and after, `tables.py` the columns.
 """
 
 # ruff: noqa: S608  names come from the columns of the schema, values are bound
@@ -17,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from ...models.otel import EXECUTE_TOOL
-from ...models.query import TIME_UNITS, StatsOptions, StatsScope
+from ...models.query import CALENDAR_UNITS, TIME_UNITS, StatsOptions, StatsScope
 from ...models.stats import Period
 from ..lines.columns import Column, find_column, held_columns, readable, shown
+from ..lines.duckdb_engine import quoted
 from ..pricing.spent import COUNTED_UNITS, REFUSED, UNITS, USED
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
-from .period import Offset, bucket_sql, zone_offsets
+from .period import Offset, bucket_sql, resolve_period, zone_offsets
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -67,7 +63,8 @@ class Selection:
     """A scope and options, checked and resolved.
 
     Attributes:
-        extra: Columns that it needs beside the held ones.
+        priced_at: The moment whose list prices hold for all requests; None: each request's own start.
+        extra: Columns that it needs besides the held ones.
     """
 
     scope: StatsScope
@@ -77,6 +74,17 @@ class Selection:
     conditions: tuple[Condition, ...]
     now: datetime
     extra: tuple[Column, ...] = field(default=())
+    priced_at: datetime | None = None
+
+    @property
+    def costs(self) -> tuple[tuple[str, Decimal], ...]:
+        """The filters by cost."""
+        return tuple(condition.cost for condition in self.conditions if condition.cost is not None)
+
+    @property
+    def repriced(self) -> bool:
+        """Whether requests have the prices of another model or time than their own."""
+        return bool(self.options.as_if) or self.priced_at is not None
 
 
 def make_selection(scope: StatsScope, options: StatsOptions, period: Period, now: datetime) -> Selection:
@@ -87,16 +95,23 @@ def make_selection(scope: StatsScope, options: StatsOptions, period: Period, now
     """
     groups = []
     for place, name in enumerate(options.group_by):
-        column = None if name in TIME_UNITS else find_column(name)
-        if name not in TIME_UNITS and (column is None or column.kind == "json"):
+        unit = name if name in {*TIME_UNITS, *CALENDAR_UNITS} else None
+        column = None if unit is not None else find_column(name)
+        if unit is None and (column is None or column.kind == "json"):
             raise unknown_field("group_by", name)
-        groups.append(Group(name, column, name if name in TIME_UNITS else None, f"g{place}"))
+        groups.append(Group(name, column, unit, f"g{place}"))
     conditions = parse_filters(options, now)
     held = {column.path for column in held_columns()}
     needed = [group.column for group in groups if group.column is not None]
-    needed += [condition.column for condition in conditions]
+    needed += [condition.column for condition in conditions if condition.cost is None]
     extra = {column.path: column for column in needed if column.path not in held}
-    return Selection(scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()))
+    at = options.prices_as_of
+    moment = (
+        resolve_period(StatsOptions(from_date=at, time_zone=options.time_zone), now).start if at else None
+    )
+    return Selection(
+        scope, options, period, tuple(groups), tuple(conditions), now, tuple(extra.values()), moment
+    )
 
 
 def _where(chosen: Selection) -> tuple[str, list[Any]]:
@@ -127,7 +142,14 @@ def _where(chosen: Selection) -> tuple[str, list[Any]]:
 
 
 def _bound(db: DuckDBPyConnection, where: str, values: Sequence[Any]) -> str:
-    """Bind values as variables of the session: a view, unlike a query, takes no parameters."""
+    """Return a condition with its values bound as variables of the session: a view takes no parameters.
+
+    The text is split at its `?`, so none may stand for anything else. That holds because values and patterns of users are
+    never part of the text, and no condition of ours has a question mark in a literal:
+
+        project_id = ? AND (latency_ms > ?)
+        project_id = getvariable('bound_0') AND (latency_ms > getvariable('bound_1'))
+    """
     head, *parts = where.split("?")
     assert len(parts) == len(values)
     for place, (value, part) in enumerate(zip(values, parts, strict=True)):
@@ -182,6 +204,31 @@ def _group_sql(group: Group, offsets: Sequence[Offset]) -> str:
             return f"{shown(group.column)} AS {group.sql}"
 
 
+def _priced_as(chosen: Selection) -> dict[str, str]:
+    """Return what a request's price is asked for, as SQL: product, reported cost and moment.
+
+    Tokens stay those that were logged, although another model would count the same text otherwise.
+    """
+    provider, model, reported = "coalesce(provider, '')", "coalesce(response_model, model, '')", "cost_amount"
+    swapped = []
+    providers, models = "", ""
+    for name, other in chosen.options.as_if:
+        of_model = f"(model = {quoted(name)} OR response_model = {quoted(name)})"
+        other_provider, slash, other_model = other.partition("/")
+        models += f"WHEN {of_model} THEN {quoted(other_model if slash else other)} "
+        # A model of another provider is found by its name.
+        providers += f"WHEN {of_model} THEN {quoted(other_provider if slash else '')} "
+        swapped.append(of_model)
+    if swapped:
+        provider, model = f"CASE {providers}ELSE {provider} END", f"CASE {models}ELSE {model} END"
+        reported = f"CASE WHEN NOT coalesce({' OR '.join(swapped)}, false) THEN cost_amount END"
+    at = "timestamp_start"
+    if chosen.priced_at is not None:
+        at = f"CASE WHEN timestamp_start IS NOT NULL THEN TIMESTAMP '{_naive(chosen.priced_at)}' END"
+        reported = "NULL::DECIMAL(38, 24)"
+    return {"price_provider": provider, "price_model": model, "reported": reported, "price_at": at}
+
+
 def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
     """Make the view `asked` of the requests in question, with what figures are made of.
 
@@ -210,8 +257,9 @@ def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
             "image_completion_tokens",
         )
     )  # fmt: skip
+    priced_as = ", ".join(f"{value} AS {name}" for name, value in _priced_as(chosen).items())
     rows = f"""
-        SELECT piece, key, model, coalesce(provider, '') AS price_provider, coalesce(response_model, model, '') AS price_model,
+        SELECT piece, key, model, {priced_as},
             coalesce(service_tier, '') AS price_tier, coalesce(usage_speed, '') AS price_speed, {UNITS} AS units,
             {COUNTED_UNITS} AS price_units, timestamp_start AS started,
             CASE WHEN status = 'success' THEN {SUCCESS} WHEN status = 'pending' THEN {PENDING}
@@ -223,12 +271,16 @@ def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
             {prompt} IS NULL AS no_prompt, {completion} IS NULL AS no_completion,
             {latency} AS latency, {first_token} AS first_token,
             CASE WHEN {streamed} > 0 AND isfinite({speed}) THEN {speed} END AS speed,
-            cost_amount AS reported, coalesce(upper(cost_currency), 'USD') AS currency{groups}
+            coalesce(upper(cost_currency), 'USD') AS currency{groups}
         FROM {source} WHERE {where}
         """
+    view = "asked_all" if chosen.costs else "asked"
     db.execute(
-        f"CREATE OR REPLACE TEMP VIEW asked AS SELECT *, TIMESTAMP '{limit}' AS orphan_limit FROM ({rows})"
+        f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT *, TIMESTAMP '{limit}' AS orphan_limit FROM ({rows})"
     )
+    if chosen.costs:
+        # What is too cheap or too dear leaves it once prices are known; see `cost_filter`.
+        db.execute("CREATE OR REPLACE TEMP VIEW asked AS FROM asked_all")
     return f"{rows} {values!r}"
 
 

@@ -50,7 +50,7 @@ def _untyped(names: str) -> dict[str, str]:
 
 _TOKENS: Final = " ".join(KINDS)
 _ASKED: Final = (
-    "piece key model price_provider price_model price_tier price_speed units price_units started outcome is_counted "
+    "piece key model price_provider price_model price_tier price_speed units price_units price_at started outcome is_counted "
     "unknown_spend last_of_call attempt http_status error_kind has_usage usage_source no_prompt no_completion latency "
     f"first_token speed reported currency orphan_limit {_TOKENS}"
 )
@@ -97,7 +97,7 @@ TABLES: Final[dict[str, Table]] = {
         "sql/costs", "the price of requests whose counts contradict each other, found one by one",
         {
             "price_provider": "VARCHAR", "price_model": "VARCHAR", "price_tier": "VARCHAR", "price_speed": "VARCHAR",
-            "units": "VARCHAR", "started": "TIMESTAMP", **dict.fromkeys(KINDS, "BIGINT"), "no_prompt": "BOOLEAN",
+            "units": "VARCHAR", "price_at": "TIMESTAMP", **dict.fromkeys(KINDS, "BIGINT"), "no_prompt": "BOOLEAN",
             "no_completion": "BOOLEAN", "amount": "HUGEINT",
         },
     ),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import ClassVar, Final
 
-from ..matching.prefilter import OVERLAP, Span
+from ..matching.prefilter import OVERLAP, Scan, Span, matcher, suspects
 from ..matching.trie import Letters
+from ..matching.values import stands_for_another
 
-__all__ = ["Commands", "stands_for_another"]
+__all__ = ["Commands", "is_command"]
 
 # The programs, by the sort of option that gives the password.
 _TOOLS: Final[dict[str, str]] = {
@@ -27,14 +27,14 @@ _TOOLS: Final[dict[str, str]] = {
     "mongoexport": "option", "mongoimport": "option", "docker login": "option", "podman login": "option",
     "nerdctl login": "option", "buildah login": "option", "skopeo login": "option", "registry login": "option",
     "az login": "option", "oc login": "option", "cf login": "option", "cqlsh": "option", "sqlplus": "option",
-    "rabbitmqadmin": "option", "clickhouse-client": "option",
+    "rabbitmqadmin": "option", "clickhouse-client": "option", "psexec": "option", "psexec.exe": "option", "PSEXEC": "option",
+    "PSEXEC.EXE": "option", "PsExec.exe": "option", "PsExec": "option",
     "redis-cli": "letter", "ldapsearch": "letter", "ldapadd": "letter", "ldapmodify": "letter", "ldapdelete": "letter",
     "ldappasswd": "letter", "ldapwhoami": "letter",
 }  # fmt: skip
 _ENDS: Final = ("\n", ";", "&&", "|")
-_ASSIGNED: Final = ("PASSWORD=", "PASSWD=", "PASSPHRASE=", "_PASS=", "_PWD=")
 _ANY_TOOL: Final = (
-    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client"
+    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
 )
 _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
@@ -44,58 +44,39 @@ _REACH: Final = 512
 # So many ends of commands are looked at in the time of one value.
 _CHEAP: Final = 4
 _VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
-_VARIABLES: Final = r"(?:PASSWORD|PASSWD|PASSPHRASE|_PASS|_PWD)"
-
-_WORDS: Final = frozenset(
-    """
-    password pass passwd pwd secret token apikey api_key api-key yourpassword your_password your-password mypassword
-    my_password changeme value string str text none null true false undefined env stdin prompt file redacted hidden
-    """.split()  # noqa: SIM905  one word a line would fill a page
-)
-_VARIABLE: Final = re.compile(
-    r"[$<{*%(\[@`]|\.{3}|x{3,}\Z|\*+\Z|your[_\-]|my[_\-]?pass|(?:os|process|env|settings|config|self|args)\."
-    r"|[a-z_]*(?:redacted|removed|hidden)",
-    re.IGNORECASE,
-)
-
-
-@lru_cache(maxsize=256)
-def stands_for_another(value: str) -> bool:
-    """Say whether a value is a variable, a placeholder or the word for what belongs there, and no secret."""
-    return value.lower().strip(".,;:!?)") in _WORDS or _VARIABLE.match(value) is not None
-
 
 def _words() -> str:
     """Return a pattern for all words that are looked at, laid out letter by letter: see `matching/trie.py`."""
     letters = Letters()
     letters.add("-", r"(?=[uUpaw\-])")
     letters.add("login", r"(?=[\s\\])")
-    for word in (*_ENDS, *_ASSIGNED, *_TOOLS):
+    for word in (*_ENDS, *_TOOLS):
         letters.add(word, "")
     return letters.bundles(8)
+
+
+def is_command(first: str, second: str) -> bool:
+    """Say whether two words begin a command that an option gives a password to."""
+    return first in _TOOLS or f"{first} {second}" in _TOOLS
 
 
 class Commands:
     """Find passwords that command lines, environments and `.netrc` files give."""
 
-    scans: tuple[str, ...] = (
-        rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t]-(?:[uUpaw]|-[a-z])|{_VARIABLES}=[^\s]|(?:machine|default|login)(?s:.)+?password",
+    low_scan: str = ""
+    # Most options of commands give a variable or nothing, which the scan tells.
+    scan: str = (
+        rf"(?:{_ANY_TOOL})(?s:.)*?[ \"'t](?:-(?:u|U|-user|-proxy-user){_GAP}*[^\s:\"'\\]{{0,128}}:"
+        rf"|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}*{_FIRST})"
+        r"|(?:machine|default|login)(?:\s|\\+[nt])(?s:.)+?password|sqlplus [^\s]{0,64}/"
     )
-    few: str = ""
-    lowered: bool = False
-    # Most options of commands give a variable or nothing; that ends here, at a price of nanoseconds a letter.
-    whole: str = (
-        rf"-(?:u|U|-user|-proxy-user){_GAP}{{0,8}}[^\s:\"'\\]{{0,128}}:{_FIRST}|-(?:p|a|w|-[a-z\-]{{1,12}}){_GAP}{{0,8}}{_FIRST}"
-        rf"|{_VARIABLES}=\\*[\"']?{_FIRST}|login"
-    )
-    telling: tuple[str, ...] = (rf"{_ANY_TOOL}|{_VARIABLES}=",)
-    near: int = 24
+    _begin: ClassVar[Scan] = staticmethod(matcher(f"{_ANY_TOOL}|machine|default"))
     _pattern = re.compile(_words())
     _left = frozenset(string.ascii_letters + string.digits + "_.-/")
     _right = frozenset(string.ascii_letters + string.digits + "_-=:/")
     _given: ClassVar[dict[str, re.Pattern[str]]] = {
         "pair": re.compile(
-            rf"(?:(?:-u|-U|--user|--proxy-user){_GAP}{{0,8}}+[^\s:\"'\\\[]{{0,128}}+:(?P<value>{_VALUE})"
+            rf"(?:(?:-u|-U|--user|--proxy-user){_GAP}{{0,8}}+(?:[^\s:\"'\\\[]{{0,128}}+:\\*[\"']?(?P<value>{_VALUE})|(?P<user>[^\s:\"'\\\[$<{{]{{10,128}}+):)"
             rf"|--(?:http-|ftp-|proxy-)?password{_GAP}{{1,8}}+(?P<long>(?!-){_VALUE}))"
         ),
         "joined": re.compile(rf"(?:-p(?P<value>{_VALUE})|--password{_GAP}{{1,8}}+(?P<long>(?!-){_VALUE}))"),
@@ -106,7 +87,6 @@ class Commands:
             rf"(?:-[aw]{_GAP}{{0,8}}+(?P<value>(?!-){_VALUE})|--pass{_GAP}{{1,8}}+(?P<long>(?!-){_VALUE}))"
         ),
     }
-    _environment = re.compile(r"\\*[\"']?(?P<value>[^\s\"'\\`&;|,(){}<>]{4,256}+)")
     _netrc = re.compile(
         r"login(?:\s|\\+[nt]){1,8}+[^\s\\]{1,128}+(?:\s|\\+[nt]){1,8}+(?:account(?:\s|\\+[nt]){1,8}+[^\s\\]{1,128}+"
         rf"(?:\s|\\+[nt]){{1,8}}+)?password(?:\s|\\+[nt]){{1,8}}+(?P<value>{_VALUE})"
@@ -116,8 +96,10 @@ class Commands:
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + self.near)
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
+        if not suspects(self._begin, text[start : stop + 24]):
+            return
+        limit, reach = min(len(text), stop + OVERLAP), min(len(text), stop + 24)
         tool, since, held, ends = "", start, start, 0
         search, place = self._pattern.search, start
         while (match := search(text, place, limit if tool else reach)) is not None:
@@ -145,8 +127,8 @@ class Commands:
                     and text[match.end() : match.end() + 1] not in self._right
                 ):
                     tool, since = _TOOLS[word], at
-            else:
-                found = self._assigned(text, word, match.end(), limit)
+            elif self._begins(text, at):
+                found = self._entry(text, at, limit)
             if found is not None and not stands_for_another(found[found.lastgroup or ""]):
                 first, held = found.span(found.lastgroup or "")
                 yield first, held, "password"
@@ -157,11 +139,6 @@ class Commands:
         if not tool or text[at - 1 : at] not in " \t\"'":
             return None
         return self._given[tool].match(text, at, limit)
-
-    def _assigned(self, text: str, word: str, end: int, limit: int) -> re.Match[str] | None:
-        if word in _ASSIGNED:
-            return self._environment.match(text, end, limit)
-        return self._entry(text, end - len(word), limit) if self._begins(text, end - len(word)) else None
 
     def _begins(self, text: str, at: int) -> bool:
         """Say whether a word begins here; the letter of an escape is none of it."""

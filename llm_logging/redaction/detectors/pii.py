@@ -31,12 +31,31 @@ def _luhn(text: str) -> bool:
     return (sum(digits[-1::-2]) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-def _iban(text: str) -> bool:
-    """Check an account number's remainder (ISO 13616, ISO 7064 MOD 97-10)."""
-    plain = text.replace(" ", "").replace("-", "").upper()
-    if not 15 <= len(plain) <= 34:
-        return False
-    return int("".join(map(_NUMBERS.__getitem__, plain[4:] + plain[:4]))) % 97 == 1
+# How many letters an account number of a country has, ISO 13616's registry: the country's code, then the number.
+_IBAN_LENGTHS: Final = {
+    code: int(length)
+    for length, codes in {
+        "15": "NO", "16": "BE", "18": "DK FI FO GL NL SD FK", "19": "MK SI", "20": "AT BA EE KZ LT LU XK MN", "21": "CH CR HR LI LV",
+        "22": "BG BH DE GB GE IE ME RS VA", "23": "AE GI IL IQ TL SO OM", "24": "AD CZ ES MD PK RO SA SE SK TN VG", "25": "LY PT ST",
+        "26": "IS TR", "27": "BI DJ FR GR IT MC MR SM", "28": "AL AZ BY CY DO GT HU LB NI PL SV", "29": "BR EG PS QA UA", "30": "JO KW MU YE",
+        "31": "MT SC", "32": "LC", "33": "RU",
+    }.items()
+    for code in codes.split()
+}  # fmt: skip
+
+
+def _iban(text: str) -> int:
+    """Return the length of the account number that a text begins with, 0 where none is (ISO 13616, ISO 7064 MOD 97-10)."""
+    length = _IBAN_LENGTHS.get(text[:2].upper(), 0)
+    plain, end = "", 0
+    for end, char in enumerate(text, 1):
+        plain += char if char not in " -" else ""
+        if len(plain) == length:
+            break
+    if not length or len(plain) != length or text[end : end + 1].isalnum():
+        return 0
+    plain = plain.upper()
+    return end if int("".join(map(_NUMBERS.__getitem__, plain[4:] + plain[:4]))) % 97 == 1 else 0
 
 
 def _phone(text: str) -> bool:
@@ -61,15 +80,8 @@ _OCTETS: Final = re.compile(rf"(?!127\.|0\.0\.0\.0\Z){_OCTET}(?:\.{_OCTET}){{3}}
 
 # What is longer is none of them, and no letter further on need be looked at.
 _LONGEST: Final = {"email": 640, "phone": 64, "card": 64, "iban": 96, "ip": 64}
-# How far behind its beginning a scan has told each.
-_NEAR: Final = {"email": 72, "phone": 16, "card": 32, "iban": 16, "ip": 48}
-# What tells more than the scan, more slowly: that nothing but an address stands there, and that it has colons enough.
-_TELLING: Final = {
-    "ip": r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[^A-Za-z0-9]|$)|::|(?:[0-9A-Fa-f]{1,4}:){6}"
-}
-
 # name: (scan, precise pattern, check)
-PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
+PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool | int] | None]]] = {
     "email": (
         r"[A-Za-z0-9_+\-]@[A-Za-z0-9]",
         r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9._%+\-]{0,63}+@(?:[A-Za-z0-9\-]{1,63}+\.){1,8}+[A-Za-z]{2,24}(?![A-Za-z0-9])",
@@ -91,7 +103,7 @@ PERSONAL: Final[dict[str, tuple[str, str, Callable[[str], bool] | None]]] = {
     ),
     "iban": (
         r"[A-Za-z]{2}[0-9]{2}[ \-]?[A-Za-z0-9]{2}",
-        r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}",
         _iban,
     ),
     "ip": (
@@ -113,27 +125,28 @@ class Personal:
         name: A key of `PERSONAL`.
     """
 
-    few: str = ""
-    whole: str = ""
-    lowered: bool = False
+    low_scan: str = ""
 
     def __init__(self, name: str) -> None:
-        scan, precise, self._check = PERSONAL[name]
-        self.scans: tuple[str, ...] = (scan,)
-        self.telling: tuple[str, ...] = (_TELLING.get(name, scan),)
-        self.near: int = _NEAR[name]
+        self.scan, precise, self._check = PERSONAL[name]
         self._pattern = re.compile(precise, re.ASCII)
         self._name = name
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         group = self._pattern.groups
-        first = max(0, start - 1) if group else start
-        for match in self._pattern.finditer(text, first, min(len(text), stop + _LONGEST[self._name])):
+        place = max(0, start - 1) if group else start
+        reach = min(len(text), stop + _LONGEST[self._name])
+        while (match := self._pattern.search(text, place, reach)) is not None:
             begin, end = match.span(group)
             if begin >= stop:
                 return
-            if self._check is None or self._check(match[group]):
-                yield begin, end, self._name
-            else:
-                yield begin, end, ""
+            place = max(end, match.start() + 1)
+            held = True if self._check is None else self._check(match[group])
+            if held is not True and held:
+                # It ends before what was matched.
+                end = begin + held
+                place = end
+            elif not held and self._name == "iban":
+                place = begin + 2
+            yield begin, end if held else begin, self._name if held else ""

@@ -10,15 +10,14 @@ from ..matching.prefilter import Span
 __all__ = ["PrivateKeys"]
 
 
+_NEAR = 64
+
+
 class PrivateKeys:
     """Find private keys in their text forms: PEM, OpenSSH, PGP and PuTTY, also cut off or escaped."""
 
-    scans: tuple[str, ...] = ()
-    few: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
-    lowered: bool = False
-    whole: str = ""
-    telling: tuple[str, ...] = (few,)
-    near: int = 64
+    scan: str = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: ?[0-9]"
+    low_scan: str = ""
     _between = r"(?:[\s\"'+,]|\\{1,8}[nrt])"
     _pattern = re.compile(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -28,10 +27,10 @@ class PrivateKeys:
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         while start < stop:
             # Only the beginning lies within reach; the end may be far.
-            head = self._begin.search(text, start, min(len(text), stop + self.near))
+            head = self._begin.search(text, start, min(len(text), stop + _NEAR))
             if head is None or head.start() >= stop:
                 return
             found = self._pattern.match(text, head.start())
@@ -41,7 +40,7 @@ class PrivateKeys:
                 yield head.start(), head.start(), ""
             start = found.end() if found is not None else head.end()
 
-    _begin = re.compile(few)
+    _begin = re.compile(scan)
 
     @classmethod
     def end_of_last(cls, text: str, start: int, stop: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..matching.prefilter import OVERLAP, Span, matches
+from ..matching.values import looks_generated
 
 __all__ = ["Schemes", "UrlSecrets", "UrlSignatures"]
 
@@ -16,17 +17,13 @@ __all__ = ["Schemes", "UrlSecrets", "UrlSignatures"]
 class Schemes:
     """Find what follows `Bearer` and `Basic`."""
 
-    scans: tuple[str, ...] = ()
-    few: str = r"(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8}"
-    lowered: bool = True
-    whole: str = ""
-    telling: tuple[str, ...] = ()
-    near: int = 0
+    scan: str = r"(?i:(?:bearer|basic)(?: |\t|\\+t|%20|\+){1,4}[a-z0-9._~+/=\-]{8})"
+    low_scan: str = ""
     _pattern = re.compile(r"(?P<scheme>bearer|basic)(?:[ \t+]|%20){1,4}+(?P<value>[a-z0-9._~+/=\-]{8,}+)")
     _rest = re.compile(r"[A-Za-z0-9._~+/=\-]*+")
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
         limit = min(len(text), stop + OVERLAP)
         for match in self._pattern.finditer(low, start, limit):
             if match.start() >= stop:
@@ -65,25 +62,22 @@ def _is_basic(value: str) -> bool:
 
 
 class UrlSecrets:
-    """Find passwords in URLs, and the signatures that make a URL a key."""
+    """Find passwords in URLs."""
 
-    scans: tuple[str, ...] = ()
-    few: str = r"://[^\s:@/\"<>?#]*:[^\s/\"<>]+@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40"
-    lowered: bool = False
-    whole: str = ""
-    telling: tuple[str, ...] = (r"://|%3[aA]%2[fF]%2[fF]",)
-    near: int = 12
-    _head = re.compile(r"://|%3[aA]%2[fF]%2[fF]")
+    scan: str = r"://[^\s:@/\"<>?#]*:[^\s\"<>]{1,256}@|%3[aA]%2[fF]%2[fF][^\s&\"<>]*%40|:thin:[^\s/]{1,64}/[^\s@]{1,128}@"
+    low_scan: str = ""
+    _head = re.compile(r"://|%3[aA]%2[fF]%2[fF]|:thin:")
     _pattern = re.compile(
-        r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()[^\s/\"'<>\\]{1,1024})@"
+        r"://[^\s:@/\"'<>\\?#]{0,256}+:(?P<password>(?![$*{<\[]|%\()(?:[^\s/\"'<>\\@]|@(?=[^\s/\"'<>\\@]*@)|/(?=[^\s/\"'<>\\@.]{1,64}@)){1,1024})@"
         # The same as part of another URL.
         r"|%3[aA]%2[fF]%2[fF](?:[A-Za-z0-9_.\-]|%(?!3[aA]|40|2[fF])[0-9A-Fa-f]{2}){0,256}+%3[aA]"
         r"(?P<coded>(?!%24|%7[bB]|%3[cC])(?:[^\s%&\"'<>\\/]|%(?!40|2[fF])){1,1024}+)%40"
+        r"|:thin:[^\s/\"']{1,64}+/(?P<oracle>[^\s@\"'/${]{1,128}+)@"
     )
 
     def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for begin, match in matches(self._head, self._pattern, text, start, stop, self.near):
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
+        for begin, match in matches(self._head, self._pattern, text, start, stop, 12):
             if match is None:
                 yield begin, begin, ""
             else:
@@ -91,23 +85,29 @@ class UrlSecrets:
 
 
 class UrlSignatures:
-    """Find the signatures that make a URL a key: shared access signatures, presigned requests."""
+    """Find the signatures and keys in a query that make a URL a key: shared access signatures, presigned requests, `?key=`."""
 
-    scans: tuple[str, ...] = ()
-    few: str = r"sig(?:nature)?=[a-z0-9%+/=_\-]{12}"
-    lowered: bool = True
-    whole: str = ""
-    telling: tuple[str, ...] = (few,)
-    near: int = 32
-    _head = re.compile(r"(?:sig|x-(?:amz|goog)-signature|signature)=")
+    scan: str = r"(?i:(?:sig|signature|key|code|token|pass|pwd|auth|secret)=[a-z0-9%+/=_.\-]{12})"
+    low_scan: str = ""
+    _head = re.compile(r"(?<=[?&;6])(?:amp;)?[a-z0-9_\-]{0,24}(?:sig|signature|key|code|token|secret)=")
     _pattern = re.compile(
-        r"(?<=[?&;6])(?:sig|signature|x-(?:amz|goog)-signature)=(?P<signature>[a-z0-9%+/=_\-]{16,}+)"
+        r"(?:amp;)?(?P<name>[a-z0-9_\-]{0,24}?(?:sig|signature|key|code|token|secret))=(?P<value>[a-z0-9%+/=_.\-]{12,}+)"
     )
 
-    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:  # noqa: ARG002
-        """Yield what begins in text[start:stop]; see `linear.Detector`."""
-        for begin, match in matches(self._head, self._pattern, low, start, stop, self.near):
+    def spans(self, text: str, low: str, start: int, stop: int) -> Iterator[Span]:
+        """Yield what begins in text[start:stop]; see `prefilter.Detector`."""
+        for begin, match in matches(self._head, self._pattern, low, start, stop, 40):
             if match is None:
                 yield begin, begin, ""
+                continue
+            first, end = match.span("value")
+            sign = match["name"].endswith(("sig", "signature"))
+            if sign and end - first >= 16:
+                yield first, end, "url-signature"
+            elif end - first >= 20 and looks_generated(text[first:end]) and not match["name"].startswith(_OPEN):
+                yield first, end, "url-key"
             else:
-                yield *match.span("signature"), "url-signature"
+                yield begin, begin, ""
+
+
+_OPEN = ("cache", "sort", "public", "error", "status", "page", "next", "country", "lang", "zip", "postal", "continuation")

@@ -7,52 +7,11 @@ decides on few of them, and the time per character of a hostile text is that of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from .key_names import RULES
 
-__all__ = ["Letters", "expanded", "spelled_names"]
-
-
-def expanded(fragment: str) -> Iterator[str]:
-    """Yield the texts that a fragment stands for.
-
-    Args:
-        fragment: Letters, `~`, groups `(?:a|b)`, and `?` behind a letter or a group; nothing else.
-    """
-    if not fragment:
-        yield ""
-        return
-    if fragment.startswith("(?:"):
-        end = _closing(fragment)
-        heads = [text for part in _parts(fragment[3:end]) for text in expanded(part)]
-        rest = fragment[end + 1 :]
-    else:
-        heads, rest = [fragment[0]], fragment[1:]
-    if rest.startswith("?"):
-        heads, rest = [*heads, ""], rest[1:]
-    for tail in expanded(rest):
-        for head in heads:
-            yield head + tail
-
-
-def _closing(fragment: str) -> int:
-    depth = 0
-    for position, letter in enumerate(fragment):
-        depth += (letter == "(") - (letter == ")")
-        if not depth:
-            return position
-    raise ValueError(f"a name rule: expected a closed group, got {fragment!r}")
-
-
-def _parts(inner: str) -> Iterator[str]:
-    depth = start = 0
-    for position, letter in enumerate(inner):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "|" and not depth:
-            yield inner[start:position]
-            start = position + 1
-    yield inner[start:]
+__all__ = ["Letters", "spelled_names"]
 
 
 class Letters:
@@ -106,8 +65,7 @@ def spelled_names(separator: str, opened: str, closed: str) -> str:
     """
     letters = Letters()
     for rule in RULES:
-        for text in expanded(rule.fragment):
-            letters.add(text, opened if rule.open else closed)
+        letters.add(rule.fragment, closed if rule.closed else opened)
     return "|".join(
         re.escape(letter) + child.pattern(separator) for letter, child in sorted(letters.children.items())
     )

@@ -46,7 +46,7 @@ def test_requests_take_the_filters_of_stats(cli, logged):
     )
     assert [json.loads(line)["id"] for line in result.out.splitlines()] == [uid(29), uid(24)]
     none = cli("requests", "--root", logged, "--where", "model=none")
-    assert (none.status, none.out, none.err) == (0, "", "no request fits\n")
+    assert (none.status, none.out, none.err) == (0, "", "no request matches\n")
     with_content = cli("requests", "--root", logged, "-n", "1", "--format", "json", "--content")
     assert json.loads(with_content.out)["response"] == {"text": "answer 29"}
 
@@ -265,7 +265,7 @@ def test_prune_removes_old_segments_only(cli, logged, tmp_path):
     assert refused.status == 2
     assert "--older-than or --max-bytes" in refused.err
     dry = cli("prune", "--root", root, "--older-than", "1d", "--dry-run")
-    assert dry.out.count("would go") == 3
+    assert dry.out.count("would be deleted") == 3
     assert len(list(root.rglob("*.gz"))) == 2
     unasked = cli("prune", "--root", root, "--older-than", "1d", stdin=b"")
     assert unasked.status == 2

@@ -1,6 +1,10 @@
+import contextlib
 import json
 import logging
 import logging.config
+import os
+import pty
+import sys
 
 import pytest
 
@@ -70,6 +74,27 @@ def test_forget_takes_one_person_out(cli, root):
     assert json.loads(cli("stats", "--root", root, "--format", "json").out)["quality"]["missing_lines"] == 0
     assert cli("verify", "--root", root).status == 0
     assert cli("doctor", "--root", root).status == 0
+
+
+@pytest.mark.parametrize("answer", ["interrupt", "end of input", "no"])
+def test_a_question_that_is_left_changes_nothing(root, answer):
+    """Asked on a terminal of its own; Ctrl-C there is a character."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        code = "from llm_logging.cli.app import main; raise SystemExit(main())"
+        os.execv(
+            sys.executable, [sys.executable, "-c", code, "forget", "--root", str(root), "--user", "alice"]
+        )
+    said = b""
+    while b"Go on?" not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, {"interrupt": b"\x03", "end of input": b"\x04", "no": b"n\n"}[answer])
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 1000):
+            pass
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == {"interrupt": 130, "end of input": 130, "no": 1}[answer]
+    assert any(b"alice" in path.read_bytes() for path in root.rglob("*.jsonl"))
 
 
 def test_forget_says_what_it_needs(cli, root, monkeypatch):

@@ -40,3 +40,23 @@ def test_one_usable_line_is_an_answer(tmp_path, cli):
     path = tmp_path / "x.jsonl"
     path.write_text("text\n" + json.dumps(LINE) + "\n")
     assert cli("stats", "--files", path).status == 0
+
+
+PIPED = {
+    "an array": (json.dumps([LINE]).encode(), "jq -c '.[]'"),
+    "UTF-16": ((json.dumps(LINE) + "\n").encode("utf-16"), "iconv -f UTF-16"),
+    "nothing": (b"", "nothing is in standard input"),
+}
+
+
+@pytest.mark.parametrize(("data", "hint"), PIPED.values(), ids=PIPED)
+def test_what_comes_through_a_pipe_gets_a_hint_too(data, hint, cli):
+    result = cli("stats", "--files", "-", stdin=data)
+    assert (result.status, hint in result.err) == (1, True), result.err
+
+
+def test_an_empty_file_is_said(tmp_path, cli):
+    path = tmp_path / "x.jsonl"
+    path.touch()
+    result = cli("stats", "--files", path)
+    assert (result.status, f"nothing is in {path}" in result.err) == (1, True)

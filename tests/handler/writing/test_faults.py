@@ -293,6 +293,30 @@ def test_a_write_that_hangs_in_the_disk_does_not_hold_up_close(root, made, monke
     assert "kept for the next writer" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("noticed", ["by a flush", "by callers"])
+def test_a_write_that_hangs_is_said_and_holds_up_no_caller(root, made, monkeypatch, capfd, noticed):
+    handler, log = made(flush_interval=0.01, flush_timeout=3.0, flush_bytes=10_000)
+    real, gate = os.write, threading.Event()
+    monkeypatch.setattr(
+        os, "write", lambda fd, data: (b"m0" in data and gate.wait(20) and 0) or real(fd, data)
+    )
+    log.info("m0")
+    worst, number, began = 0.0, 0, time.monotonic()
+    if noticed == "by a flush":
+        handler.flush()
+    while noticed == "by callers" and time.monotonic() - began < 2.5:
+        before, number = time.monotonic(), number + 1
+        log.info("m%d %s", number, "x" * 100)
+        worst = max(worst, time.monotonic() - before)
+        time.sleep(0.005)
+    gate.set()
+    handler.flush()
+    monkeypatch.undo()
+    assert worst < 0.5
+    assert "system.jsonl has not come to an end for 2 s" in capfd.readouterr().err
+    assert len(messages(root, r"m\d+.*")) == number + 1
+
+
 def test_a_full_disk_for_real(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -390,3 +414,37 @@ def test_a_flush_does_not_take_a_moved_line_for_written(root, made, monkeypatch)
     assert spool.ring.tail >= goal
     assert not spool.ring.reached(goal)
     assert not handler._writer.flush(0.2)
+
+
+@pytest.mark.parametrize("left", [0, 6])
+def test_a_program_that_uses_up_its_descriptors_leaves_room_to_write(root, left):
+    """Each log takes two; lines of many projects are written one file after the other, where no more can be open."""
+    run(
+        f"""
+import resource
+handler = attach(flush_timeout=5.0)
+write(0, 5)
+handler.flush()
+resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+for descriptor in taken[:{left}]:
+    os.close(descriptor)
+for n in range(5, 60):
+    log.info("m%d", n, extra={{"project_id": f"p{{n % 20}}"}})
+handler.flush()
+assert handler.stats()["written"] == 60, handler.stats()
+""",
+        root,
+    )
+    assert_once(root, [f"m{n}" for n in range(60)])
+
+
+def test_a_process_whose_folder_was_removed_can_begin_to_log(root, tmp_path):
+    (tmp_path / "gone").mkdir()
+    run(f"os.chdir({str(tmp_path / 'gone')!r})\nos.rmdir(os.getcwd())\nattach()\nwrite(0, 10)", root)
+    assert_once(root, [f"m{n}" for n in range(10)])

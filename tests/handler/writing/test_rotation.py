@@ -285,6 +285,22 @@ def test_logrotate_copytruncate_leaves_no_hole(tmp_path, make, kept):
     assert kept.notices == ["log_file_truncated"]
 
 
+def test_a_folder_that_was_moved_takes_its_lock_file_with_it(tmp_path, make):
+    first = make()
+    first.append(line(0))
+    for name in ("a.jsonl", os.path.basename(first.lockFilename)):
+        os.rename(tmp_path / name, tmp_path / f"moved-{name}")
+    assert first.append(line(1))[1] is None
+    second = make()
+    first._take_lock()
+    try:
+        second._options = FileOptions(lock_seconds=0.1)
+        assert second.append(line(2))[1].errno == errno.ETIMEDOUT
+    finally:
+        first._do_unlock()
+    assert (tmp_path / "a.jsonl").read_bytes() == line(1)
+
+
 def test_a_deleted_lock_file_does_not_let_two_write_at_once(tmp_path, make):
     first, second = make(), make()
     first.append(line(0))

@@ -83,3 +83,21 @@ def test_amounts_are_named_as_they_are_known(tmp_path):
         ("-1.25", 1), ("0", 1), ("0.000000000000000000000001", 1), ("0.1", 1), ("0.5", 2), ("100", 1), ("1000", 1),
     ]  # fmt: skip
     assert ask(tmp_path, where="cost.amount~0.5").summary.total_requests == 2
+
+
+def test_weekdays_and_hours_of_the_day_are_those_of_the_time_zone(tmp_path):
+    # 2026-01-15 is a Thursday; 23:30 UTC on it is half past midnight on Friday in Berlin.
+    starts = ["2026-01-15T10:00:00Z", "2026-01-15T23:30:00Z", "2026-01-22T10:59:00Z", "2026-01-11T00:00:00Z"]
+    put(tmp_path, [entry(n, timestamp_start=start) for n, start in enumerate(starts)])
+
+    def counts(group, **options):
+        return {
+            row.group[group]: row.total_requests for row in ask(tmp_path, group_by=group, **options).breakdown
+        }
+
+    assert list(counts("weekday").items()) == [("Thursday", 3), ("Sunday", 1)]
+    assert counts("weekday", time_zone="Europe/Berlin") == {"Thursday": 2, "Friday": 1, "Sunday": 1}
+    assert list(counts("hour_of_day").items()) == [("00", 1), ("10", 2), ("23", 1)]
+    assert counts("hour_of_day", time_zone="Europe/Berlin") == {"00": 1, "01": 1, "11": 2}
+    rows = ask(tmp_path, group_by="day,weekday", fill_gaps=True).breakdown
+    assert sum(row.total_requests for row in rows) == 4

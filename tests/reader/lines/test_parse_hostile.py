@@ -14,7 +14,7 @@ from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.handler.writing.spool import process
 from llm_logging.models.stats import StatsOptions
-from llm_logging.reader.lines.coercions import has_bent
+from llm_logging.reader.lines.coercions import has_coerced_values
 from llm_logging.reader.lines.parse import parse_file
 from llm_logging.reader.lines.source_sql import RawFile
 from llm_logging.reader.stats import get_stats
@@ -146,7 +146,7 @@ BAD_FIELDS = {
     "attempt": ({"attempt": 0}, "attempt", 10, 5),
     "start": ({"timestamp_start": "yesterday"}, "timestamp_start", 10, 5),
     "amount": ({"cost": {"amount": "a lot"}}, "cost.amount", 10, 5),
-    "status": ({"status": "done"}, "status", 10, 5),
+    "status": ({"status": "banana"}, "status", 10, 5),
     "boolean tokens that are the total": (
         {"usage": {"prompt_tokens": True, "completion_tokens": 5, "total_tokens": 6}},
         "usage.prompt_tokens",
@@ -323,7 +323,7 @@ def test_lines_of_a_writer_of_ours_need_no_second_look(tmp_path):
         path.write_bytes(raw(1, writer={"id": process().id, "seq": 1}, **fields) + b"\n")
         with duckdb.connect() as db:
             parse_file(db, RawFile(path, "log"), "rows")
-            return has_bent(db, RawFile(tmp_path / "none.jsonl", "none"), "rows")
+            return has_coerced_values(db, RawFile(tmp_path / "none.jsonl", "none"), "rows")
 
     assert not looks()
     assert not looks(usage={"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11})
@@ -345,7 +345,7 @@ def test_lines_of_others_are_looked_at_by_value(tmp_path):
             parse_file(db, RawFile(path, "log"), "rows")
             # As the fast way would have read it.
             db.execute("UPDATE rows SET model = '5'" if "model" in fields else "SELECT 1")
-            assert has_bent(db, RawFile(path, "log"), "rows") is bent
+            assert has_coerced_values(db, RawFile(path, "log"), "rows") is bent
 
 
 NO_TIMES = {

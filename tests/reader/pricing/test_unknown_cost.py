@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_logging.cli.render.numbers import cost as cost_text
 from llm_logging.models.stats import StatsOptions
+from llm_logging.presentation.numbers import cost as cost_text
 from llm_logging.reader.cache import store
 from llm_logging.reader.compare import compare_stats
 from llm_logging.reader.export import export_requests

@@ -1,21 +1,29 @@
-"""Times as people type them: `2h`, `yesterday`, `2026-W07`, `2026-01`, `2026-01-15`, `2026-01-15T10:30+01:00`.
+"""Times, zones and sizes of the command line; `models/moments.py` has the grammar of times.
 
 A period (day, ISO week, month, year) means its first day for the start of a range and its last day for its end, days
-of the chosen time zone, the last one included. A moment (ISO time, `2h` ago, `now`) is exact; one without an offset
-is the time on the clock of that zone.
+of the chosen time zone, the last one included. `2h ago` means the same as `2h`.
 """
 
 from __future__ import annotations
 
-import calendar
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from ..errors import ErrorCode, ValidationError
+from ..models.moments import days_of, exact_moment, moment_kind, read_duration
 
-__all__ = ["EXAMPLES", "is_duration", "parse_duration", "parse_size", "parse_time", "period_before", "zone"]
+__all__ = [
+    "EXAMPLES",
+    "is_duration",
+    "parse_duration",
+    "parse_size",
+    "parse_time",
+    "period_before",
+    "periods",
+    "zone",
+]
 
 EXAMPLES = (
     "2h, 7d, 1h30m, today, yesterday, 2026-01-15, 2026-W07, 2026-01, 2026, 2026-01-15T10:30Z, @1768473000"
@@ -23,14 +31,7 @@ EXAMPLES = (
 
 Edge = Literal["start", "end"]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_WEEK = re.compile(r"(\d{4})-?W(\d{2})", re.IGNORECASE)
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
-_YEAR = re.compile(r"\d{4}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_EPOCH = re.compile(r"@(-?\d+(?:\.\d+)?)")
+_AGO = re.compile(r"\s*ago$", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(?:b|bytes?)?", re.IGNORECASE)
 
 
@@ -70,7 +71,7 @@ def _local_zone() -> tzinfo:
 
 def is_duration(text: str) -> bool:
     """Say whether a text is a duration such as `7d`."""
-    return _DURATION.fullmatch(text.strip().lower().replace(" ", "")) is not None
+    return moment_kind(text.strip()) == "ago"
 
 
 def parse_duration(text: str, *, option: str = "duration") -> timedelta:
@@ -79,11 +80,10 @@ def parse_duration(text: str, *, option: str = "duration") -> timedelta:
     Raises:
         ValidationError: It is none.
     """
-    compact = text.strip().lower().replace(" ", "")
-    if not _DURATION.fullmatch(compact):
-        raise _refuse(option, "a duration like 90s, 15m, 2h, 1h30m, 7d or 2w", text)
     try:
-        return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(compact)))
+        return read_duration(text.strip())
+    except ValueError:
+        raise _refuse(option, "a duration like 90s, 15m, 2h, 1h30m, 7d or 2w", text) from None
     except OverflowError:
         raise _refuse(option, "a duration of at most 999999999 days", text) from None
 
@@ -123,55 +123,79 @@ def parse_time(text: str, *, edge: Edge, now: datetime, tz: tzinfo, option: str 
     Raises:
         ValidationError: It is not a time.
     """
-    typed = text.strip()
-    today = now.astimezone(tz).date()
-    lowered = typed.lower().removesuffix(" ago").removesuffix("ago").strip()
+    typed = _AGO.sub("", text.strip())
+    kind = moment_kind(typed)
     try:
-        if lowered == "now":
+        if kind == "ago":
+            return now - read_duration(typed)
+        if kind in {"time", "epoch"}:
+            moment = exact_moment(typed, kind)
+            return moment.replace(tzinfo=tz) if moment.tzinfo is None else moment
+        if typed.lower() == "now":
             return now
-        if lowered in {"today", "yesterday"}:
-            return today - timedelta(days=lowered == "yesterday")
-        if _DURATION.fullmatch(lowered.replace(" ", "")):
-            return now - parse_duration(lowered)
-        if epoch := _EPOCH.fullmatch(typed):
-            return datetime.fromtimestamp(float(epoch[1]), UTC)
-        period = _period(typed)
-        if period is not None:
-            return period[0] if edge == "start" else period[1]
-        moment = datetime.fromisoformat(typed)
-    except (ValueError, OverflowError, OSError):
-        raise _refuse(option, f"a time like {EXAMPLES}", text) from None
-    return moment.replace(tzinfo=tz) if moment.tzinfo is None else moment
+        if kind is not None:
+            return days_of(typed, kind, now.astimezone(tz).date())[edge == "end"]
+    except OverflowError:
+        pass
+    raise _refuse(option, f"a time like {EXAMPLES}", text)
 
 
 def period_before(text: str) -> tuple[date, date] | None:
     """Return the first and last day of the day, week, month or year before one; None where the text is none."""
-    try:
-        period = _period(text.strip())
-    except (ValueError, OverflowError):
+    kind = moment_kind(text.strip())
+    if kind not in {"day", "week", "month", "year"}:
         return None
-    if period is None:
+    first, last = days_of(text.strip(), kind, date.min)
+    if first == date.min:
         return None
-    if period[0] == date.min:
-        return None
-    last = period[0] - timedelta(days=1)
-    if _YEAR.fullmatch(text.strip()):
-        return date(last.year, 1, 1), last
-    if _MONTH.fullmatch(text.strip()):
-        return last.replace(day=1), last
-    return last - (period[1] - period[0]), last
+    before = first - timedelta(days=1)
+    if kind == "year":
+        return date(before.year, 1, 1), before
+    return (before.replace(day=1) if kind == "month" else before - (last - first)), before
 
 
-def _period(text: str) -> tuple[date, date] | None:
-    if _DAY.fullmatch(text):
-        day = date.fromisoformat(text)
-        return day, day
-    if week := _WEEK.fullmatch(text):
-        monday = date.fromisocalendar(int(week[1]), int(week[2]), 1)
-        return monday, monday + timedelta(days=6)
-    if month := _MONTH.fullmatch(text):
-        year, number = int(month[1]), int(month[2])
-        return date(year, number, 1), date(year, number, calendar.monthrange(year, number)[1])
-    if _YEAR.fullmatch(text):
-        return date(int(text), 1, 1), date(int(text), 12, 31)
-    return None
+Span = tuple[date | datetime | None, date | datetime | None]
+
+
+def periods(before: str | None, after: str | None, *, now: datetime, tz: str) -> tuple[Span, Span]:
+    """Read which two periods are to be compared.
+
+    Args:
+        before: A period (`2026-01`, `2026-W03`, `2026-01-15`), two times joined by `..`, or, alone, a duration: the
+            last `7d` against those before; a period alone is compared with the one before it. None: `7d`.
+        after: The second period; None: see `before`.
+        now: The present moment.
+        tz: The zone of days.
+
+    Returns:
+        First and last moment or day of each.
+
+    Raises:
+        ValidationError: One is no period.
+    """
+    if after is not None and before is not None:
+        return _span(before, now, tz), _span(after, now, tz)
+    named = before if before is not None else "7d"
+    if is_duration(named):
+        length = parse_duration(named, option="PERIOD")
+        return (now - 2 * length, now - length), (now - length, now)
+    previous = period_before(named)
+    if previous is None:
+        raise ValidationError(
+            f"diff: expected two periods, one period like 2026-01 or 2026-W07, or a duration like 7d, got {named!r}",
+            code=ErrorCode.INVALID_OPTIONS,
+        )
+    return previous, _span(named, now, tz)
+
+
+def _span(text: str, now: datetime, tz: str) -> Span:
+    start, dots, end = text.partition("..")
+
+    def moment(part: str, edge: Any) -> date | datetime | None:
+        return parse_time(part, edge=edge, now=now, tz=zone(tz), option="PERIOD") if part else None
+
+    if dots:
+        return moment(start, "start"), moment(end, "end")
+    if is_duration(text):
+        return moment(text, "start"), now
+    return moment(text, "start"), moment(text, "end")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.cli import times
 from llm_logging.errors import ValidationError
+from llm_logging.presentation import times
 
 NOW = datetime(2026, 2, 14, 23, 30, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

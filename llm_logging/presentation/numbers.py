@@ -7,14 +7,28 @@ a hundred and more whole units, smaller amounts two significant digits; the exac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
-from typing import Final
+from typing import Any, Final
 
-from ...models.stats import Figures
-from .terminal import safe
+from ..models.stats import Figures
+from .escaping import safe
 
-__all__ = ["DASH", "age", "bar", "cost", "count", "duration", "money", "several", "share", "signed", "size"]
+__all__ = [
+    "DASH",
+    "age",
+    "bar",
+    "cost",
+    "count",
+    "duration",
+    "money",
+    "request_cost",
+    "several",
+    "share",
+    "signed",
+    "size",
+]
 
 DASH: Final = "–"  # noqa: RUF001  an en dash is the sign for a value that is not there
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -167,3 +181,20 @@ def bar(value: float, largest: float, length: int = 10) -> str:
     eighths = max(1, round(min(value / largest, 1) * length * 8))
     full, rest = divmod(eighths, 8)
     return "█" * full + (_EIGHTHS[rest - 1] if rest else "")
+
+
+def request_cost(entry: Any) -> str:
+    """Write what one request cost: what the provider reported, else the list price, marked by how well it is known.
+
+    Args:
+        entry: With `cost` and `estimated_cost`, as a `RequestLog` has them.
+    """
+    amount, currency = _part(entry.cost, "amount"), _part(entry.cost, "currency")
+    if amount is not None:
+        return money(str(amount), str(currency or "USD"))
+    return money(entry.estimated_cost, mark="~")
+
+
+def _part(group: Any, name: str) -> Any:
+    """Return a part of an entry, which is a mapping where a line had something else at its place."""
+    return group.get(name) if isinstance(group, Mapping) else getattr(group, name, None)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_logging.cli.render import numbers
 from llm_logging.cli.render.table import Column, draw, fit, markdown
 from llm_logging.models.stats import Figures
+from llm_logging.presentation import numbers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How values are shown wherever they are shown: escaped text, rounded figures, JSON."""
