@@ -255,7 +255,9 @@ _STEMS: Final = (
 ).split()  # noqa: SIM905
 STEMS: Final = "|".join(_STEMS)
 # What mostly means something else where more follows: `tokens`, `keyboard`.
-CLOSED_STEMS: Final = r"(?:(?:access|refresh|auth|api)[_.\- ]?tokens|token(?:[_.\- ]?value)?|keys?|codes?)[0-9_]*"
+CLOSED_STEMS: Final = (
+    r"(?:(?:access|refresh|auth|api)[_.\- ]?tokens|token(?:[_.\- ]?value)?|keys?|codes?)[0-9_]*"
+)
 _LATIN: Final = sorted({rule.fragment for rule in RULES if rule.fragment.replace("~", "").isascii()})
 SHORT_NAMES: Final = "|".join(
     name for name in _LATIN if not any(stem in name for stem in (*_STEMS, "token", "key", "code"))
@@ -293,5 +295,6 @@ _LINE_SEPARATOR: Final = r'(?:[^a-z0-9"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*'
 def added_scan(names: Iterable[str]) -> str:
     """Return a scan for names that were added, compact, among the keys of a serialised line in lower case."""
     return "|".join(
-        rf'"{_LINE_SEPARATOR}{_LINE_SEPARATOR.join(name)}{_LINE_SEPARATOR}"\s*[:,}}]' for name in sorted(names)
+        rf'"{_LINE_SEPARATOR}{_LINE_SEPARATOR.join(name)}{_LINE_SEPARATOR}"\s*[:,}}]'
+        for name in sorted(names)
     )
