@@ -304,9 +304,7 @@ class Redactor:
             value: JSON-like; bytes, sets, dataclasses, pydantic models and other objects are examined too.
         """
         try:
-            found = Walk(self, _WITHIN, texts=self._together(value)).value(
-                value, () if self.root is None else (self.root,), None, 0
-            )
+            found = Walk(self, _WITHIN, texts=self._together(value)).value(value, () if self.root is None else (self.root,), None, 0)
         except Exception:  # noqa: BLE001  what cannot be examined is hidden
             return HIDDEN
         return None if found is REMOVED else found

@@ -59,9 +59,7 @@ class Examiner:
         raw = [detector.scan for detector in detectors if not isinstance(detector, Commands)]
         self._raw: Scan = _matcher(raw)
         self._line: Scan = _matcher([*raw, short_line_scan()])
-        self._commands: Scan = _matcher(
-            [detector.scan for detector in detectors if isinstance(detector, Commands)]
-        )
+        self._commands: Scan = _matcher([detector.scan for detector in detectors if isinstance(detector, Commands)])
         low = [detector.low_scan for detector in detectors]
         self._low: Scan = _matcher(low)
         self._structured: Scan = _matcher([structured_scan(), added_scan(names), r"\\u[0-9a-f]{4}"])
@@ -109,16 +107,13 @@ class Examiner:
                 if type(detector) is Commands:
                     if not commands(text[first : end + _NEAR_COMMANDS]):
                         continue
-                elif not (detector.low_scan and in_low) and not (
-                    in_raw and suspects(scan, text[first : end + _NEAR])
-                ):
+                elif not (detector.low_scan and in_low) and not (in_raw and suspects(scan, text[first : end + _NEAR])):
                     continue
                 vain += 1
                 for span in detector.spans(text, low, first, end):
                     looks -= 1
                     vain += 1
-                    if span[1] > done[number]:
-                        done[number] = span[1]
+                    done[number] = max(done[number], span[1])
                     if looks < 0 and vain > _LAST_LOOKS:
                         end = span[0]
                         break

@@ -98,11 +98,7 @@ class Walk:
     __slots__ = ("_embedded", "_host", "_seen", "_simple", "_texts", "_tracks", "_within")
 
     def __init__(
-        self,
-        host: Host,
-        within: tuple[str, ...],
-        embedded: int = 0,
-        texts: Mapping[str, str | None] | None = None,
+        self, host: Host, within: tuple[str, ...], embedded: int = 0, texts: Mapping[str, str | None] | None = None
     ) -> None:
         self._host = host
         self._texts = texts or {}
@@ -261,12 +257,7 @@ class Walk:
         kind = _any_kind(name)
         if kind is not None:
             return kind if hides(kind, name, item, siblings) else None
-        if (
-            named is not None
-            and isinstance(key, str)
-            and key.lower() == "value"
-            and hides(named[0], named[1], item)
-        ):
+        if named is not None and isinstance(key, str) and key.lower() == "value" and hides(named[0], named[1], item):
             return named[0]
         return None
 
@@ -296,11 +287,7 @@ class Walk:
 
     def _command(self, value: list[Any] | tuple[Any, ...], path: Path) -> Any:
         """Return the words of a command without the passwords that its options give, `["mysql", "-pPASSWORD"]`."""
-        if (
-            not 2 <= len(value) <= _LONGEST_COMMAND
-            or type(value[0]) is not str
-            or not all(type(word) is str for word in value)
-        ):
+        if not 2 <= len(value) <= _LONGEST_COMMAND or type(value[0]) is not str or not all(type(word) is str for word in value):
             return value
         if is_command(value[0].rpartition("/")[2], value[1]):
             # Joined, a list is a command line.
@@ -329,11 +316,7 @@ class Walk:
         if not isinstance(item, (str, bytes)) or not _HEADER.fullmatch(text):
             return pair
         kind = "key" if compact(text) in self._host.names else _any_kind(text)
-        if (
-            kind is None
-            or not hides(kind, text if weak_kind(text) else "", item)
-            or self._host.is_marker(item)
-        ):
+        if kind is None or not hides(kind, text if weak_kind(text) else "", item) or self._host.is_marker(item):
             return pair
         found = self._host.censored(item, kind, path)
         return type(pair)((name, None if found is REMOVED else found))
@@ -409,19 +392,7 @@ def _any_kind(name: str) -> str | None:
 
 
 # Where a value's name stands beside it: HAR's headers, environment variables of AWS and Kubernetes, parameters.
-_NAMES: Final = (
-    "name",
-    "Name",
-    "key",
-    "Key",
-    "header",
-    "Header",
-    "NAME",
-    "KEY",
-    "parameter",
-    "field",
-    "variable",
-)
+_NAMES: Final = ("name", "Name", "key", "Key", "header", "Header", "NAME", "KEY", "parameter", "field", "variable")
 _VALUES: Final = ("value", "Value", "VALUE")
 
 

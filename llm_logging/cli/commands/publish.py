@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...presentation.numbers import several
 from .. import options as opt
-from ..render.numbers import several
 from ..render.terminal import dumps, safe
 
 if TYPE_CHECKING:

@@ -33,7 +33,9 @@ _TOOLS: Final[dict[str, str]] = {
     "ldappasswd": "letter", "ldapwhoami": "letter",
 }  # fmt: skip
 _ENDS: Final = ("\n", ";", "&&", "|")
-_ANY_TOOL: Final = "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
+_ANY_TOOL: Final = (
+    "curl|wget|mysql|mariadb|sshpass|mongo|login|redis-cli|ldap|cqlsh|sqlplus|rabbitmqadmin|clickhouse-client|psexec|PSEXEC|PsExec"
+)
 _GAP: Final = r"[ \t\"'\\,=]"
 # No variable begins so.
 _FIRST: Final = r"[^\s\"'\\$<{*%(\[@`]"
@@ -42,7 +44,6 @@ _REACH: Final = 512
 # So many ends of commands are looked at in the time of one value.
 _CHEAP: Final = 4
 _VALUE: Final = r"(?![;|&])[^\s\"'\\]{1,256}+"
-
 
 def _words() -> str:
     """Return a pattern for all words that are looked at, laid out letter by letter: see `matching/trie.py`."""

@@ -14,9 +14,7 @@ from .formats import FORMATS, Format
 __all__ = ["Credentials"]
 
 # Text is often text inside text: an escape, a percent code or the end of a colour before a credential is no letter of it.
-_ESCAPED: Final = (
-    r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|(?:\x1b|\\u001[bB])\[[0-9;]{0,12}m"
-)
+_ESCAPED: Final = r"\\[bfnrt]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|(?:\x1b|\\u001[bB])\[[0-9;]{0,12}m"
 _BEGINNING: Final = rf"(?:^|[\x00-/:-@\[-`{{-\x7f]|{_ESCAPED})"
 # What a scan counts up to; longer repetitions make it slow, and a superset is what counts.
 _SCANNED: Final = 4
@@ -52,9 +50,7 @@ def _rows(prefix: str) -> tuple[tuple[Format, re.Pattern[str], re.Pattern[str] |
         (
             row,
             re.compile(_tail(row), re.ASCII),
-            re.compile(rf"(?:(?<![A-Za-z0-9])|(?:{_ESCAPED}))(?P<left>{row.left})\Z", re.ASCII)
-            if row.left
-            else None,
+            re.compile(rf"(?:(?<![A-Za-z0-9])|(?:{_ESCAPED}))(?P<left>{row.left})\Z", re.ASCII) if row.left else None,
         )
         for row in FORMATS
         if row.prefix == prefix
@@ -93,11 +89,7 @@ class Credentials:
         reach = min(len(text), stop + 40)
         begin = start
         while begin < stop:
-            head = (
-                self._head.search(text, begin - 1, reach)
-                if begin
-                else self._first.match(text) or self._head.search(text, 0, reach)
-            )
+            head = self._head.search(text, begin - 1, reach) if begin else self._first.match(text) or self._head.search(text, 0, reach)
             if head is None or head.start("prefix") >= stop:
                 break
             at = head.start("prefix")
@@ -143,11 +135,7 @@ class Credentials:
                 if left is None or (found := pattern.match(text, mark.end())) is None:
                     continue
                 before = left.search(text, max(0, at - _LONGEST_LEFT), at)
-                if (
-                    before is not None
-                    and start <= before.start("left") < stop
-                    and text[found.end() : found.end() + 1] not in _WORD
-                ):
+                if before is not None and start <= before.start("left") < stop and text[found.end() : found.end() + 1] not in _WORD:
                     yield before.start("left"), found.end(), row.kind
                     place = found.end()
                     break

@@ -24,12 +24,16 @@ __all__ = ["Fields"]
 
 _SEPARATOR: Final = r"[_. \-]?"
 _AUTH: Final = r"(?:bearer|basic|token|digest|negotiate|apikey|bot|key|aws4-hmac-sha256)"
-_IS: Final = r"is(?: set to| now)?|was|are|equals|will be|ist(?: jetzt)?|war|lautet|es|est|é|è|era|jest|to|это|adalah|olarak|är"
+_IS: Final = (
+    r"is(?: set to| now)?|was|are|equals|will be|ist(?: jetzt)?|war|lautet|es|est|é|è|era|jest|to|это|adalah|olarak|är"
+)
 
 
 def _between(possessive: str) -> str:
     """Return the pattern between a name and its value, for Python with possessive repetitions, for Rust without."""
-    close = rf"(?:\\*{possessive}[\"'`]|&quot;|&#0?3[49];|\*\*|__|\]|\[[0-9]{{0,4}}\]|</[a-z0-9]{{1,8}}>){{0,4}}{possessive}"
+    close = (
+        rf"(?:\\*{possessive}[\"'`]|&quot;|&#0?3[49];|\*\*|__|\]|\[[0-9]{{0,4}}\]|</[a-z0-9]{{1,8}}>){{0,4}}{possessive}"
+    )
     kind = r"(?:[ \t]?:?[ \t]?(?:string|str|text|char|bytes|const|any|secretstr)(?:\[\])?[ \t]?)?"
     told = r"(?: \([^()\r\n]{0,40}\))?"
     gap = rf"(?:[ \t]|\\t){{0,24}}{possessive}"
@@ -90,12 +94,8 @@ class Fields:
         r"|>(?=[^\s<>\"'`])|\\(?![nrtu\"'`\\])){3,}+))"
     )
     _reverse = re.compile(r"[\"'`][ ]?[=!]==?[ ]?\Z")
-    _scheme = re.compile(
-        r"[a-z][a-z0-9_\-]{1,24}[ ](?:token=\\*[\"']?)?(?P<value>[^\s\"'`\\,;]{6,512})", re.IGNORECASE
-    )
-    _option = re.compile(
-        r"(?:(?<![\w\-])--?[\w.\-]*|\b(?:setx|ENV|ARG|env|set[ ]-[a-zA-Z]{1,3}|setenv|configure[ ]set|config[ ]set)[ ]+[\w.\-]*)\Z"
-    )
+    _scheme = re.compile(r"[a-z][a-z0-9_\-]{1,24}[ ](?:token=\\*[\"']?)?(?P<value>[^\s\"'`\\,;]{6,512})", re.IGNORECASE)
+    _option = re.compile(r"(?:(?<![\w\-])--?[\w.\-]*|\b(?:setx|ENV|ARG|env|set[ ]-[a-zA-Z]{1,3}|setenv|configure[ ]set|config[ ]set)[ ]+[\w.\-]*)\Z")
     _owner = re.compile(
         r"(?<![\w\-])(?<!\w')(?:my|our|his|her|their|its|your|the|this|root|admin|administrator|wi-?fi|guest|temp(?:orary)?|current|default"
         r"|user's|account|database|db|server|login|master|vault|ssh|vpn|e?-?mail|mein|unser|das|dein|mi|mon|ma|le|la|el|il|minha|a|o|мой|наш|我的)"
@@ -130,9 +130,7 @@ class Fields:
             if kind is None:
                 yield begin, start, ""
                 continue
-            found = self._left_of(text, begin) or self._right_of(
-                text, low, match, kind, value_at, limit, begin, word
-            )
+            found = self._left_of(text, begin) or self._right_of(text, low, match, kind, value_at, limit, begin, word)
             if found is None:
                 yield begin, start, ""
                 continue
@@ -161,22 +159,10 @@ class Fields:
         end = sign.start()
         first = text.rfind(text[end], max(0, end - 256), end) + 1
         value = text[first:end]
-        return (
-            (first, end)
-            if first and len(value) >= 6 and not stands_for_another(value) and looks_generated(value)
-            else None
-        )
+        return (first, end) if first and len(value) >= 6 and not stands_for_another(value) and looks_generated(value) else None
 
     def _right_of(
-        self,
-        text: str,
-        low: str,
-        match: re.Match[str],
-        kind: str,
-        value_at: _At,
-        limit: int,
-        begin: int,
-        word: int,
+        self, text: str, low: str, match: re.Match[str], kind: str, value_at: _At, limit: int, begin: int, word: int
     ) -> tuple[int, int] | None:
         place, sign = match.end(), match["sign"] or ""
         value = value_at(low, place, limit)
@@ -187,12 +173,7 @@ class Fields:
             return None
         group = value.lastgroup or ""
         first, end = value.span(group)
-        if (
-            sign in _ASSIGNS
-            and kind in _WORDY
-            and text[first:end].isalnum()
-            and looks_generated(text[first:end])
-        ):
+        if sign in _ASSIGNS and kind in _WORDY and text[first:end].isalnum() and looks_generated(text[first:end]):
             # Most of them, soon told.
             if name_kind(text[begin : match.start()]) is not None and end < limit:
                 return first, end
@@ -220,17 +201,7 @@ class Fields:
         return end
 
     def _holds(
-        self,
-        text: str,
-        low: str,
-        begin: int,
-        word: int,
-        match: re.Match[str],
-        kind: str,
-        sign: str,
-        group: str,
-        first: int,
-        end: int,
+        self, text: str, low: str, begin: int, word: int, match: re.Match[str], kind: str, sign: str, group: str, first: int, end: int
     ) -> bool | tuple[int, int] | None:
         value = text[first:end]
         name = text[begin : match.start()]
@@ -246,9 +217,7 @@ class Fields:
             if schemed is not None and looks_generated(schemed["value"]):
                 return schemed.span("value")
         # Of a user's name and a password the password tells.
-        generated = looks_generated(value) or (
-            kind == "credential" and looks_generated(value.rpartition(":")[2])
-        )
+        generated = looks_generated(value) or (kind == "credential" and looks_generated(value.rpartition(":")[2]))
         if value == name or (not generated and stands_for_another(value)):
             return False
         if name_kind(name) is None and name != "PWD":
@@ -264,17 +233,10 @@ class Fields:
                 return quoted and value[0] != "-"
             before = low[max(0, begin - 3) : begin].rstrip("\"'`").rstrip("b")[-1:]
             pair = before in {"(", "["} and low[end + 1 : end + 2] in (")", "]")
-            return quoted and (
-                generated or (pair and kind in _SCHEMED and not is_plain(value) and not is_name(value))
-            )
+            return quoted and (generated or (pair and kind in _SCHEMED and not is_plain(value) and not is_name(value)))
         if sign in {">", "&gt;"} or sign.endswith("<string>"):
             tag = low[max(0, begin - 8) : begin].endswith(("<", 'name="', "&lt;", ":")) or sign != ">"
-            return (
-                tag
-                and low[end : end + 1] in ("<", "\n", "]", "\r", "&", "\\")
-                and not is_plain(value)
-                and (generated or _wordy(kind, value))
-            )
+            return tag and low[end : end + 1] in ("<", "\n", "]", "\r", "&", "\\") and not is_plain(value) and (generated or _wordy(kind, value))
         if sign == "|":
             return (generated or (quoted and _wordy(kind, value))) and low.find("|", end, end + 8) >= 0
         if value.isdigit():
@@ -290,11 +252,7 @@ class Fields:
     def _unsigned(self, text: str, begin: int, kind: str, value: str, generated: bool, quoted: bool) -> bool:
         if value[0] == "-" or is_plain(value):
             return False
-        option = (
-            self._option.search(text, max(0, begin - 64), begin + 2)
-            or text[begin - 1 : begin] == "-"
-            or text[begin] == "-"
-        )
+        option = self._option.search(text, max(0, begin - 64), begin + 2) or text[begin - 1 : begin] == "-" or text[begin] == "-"
         if option:
             return generated or (_wordy(kind, value) and not names_secret(value))
         return quoted and generated
@@ -306,30 +264,13 @@ class Fields:
             return False
         if " " in value:
             # A passphrase, and no label or message.
-            return (
-                sign[-1] == "="
-                and kind in _WORDY
-                and not names_secret(value)
-                and value.islower()
-                and value.count(" ") < 8
-            )
+            return sign[-1] == "=" and kind in _WORDY and not names_secret(value) and value.islower() and value.count(" ") < 8
         if not any(map(str.isalnum, value)):
             return False
         return _wordy(kind, value)
 
     def _bare(
-        self,
-        text: str,
-        low: str,
-        begin: int,
-        word: int,
-        match: re.Match[str],
-        kind: str,
-        sign: str,
-        value: str,
-        generated: bool,
-        first: int,
-        end: int,
+        self, text: str, low: str, begin: int, word: int, match: re.Match[str], kind: str, sign: str, value: str, generated: bool, first: int, end: int
     ) -> bool:
         after = text[end : end + 1]
         if self._call.match(value) and (after in "\"'`" or value[-1] in ")](["):
@@ -347,16 +288,12 @@ class Fields:
         if sign in {"=", "==", "%3d"} and not gap and not spaced:
             argument = before in {"(", ","} or low[max(0, begin - 2) : begin] == ", "
             return _wordy(kind, value) and "." not in value and not (argument and after in {",", ")"})
-        if kind not in _WORDY or is_name(value) and "." in value or names_secret(value):
+        if kind not in _WORDY or (is_name(value) and "." in value) or names_secret(value):
             return False
         if sign.strip().rstrip(":") in _SENTENCES:
             told = sign.endswith(": ") or self._owner.search(low, max(0, word - 40), word) is not None
-            told = (
-                told and self._sentence.match(low, end) is not None and not value.lower().endswith(_ENDINGS)
-            )
-            return (told and len(value) >= 4 and value.isalpha()) or (
-                kind == "password" and _SIGNED.search(value) is not None and not is_plain(value)
-            )
+            told = told and self._sentence.match(low, end) is not None and not value.lower().endswith(_ENDINGS)
+            return (told and len(value) >= 4 and value.isalpha()) or (kind == "password" and _SIGNED.search(value) is not None and not is_plain(value))
         if not value.islower() or len(value) < 6 or value.endswith(_ENDINGS):
             return kind == "password" and generated
         return (sign != ":" or gap != "") and self._alone(low, begin, end, sign)
@@ -378,62 +315,20 @@ class Fields:
 
 _ASSIGNS: Final = frozenset({"=", ":", ":=", "=>", "=="})
 _SCHEMED: Final = frozenset({"authorization", "api-key", "token", "credential", "cookie"})
-_LENIENT: Final = frozenset(
-    {"session", "cookie", "token", "authorization", "credential", "one-time-code", "card-code"}
-)
+_LENIENT: Final = frozenset({"session", "cookie", "token", "authorization", "credential", "one-time-code", "card-code"})
 _WORDY: Final = frozenset({"password", "secret", "api-key", "key", "private-key"})
 _SENTENCES: Final = frozenset(
-    {
-        "is",
-        "was",
-        "are",
-        "equals",
-        "will be",
-        "is set to",
-        "is now",
-        "ist",
-        "ist jetzt",
-        "war",
-        "lautet",
-        "es",
-        "est",
-        "é",
-        "è",
-        "era",
-        "jest",
-        "это",
-        "adalah",
-        "är",
-        "是",
-        "は",
-    }
+    {"is", "was", "are", "equals", "will be", "is set to", "is now", "ist", "ist jetzt", "war", "lautet", "es", "est", "é", "è", "era", "jest", "это", "adalah", "är", "是", "は"}
 )
 # A user's name and a password: `Credential("user", "password")`.
 _SECOND: Final = re.compile(r"[\"'`]\s*,\s*[@]?[\"'`](?P<value>[^\s\"'`]{6,})[\"'`]")
 _CONDITION: Final = re.compile(r"\b(?:if|when|while|unless|elsif|elif)[ (]+\Z")
 _ENDINGS: Final = ("ed", "ing", "able", "ible", "less", "ory", "ous", "ive", "ful")
 _SIGNED: Final = re.compile(r"[0-9!@#%^*+~]")
-_SETTING: Final = re.compile(
-    r"(?:\[[^\]\n]+\]|[\w.\-]+[ \t]*=[ \t]*[^\s\"'(\[]+|(?:#|//|;)[^\n]*)[ \t]*\r?\n\Z"
-)
+_SETTING: Final = re.compile(r"(?:\[[^\]\n]+\]|[\w.\-]+[ \t]*=[ \t]*[^\s\"'(\[]+|(?:#|//|;)[^\n]*)[ \t]*\r?\n\Z")
 
 
-_LABELS: Final = (
-    "pass",
-    "new",
-    "old",
-    "confirm",
-    "current",
-    "repeat",
-    "user",
-    "your",
-    "my",
-    "db",
-    "login",
-    "account",
-    "the",
-    "secret",
-)
+_LABELS: Final = ("pass", "new", "old", "confirm", "current", "repeat", "user", "your", "my", "db", "login", "account", "the", "secret")
 
 
 def _titled(words: str) -> str:
@@ -447,13 +342,7 @@ def _wordy(kind: str, value: str) -> bool:
     if not (is_name(value) and names_secret(value)):
         return True
     # A word for a password may be one: `thisismypassword`.
-    return (
-        kind == "password"
-        and len(value) >= 10
-        and value.isalpha()
-        and value.islower()
-        and not value.startswith(_LABELS)
-    )
+    return kind == "password" and len(value) >= 10 and value.isalpha() and value.islower() and not value.startswith(_LABELS)
 
 
 # Loose where exactness would take many states: repetitions without bounds, one class for many signs.

@@ -442,14 +442,7 @@ def _formats() -> tuple[Format, ...]:
         kind, begin, tail, needs, source = (column for column in row.split("  ") if column.strip())
         left, _, prefix = begin.strip().rpartition("<")
         found.append(
-            Format(
-                kind.strip(),
-                _expanded(left),
-                prefix,
-                _expanded(tail.strip()),
-                needs.strip(" -"),
-                source.strip(),
-            )
+            Format(kind.strip(), _expanded(left), prefix, _expanded(tail.strip()), needs.strip(" -"), source.strip())
         )
     return tuple(found)
 

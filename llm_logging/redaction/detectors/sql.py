@@ -11,7 +11,9 @@ from ..matching.values import stands_for_another
 
 __all__ = ["Statements"]
 
-_HEAD: Final = r"(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+_HEAD: Final = (
+    r"(?:identified (?:with [^ ]{1,40} )?(?:by|as)|(?:with|encrypted|set) password(?: for [^ ]{1,80})?)(?: =)? ?\\*['\"]"
+)
 
 
 class Statements:

@@ -104,25 +104,10 @@ class UrlSignatures:
             sign = match["name"].endswith(("sig", "signature"))
             if sign and end - first >= 16:
                 yield first, end, "url-signature"
-            elif (
-                end - first >= 20 and looks_generated(text[first:end]) and not match["name"].startswith(_OPEN)
-            ):
+            elif end - first >= 20 and looks_generated(text[first:end]) and not match["name"].startswith(_OPEN):
                 yield first, end, "url-key"
             else:
                 yield begin, begin, ""
 
 
-_OPEN = (
-    "cache",
-    "sort",
-    "public",
-    "error",
-    "status",
-    "page",
-    "next",
-    "country",
-    "lang",
-    "zip",
-    "postal",
-    "continuation",
-)
+_OPEN = ("cache", "sort", "public", "error", "status", "page", "next", "country", "lang", "zip", "postal", "continuation")

@@ -23,8 +23,8 @@ from .values import looks_generated
 
 __all__ = [
     "NAME_KINDS",
-    "RULES",
     "OTHER_NAMES",
+    "RULES",
     "SHORT_NAMES",
     "STEMS",
     "NameRule",
@@ -249,15 +249,10 @@ def hides(kind: str, name: str, value: Any, siblings: Iterable[Any] = ()) -> boo
 
 # Each name of letters a to z contains one of these, which a scan finds in one stride; shorter names are looked for where a word can
 # begin, and those of other letters as they are.
-_STEMS: Final = (
-    "pass pwd secret apikey api_key api-key auth cookie sess cred jwt bearer csrf xsrf mnemonic phrase _code clave senha kennwort contrase"
-    " wachtwoord assertion parola haslo sifre sandi jeton segredo signature geheimnis connection"
-).split()  # noqa: SIM905
+_STEMS: Final = ["pass", "pwd", "secret", "apikey", "api_key", "api-key", "auth", "cookie", "sess", "cred", "jwt", "bearer", "csrf", "xsrf", "mnemonic", "phrase", "_code", "clave", "senha", "kennwort", "contrase", "wachtwoord", "assertion", "parola", "haslo", "sifre", "sandi", "jeton", "segredo", "signature", "geheimnis", "connection"]
 STEMS: Final = "|".join(_STEMS)
 # What mostly means something else where more follows: `tokens`, `keyboard`.
-CLOSED_STEMS: Final = (
-    r"(?:(?:access|refresh|auth|api)[_.\- ]?tokens|token(?:[_.\- ]?value)?|keys?|codes?)[0-9_]*"
-)
+CLOSED_STEMS: Final = r"(?:(?:access|refresh|auth|api)[_.\- ]?tokens|token(?:[_.\- ]?value)?|keys?|codes?)[0-9_]*"
 _LATIN: Final = sorted({rule.fragment for rule in RULES if rule.fragment.replace("~", "").isascii()})
 SHORT_NAMES: Final = "|".join(
     name for name in _LATIN if not any(stem in name for stem in (*_STEMS, "token", "key", "code"))
@@ -295,6 +290,5 @@ _LINE_SEPARATOR: Final = r'(?:[^a-z0-9"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*'
 def added_scan(names: Iterable[str]) -> str:
     """Return a scan for names that were added, compact, among the keys of a serialised line in lower case."""
     return "|".join(
-        rf'"{_LINE_SEPARATOR}{_LINE_SEPARATOR.join(name)}{_LINE_SEPARATOR}"\s*[:,}}]'
-        for name in sorted(names)
+        rf'"{_LINE_SEPARATOR}{_LINE_SEPARATOR.join(name)}{_LINE_SEPARATOR}"\s*[:,}}]' for name in sorted(names)
     )

@@ -14,19 +14,7 @@ from typing import Final, Protocol
 
 from pydantic_core import SchemaValidator, core_schema
 
-__all__ = [
-    "OVERLAP",
-    "WINDOW",
-    "Detector",
-    "Scan",
-    "Span",
-    "is_text",
-    "lower",
-    "matcher",
-    "matches",
-    "suspects",
-    "windows",
-]
+__all__ = ["OVERLAP", "WINDOW", "Detector", "Scan", "Span", "is_text", "lower", "matcher", "matches", "suspects", "windows"]
 
 # A span is at most so long, or ends where its last class of letters ends.
 OVERLAP: Final = 1536

@@ -77,10 +77,7 @@ def names_secret(value: str) -> bool:
 
 
 # Letters with digits, which are a word of programs all the same.
-_WORD: Final = re.compile(
-    r"[A-Za-z]+\d{0,2}\Z|\d+[A-Za-z]{1,3}\Z|0x|(?:sha|md|base|utf|aes|http|rfc|iso|ed|pkcs|x|python|py)\d+[a-z]*\Z|(?:your|my|xxx|example)",
-    re.IGNORECASE,
-)
+_WORD: Final = re.compile(r"[A-Za-z]+\d{0,2}\Z|\d+[A-Za-z]{1,3}\Z|0x|(?:sha|md|base|utf|aes|http|rfc|iso|ed|pkcs|x|python|py)\d+[a-z]*\Z|(?:your|my|xxx|example)", re.IGNORECASE)
 
 
 def looks_generated(value: str) -> bool:
@@ -89,9 +86,7 @@ def looks_generated(value: str) -> bool:
         # Most values, soon told.
         if len(value) < 8 or value.isdigit():
             return False
-        return _WORD.match(value) is None or (
-            not value.isdigit() and _unlike_words(value[:_HEAD]) and not _stands(value[:_HEAD])
-        )
+        return _WORD.match(value) is None or (not value.isdigit() and _unlike_words(value[:_HEAD]) and not _stands(value[:_HEAD]))
     return _generated(value[:_HEAD])
 
 
@@ -114,6 +109,4 @@ _CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 
 def _unlike_words(value: str) -> bool:
     changes = len(_CHANGES.findall(value))
-    return (changes >= 3 and changes * 5 > len(value)) or (
-        len(value) >= 20 and _CONSONANTS.search(value) is not None
-    )
+    return (changes >= 3 and changes * 5 > len(value)) or (len(value) >= 20 and _CONSONANTS.search(value) is not None)
