@@ -54,6 +54,8 @@ class Loopback:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.over = threading.Event()
+        self.streamed: dict[str, Answer] = {}
+        """What to play instead where the request asks for a stream, by the end of the path."""
         self.own_ids = False
         """Whether each answer's id, `c1` or `msg_1`, is its own, as with real providers."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -107,6 +109,10 @@ class Loopback:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 loopback.requests.append((self.path, headers, body))
                 answer = loopback._answer(self.path)
+                if loopback.streamed and b'"stream":true' in body.replace(b" ", b""):
+                    answer = next(
+                        (one for end, one in loopback.streamed.items() if self.path.endswith(end)), answer
+                    )
                 try:
                     self._play(answer)
                 except (BrokenPipeError, ConnectionResetError):

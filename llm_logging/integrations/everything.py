@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from ..logger.adapter import LLMLoggerAdapter
 from ..usage.estimate import Counter, tiktoken_counter
-from . import aiohttp, botocore, httpx, mcp, requests
+from . import aiohttp, botocore, dspy, httpx, mcp, requests
 from .capture.http_calls import Watch
 from .capture.later import forget_later, when_imported
 from .capture.threads import carry_into_threads, leave_threads_alone
@@ -67,6 +67,9 @@ def instrument(
         "requests.adapters": functools.partial(
             requests.instrument, log, hosts=hosts, pending=pending, content=content, estimate=counter
         ),
+        f"{dspy.TRANSPORTS}._async": functools.partial(
+            dspy.instrument, log, hosts=hosts, pending=pending, content=content, estimate=counter
+        ),
         "botocore.client": functools.partial(botocore.instrument, log, pending=pending, content=content),
         "mcp.client.session": functools.partial(mcp.instrument, log, content=content),
     }
@@ -80,5 +83,5 @@ def uninstrument() -> None:
     _on[0] = False
     forget_later()
     leave_threads_alone()
-    for integration in (httpx, aiohttp, requests, botocore, mcp):
+    for integration in (httpx, aiohttp, requests, botocore, dspy, mcp):
         integration.uninstrument()

@@ -1,6 +1,6 @@
 """What logging costs a call: bare and logged side by side, against a server on loopback.
 
-    python -m tests.benchmarks.capture [--calls 300] [--streams 10000]
+    python -m tests.benchmarks.capture [--calls 300] [--streams 10000] [--peers [--rounds 3]]
 
 Goals: at most 3 % of a call of 20 ms, at most 10 microseconds a streamed chunk, memory flat over 10,000 streams. Results
 are checked before a time is reported: every call has its line, with its tokens.
@@ -34,6 +34,7 @@ import httpx
 import llm_logging
 from llm_logging.integrations.httpx import LoggedTransport
 from llm_logging.logger.adapter import get_logger
+from tests.benchmarks import peers
 from tests.loopback import Answer, serving, sse
 
 PATH = "/v1/chat/completions"
@@ -82,19 +83,24 @@ class Source:
         pass
 
 
-def _serve(connection: Any) -> None:
+def _serve(connection: Any, delay: float) -> None:
     with serving() as server:
-        server.play(PATH, Answer(WHOLE, delay=0.02))
+        whole, streamed = (
+            Answer(WHOLE, delay=delay),
+            Answer(chunks(peers.CHUNKS), content_type="text/event-stream"),
+        )
+        server.play(PATH, whole)
+        server.streamed = {PATH: streamed}
         connection.send(server.url)
         connection.recv()
 
 
 @contextmanager
-def serving_elsewhere() -> Iterator[str]:
+def serving_elsewhere(delay: float = 0.02) -> Iterator[str]:
     """Serve from a process of its own, as a provider would."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, delay), daemon=True)
     process.start()
     try:
         assert ours.poll(30), "the server did not start"
@@ -263,7 +269,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument("--peers", action="store_true", help="compare with other packages instead")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.peers:
+        with serving_elsewhere(delay=0.0) as url:
+            peers.run(url, options.rounds)
+        return
     with tempfile.TemporaryDirectory() as root:
         logging.config.dictConfig(llm_logging.presets.production(root=root))
         logging.getLogger("httpx").setLevel(logging.WARNING)
