@@ -49,14 +49,14 @@ if TYPE_CHECKING:
         StatsRow,
     )
     from .models.typed_dicts import ChatMessageFields, LLMRequestFields, TimingsFields, UsageFields
-    from .reader.checks import check
     from .reader.compare import compare_stats
-    from .reader.conversations import get_chats, get_request_tree
     from .reader.entries import RequestLogPage, get_llm_request_logs, get_request_log
-    from .reader.error_report import get_errors
     from .reader.events import EventPage, LoggedEvent, get_system_logs
     from .reader.export import Export, export_requests
     from .reader.price_report import get_prices
+    from .reader.reports.checks import check
+    from .reader.reports.conversations import get_chats, get_request_tree
+    from .reader.reports.error_report import get_errors
     from .reader.retrieval.request_log import RequestLog
     from .reader.search import SearchHit, SearchHits, search_logs
     from .reader.stats import get_chat_metrics, get_global_metrics, get_project_metrics, get_stats
@@ -202,14 +202,14 @@ _LATER = {
     "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",
     "usage_from_response": "usage.extract",
-    "check": "reader.checks",
-    "get_chats": "reader.conversations",
-    "get_errors": "reader.error_report",
-    "get_request_tree": "reader.conversations",
+    "check": "reader.reports.checks",
+    "get_chats": "reader.reports.conversations",
+    "get_errors": "reader.reports.error_report",
+    "get_request_tree": "reader.reports.conversations",
     "write_report": "web.report.page",
 }
 # Not in `__all__`: `from llm_logging import *` must not replace the built-in function.
-_RENAMED = {"open": ("reader.database", "open_database")}
+_RENAMED = {"open": ("reader.reports.database", "open_database")}
 
 
 def __getattr__(name: str) -> Any:

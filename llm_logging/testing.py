@@ -23,7 +23,7 @@ from typing import Any
 
 from .clock import Clock, using_clock
 from .handler.formatter import RedactOption
-from .handler.pipeline import Pipeline, ack_of
+from .handler.pipeline import Pipeline, Sink, ack_of
 
 __all__ = ["CaptureHandler", "CapturedLogs", "FixedClock", "capture", "fixed"]
 
@@ -66,7 +66,7 @@ class CapturedLogs:
         self.lines.clear()
 
 
-class CaptureHandler(logging.Handler):
+class CaptureHandler(Sink, logging.Handler):
     """Keep what would be written; answer at once whoever waits for a line.
 
     Args:
@@ -76,8 +76,6 @@ class CaptureHandler(logging.Handler):
         redact: As in `LLMFileHandler`.
         logs: Where to keep it; a new `CapturedLogs` when absent.
     """
-
-    llm_sink = True
 
     def __init__(
         self,
@@ -90,13 +88,7 @@ class CaptureHandler(logging.Handler):
     ) -> None:
         super().__init__(level)
         self.logs = logs if logs is not None else CapturedLogs()
-        self._pipeline = Pipeline(defaults=defaults, redact=redact, content=content, totals=False)
-        self.defaults = self._pipeline.defaults
-
-    @property
-    def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept."""
-        return self._pipeline.wants_content
+        self._use(Pipeline(defaults=defaults, redact=redact, content=content, totals=False))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record's line."""

@@ -24,7 +24,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from llm_logging import LLMFileHandler, StatsOptions, StatsScope, presets
+from llm_logging import LLMFileHandler, StatsOptions, StatsScope, instrument, presets
 from llm_logging.models import entry, stats
 from llm_logging.redaction.redactor import Redactor
 from tests.guide_pages import PAGES
@@ -298,6 +298,7 @@ def rates_file() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "handler-options": lambda: options(LLMFileHandler),
+    "instrument-options": lambda: options(instrument),
     "presets": preset_table,
     "preset-options": preset_options,
     "redactor-options": lambda: options(Redactor),

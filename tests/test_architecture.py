@@ -3,9 +3,9 @@
 Imports run downwards only. A folder imports from folders below it; folders on one line never import each other:
 
     cli                 commands > (cli) > viewer > render
-    web                 (web) > live > report
+    web                 live > (web) > report
     engines             integrations: startup > (integrations) > capture          presets        testing
-    logger              handler: (handler) > writing        reader: (reader) > answer, retrieval > segments > sql
+    logger              handler: (handler) > writing        reader: reports > (reader) > answer, retrieval > segments > sql
                                                                     > pricing > cache > lines > foreign
     usage: (usage) > wire       redaction: (redaction) > detectors > matching       maintenance       presentation
     files: (files) > spool      models: (models) > counting
@@ -43,10 +43,12 @@ LINES = (
 )
 # The same inside a folder; "" is the folder's own modules.
 INSIDE: dict[str, tuple[set[str], ...]] = {
+    "web": ({"live"}, {""}, {"report"}),
     "cli": ({"commands"}, {""}, {"viewer"}, {"render"}),
     "integrations": ({"startup"}, {""}, {"capture"}),
     "handler": ({""}, {"writing"}),
     "reader": (
+        {"reports"},
         {""},
         {"answer", "retrieval"},
         {"segments"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -34,8 +35,10 @@ __all__ = [
     "existing_root",
     "local_root",
     "note",
+    "text_as",
     "when",
     "write",
+    "write_as",
 ]
 
 PANEL: Final = "Which requests"
@@ -176,7 +179,7 @@ AsIf = Annotated[
     list[str] | None,
     typer.Option(
         "--as-if", metavar="MODEL=OTHER", rich_help_panel=PANEL, show_default=False,
-        help="Price requests of a model as if they had gone to another; their tokens stay as logged. May be repeated.",
+        help="Price requests of a model as if they had gone to another; their tokens stay as logged. Repeatable.",
     ),
 ]  # fmt: skip
 PricesAsOf = Annotated[
@@ -308,6 +311,24 @@ def write(text: str) -> None:
     """Write an answer to standard output, ending in one newline."""
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     sys.stdout.flush()
+
+
+def text_as(
+    form: TableFormat,
+    *,
+    table: Callable[[], str],
+    markdown: Callable[[], str],
+    csv: Callable[[], str],
+    json: Callable[[], str],
+) -> str:
+    """Return a result in one of the forms that `--format` names; only that form is made."""
+    forms = dict(zip(TableFormat, (table, json, csv, markdown), strict=True))
+    return forms[form]()
+
+
+def write_as(form: TableFormat, **forms: Callable[[], str]) -> None:
+    """Write a result to standard output in the form that `--format` names; see `text_as`."""
+    write(text_as(form, **forms))
 
 
 def note(text: str) -> None:

@@ -124,15 +124,13 @@ def text_of(stats: Stats, shown: Shown, *, line: bool = False) -> str:
     """Return an answer as text."""
     arranged_stats, hidden = arranged(stats, shown)
     look = Look(width=width(), colour=use_colour(), percentiles=shown.percentiles, hidden_rows=hidden)
-    match shown.form:
-        case opt.TableFormat.JSON:
-            return as_json(arranged_stats, camel=shown.camel, indent=None if line else 2)
-        case opt.TableFormat.CSV:
-            return as_csv(arranged_stats)
-        case opt.TableFormat.MARKDOWN:
-            return as_markdown(arranged_stats, look)
-        case _:
-            return as_table(arranged_stats, look)
+    return opt.text_as(
+        shown.form,
+        table=lambda: as_table(arranged_stats, look),
+        markdown=lambda: as_markdown(arranged_stats, look),
+        csv=lambda: as_csv(arranged_stats),
+        json=lambda: as_json(arranged_stats, camel=shown.camel, indent=None if line else 2),
+    )
 
 
 def show(question: Question, shown: Shown) -> None:

@@ -30,7 +30,9 @@ try:
 except ImportError:  # pragma: no cover  Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["compress_segment", "finish_interrupted", "open_segment", "zstd_module"]
+__all__ = [
+    "compress_segment", "finish_interrupted", "open_gzip", "open_packed", "open_segment", "open_zstd", "zstd_module",
+]  # fmt: skip
 
 _CHUNK = 1 << 18
 
@@ -56,11 +58,22 @@ def open_segment(path: Path) -> Any:
 
 
 def _open_named(path: Path) -> Any:
-    if path.suffix == ".gz":
+    return open_packed(path, path.suffix) if path.suffix in {".gz", ".zst"} else open_regular(path)
+
+
+def open_packed(path: Path, suffix: str) -> Any:
+    """Open a file for reading uncompressed bytes.
+
+    Args:
+        path: The file, under any name.
+        suffix: `.gz`, `.zst`, or anything else for a file that is not compressed.
+
+    Raises:
+        ConfigurationError: `MISSING_DEPENDENCY`, where zstd is needed and not installed.
+    """
+    if suffix == ".gz":
         return open_gzip(path)
-    if path.suffix == ".zst":
-        return open_zstd(path, zstd_module())
-    return open_regular(path)
+    return open_zstd(path, zstd_module()) if suffix == ".zst" else path.open("rb")
 
 
 def compress_segment(segment: Path, compression: str) -> Path:
@@ -242,8 +255,6 @@ def finish_interrupted(active: Path, compression: str) -> list[Path]:
                     (active.parent / name).unlink()
     return finished
 
-
-__all__ = ["open_gzip", "open_zstd"]
 
 _BUFFER: Final = 1 << 16
 

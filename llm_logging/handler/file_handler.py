@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError
-from ..failure_report import complain
 from ..files.layout import LogKind
 from ..files.spool.discovery import dead_rings_exist
 from ..maintenance.retention import Retention
 from ..models.record import Acknowledgement
 from ..option_values import days, number, owner_ids, permission_bits, truth
 from ..reach import note_root
-from ..redaction.redactor import Redactor
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
 from .formatter import LLMJsonFormatter, RedactOption
 from .options import check_choices, manifest_key_of, ship_target
-from .pipeline import Pipeline, ack_of
-from .recognise import Line, is_structlog, loses_fields, mended, message_of
+from .pipeline import Pipeline, Sink, ack_of
+from .recognise import Line, is_structlog, loses_fields, mended
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
@@ -47,7 +45,7 @@ _REQUESTS: Final = LogKind.REQUESTS
 _CONTENT_IDS: Final = ("id", "project_id", "chat_id", "user_id")
 
 
-class LLMFileHandler(logging.Handler):
+class LLMFileHandler(Sink, logging.Handler):
     """Write every record as one line of JSON to rotating files that the user owns.
 
     With `root=` each kind of line has its file under that folder (see `files.layout`); with `filename=` all that the
@@ -97,7 +95,6 @@ class LLMFileHandler(logging.Handler):
         ConfigurationError: An option is not as described.
     """
 
-    llm_sink = True
     closed = False
     _unused_formatter: str | None = None
 
@@ -151,14 +148,15 @@ class LLMFileHandler(logging.Handler):
         self.sync = truth("sync", sync)
         self._router = Router(root, filename, self._redact)
         self.root = self._router.root
-        self._pipeline = Pipeline(
-            defaults=defaults,
-            redact=redact,
-            content=content,
-            max_content_chars=max_content_chars,
-            pseudonyms=pseudonyms,
+        self._use(
+            Pipeline(
+                defaults=defaults,
+                redact=redact,
+                content=content,
+                max_content_chars=max_content_chars,
+                pseudonyms=pseudonyms,
+            )
         )
-        self.defaults = self._pipeline.defaults
         self._own_counts: dict[str, int] = {"invalid_entries": 0, "invalid_fields": 0, "formatter_errors": 0}
         self._guard = threading.local()
         self._said: set[str] = set()  # what is said once
@@ -271,11 +269,6 @@ class LLMFileHandler(logging.Handler):
                 ack.failed(error if isinstance(error, OSError) else OSError(str(error)))
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """Say on standard error what went wrong with a record, without the secrets in it."""
-        clean = None if self.redactor is None else self.redactor.redact_text
-        complain(record, message_of(record), clean)
-
     def _take(self, record: logging.LogRecord, ack: Acknowledgement | None) -> None:
         line = self._pipeline.line(record)
         if (line.kind is not _REQUESTS and "structlog" in sys.modules) or line.record is not record:
@@ -355,16 +348,6 @@ class LLMFileHandler(logging.Handler):
             self._store(line, None)
         except Exception as error:  # noqa: BLE001
             sys.stderr.write(f"llm_logging: {message} ({type(error).__qualname__} while noting it)\n")
-
-    @property
-    def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
-        return self._pipeline.wants_content
-
-    @property
-    def redactor(self) -> Redactor | None:
-        """What removes secrets; None where nothing does."""
-        return self._pipeline.redactor
 
     def _redact(self, value: Any) -> Any:
         redactor = self._pipeline.redactor

@@ -10,17 +10,18 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ..failure_report import complain
 from ..models.entry import RECORD_ATTRIBUTE
 from ..models.record import Acknowledgement, RecordPayload
-from ..redaction.redactor import both, redactor_from
+from ..redaction.redactor import Redactor, both, redactor_from
 from .complete import line_of, robustly
 from .content import ContentPolicy
 from .formatter import LLMJsonFormatter, RedactOption
 from .protect import protect, pseudonymiser_from
-from .recognise import LLM_REQUEST, Line
+from .recognise import LLM_REQUEST, Line, message_of
 from .running_totals import live_totals
 
-__all__ = ["Pipeline", "ack_of"]
+__all__ = ["Pipeline", "Sink", "ack_of"]
 
 
 def ack_of(record: logging.LogRecord) -> Acknowledgement | None:
@@ -96,3 +97,35 @@ class Pipeline:
         if line.content is not None:
             line.body, line.checked = {**line.body, **line.content}, False
         return self.formatter.text(line, self.redactor)
+
+
+class Sink:
+    """What every handler of ours has in common; see `models.record.RecordSink`.
+
+    Attributes:
+        llm_sink: That LLM records become lines here.
+        defaults: Context for records that name none.
+    """
+
+    llm_sink = True
+    defaults: Mapping[str, Any]
+    _pipeline: Pipeline
+
+    def _use(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.defaults = pipeline.defaults
+
+    @property
+    def wants_content(self) -> bool:
+        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
+        return self._pipeline.wants_content
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What removes secrets; None where nothing does."""
+        return self._pipeline.redactor
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on standard error what went wrong with a record, without the secrets in it."""
+        redactor = self._pipeline.redactor
+        complain(record, message_of(record), None if redactor is None else redactor.redact_text)

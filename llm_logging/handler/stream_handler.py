@@ -12,16 +12,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
-from ..failure_report import complain
-from ..redaction.redactor import Redactor
 from .formatter import LLMJsonFormatter, RedactOption
-from .pipeline import Pipeline, ack_of
-from .recognise import message_of
+from .pipeline import Pipeline, Sink, ack_of
 
 __all__ = ["LLMStreamHandler"]
 
 
-class LLMStreamHandler(logging.StreamHandler[TextIO]):
+class LLMStreamHandler(Sink, logging.StreamHandler[TextIO]):
     """Write every record as one line of JSON to a stream; accounting reaches it whatever its level.
 
     Args:
@@ -32,8 +29,6 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         max_content_chars: As in `LLMFileHandler`.
         redact: As in `LLMFileHandler`.
     """
-
-    llm_sink = True
 
     def __init__(
         self,
@@ -48,10 +43,9 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream if stream is not None else sys.stdout)
         self._given = stream
         self.setLevel(level)
-        self._pipeline = Pipeline(
-            defaults=defaults, redact=redact, content=content, max_content_chars=max_content_chars
+        self._use(
+            Pipeline(defaults=defaults, redact=redact, content=content, max_content_chars=max_content_chars)
         )
-        self.defaults = self._pipeline.defaults
         # There from the start: `logging.basicConfig` gives one of its own to a handler that has none.
         self.formatter = self._pipeline.formatter
 
@@ -61,27 +55,12 @@ class LLMStreamHandler(logging.StreamHandler[TextIO]):
         self._pipeline.use(own)
         self.formatter = fmt if fmt is not None else own
 
-    @property
-    def wants_content(self) -> bool:
-        """Say whether prompts and answers would be kept, so that they are not collected for nothing."""
-        return self._pipeline.wants_content
-
-    @property
-    def redactor(self) -> Redactor | None:
-        """What removes secrets; None where nothing does."""
-        return self._pipeline.redactor
-
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; a formatter of another kind is used as it is."""
         formatter = self.formatter
         if formatter is not None and not isinstance(formatter, LLMJsonFormatter):
             return formatter.format(record)
         return self._pipeline.text(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """Say on standard error what went wrong with a record, without the secrets in it."""
-        clean = None if self.redactor is None else self.redactor.redact_text
-        complain(record, message_of(record), clean)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line and flush; never raise."""

@@ -14,7 +14,7 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigurationError, ErrorCode
 from ..logger.adapter import LLMLoggerAdapter
@@ -34,7 +34,14 @@ def _library_of(thing: Any) -> str:
     return type(thing).__module__.partition(".")[0]
 
 
-class LoggedTransport:
+if TYPE_CHECKING:
+    # Any: it is a transport of httpx and of httpx2, synchronous and asynchronous; checkers accept it wherever one is expected.
+    _Transport = Any
+else:
+    _Transport = object
+
+
+class LoggedTransport(_Transport):  # type: ignore[misc]  # a class of Any, on purpose
     """A transport of httpx or httpx2, synchronous and asynchronous, that logs the LLM calls which pass through it.
 
     Args:

@@ -28,7 +28,7 @@ __all__ = ["is_json", "jsonable", "key_text", "repr_of", "to_bytes"]
 
 MAX_DEPTH: Final = 64
 _MAX_REPR: Final = 10_000
-_SCALARS: Final = frozenset({str, float, bool, type(None)})
+_SCALARS: Final = frozenset({str, bool, type(None)})
 _INT_MAX: Final = 2**63
 # How many containers are looked at together, and how many that were written before are written again.
 _MANY: Final = 256
@@ -45,6 +45,8 @@ def _is_json(value: Any, depth: int, met: list[int]) -> bool:
         return True
     if kind is int:
         return bool(-_INT_MAX <= value < _INT_MAX)
+    if kind is float:
+        return math.isfinite(value)
     if not depth:
         return False
     if kind is dict or kind is list:

@@ -59,7 +59,7 @@ _SORTS: Final = {
     "start": "coalesce(epoch_us(started), {none})",
     "latency": "coalesce((least(latency, 1e15) * 1000)::BIGINT, {none})",
     "tokens": "CASE WHEN has_usage THEN prompt_tokens + completion_tokens ELSE {none} END",
-    "cost": "coalesce(CASE WHEN reported IS NULL THEN estimated // {nano} WHEN currency = 'USD' "
+    "cost": "coalesce(CASE WHEN reported IS NULL THEN estimated * {up} // {down} WHEN currency = 'USD' "
     "THEN (reported::DOUBLE * 1e9)::HUGEINT END, {none})",
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -182,7 +182,9 @@ def _set_costs(
 
 
 def _page(made: Session, sort: str, limit: int, after: Sequence[Any] | None) -> list[_Row]:
-    place = _SORTS[sort].format(none=_NO_START, nano=max(10 ** (made.costs.scale - 9), 1))
+    place = _SORTS[sort].format(
+        none=_NO_START, up=10 ** max(9 - made.costs.scale, 0), down=10 ** max(made.costs.scale - 9, 0)
+    )
     source = "priced" if sort == "cost" else "asked"
     where, bound = "", []
     if after is not None:

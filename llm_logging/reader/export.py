@@ -22,7 +22,6 @@ from ..clock import format_time
 from ..models.query import StatsOptions, StatsScope
 from .answer.plan import Reading, make_plan
 from .answer.session import open_plan, run_session
-from .database import request_fields
 from .lines.arguments import ReadingOptions, check_keywords
 from .lines.columns import Column, columns
 from .lines.duckdb_engine import quoted
@@ -36,6 +35,45 @@ __all__ = ["Export", "estimated_cost", "export_requests", "exported_columns", "t
 _BATCH: Final = 2000
 _COST: Final = "estimated_cost"
 _GAP: Final = "unpriced"
+_OUTCOMES: Final = (
+    "CASE outcome WHEN 0 THEN 'pending' WHEN 1 THEN 'success' WHEN 2 THEN 'failure' ELSE 'cancelled' END"
+)
+_RENAMED: Final = {
+    "cost.amount": "reported_cost", "cost.currency": "currency", "usage.source": "usage_source", "usage.raw": "usage_raw",
+    "usage.units": "usage_units",
+}  # fmt: skip
+
+
+def request_fields(scale: int = 12) -> dict[str, str]:
+    """Return the columns of the table `requests` as SQL over `requests AS r JOIN priced AS p`.
+
+    Args:
+        scale: The decimals of the unit of `estimated`.
+    """
+    found = {}
+    for column in columns().values():
+        name = _RENAMED.get(column.path, column.path)
+        head, _, leaf = name.partition(".")
+        name = leaf if head in {"usage", "timings"} else name.replace(".", "_")
+        value = f'r."{column.name}"'
+        found[name] = f"{value} AT TIME ZONE 'UTC'" if column.kind == "time" else value
+    found["id"] = "r.key::VARCHAR"
+    tokens = "r.usage_prompt_tokens", "r.usage_completion_tokens"
+    found["total_tokens"] = (
+        f"CASE WHEN coalesce({', '.join(tokens)}) IS NOT NULL THEN "
+        f"{' + '.join(f'coalesce({part}, 0)' for part in tokens)} END"
+    )
+    digits = f"repeat('0', {scale}) || p.estimated::VARCHAR"
+    amount = f"(left({digits}, -{scale}) || '.' || right({digits}, {scale}))::DECIMAL(38, {min(scale, 18)})"
+    found["estimated_cost"] = f"CASE WHEN NOT p.unpriced THEN {amount} END"
+    found["unpriced"] = "p.gap"
+    reported = f"p.reported::DECIMAL(38, {min(scale, 18)})"
+    found["cost"] = (
+        f"CASE WHEN p.reported IS NULL THEN {found['estimated_cost']} WHEN p.currency = 'USD' THEN {reported} END"
+    )
+    found["outcome"] = _OUTCOMES.replace("outcome", "p.outcome", 1)
+    found["counts_as_call"] = "r.last_of_call"
+    return found
 
 
 class Export:

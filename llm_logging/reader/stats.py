@@ -29,7 +29,6 @@ from .lines.columns import readable
 from .lines.duckdb_engine import connect, duckdb_module
 from .lines.log_files import Log, LogFile, open_logs
 from .retrieval.pages import object_of
-from .retrieval.paging import suffix_of
 from .segments.remote import open_root
 
 __all__ = ["Progress", "get_chat_metrics", "get_global_metrics", "get_project_metrics", "get_stats"]
@@ -202,7 +201,7 @@ def get_global_metrics(**reading: Unpack[ReadingOptions]) -> GlobalMetrics:
 def _message_ids(file: LogFile) -> set[str]:
     """Return the ids of the messages of a compressed file."""
     found = set()
-    for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
+    for line in read_lines(file.raw.path, suffix=file.raw.suffix):
         fields = object_of(line.data) or {}
         if fields.get("event_type", "chat_message") == "chat_message" and fields.get("role") is not None:
             name = fields.get("id")

@@ -8,7 +8,6 @@ from ..errors import ConfigurationError, ErrorCode
 
 if TYPE_CHECKING:
     from .api import asgi_app, router
-    from .live.app import serve, view_app
     from .report.page import write_report
 
 __all__ = ["asgi_app", "router", "serve", "view_app", "write_report"]

@@ -26,10 +26,10 @@ from ..models.stats import Comparison, PriceReport, Stats
 from ..presentation.escaping import answer_json, dumps, json_safe
 from ..presentation.times import periods
 from ..reader.compare import compare_stats
-from ..reader.conversations import ChatReport, get_chats
 from ..reader.entries import RequestLogPage, get_llm_request_logs, get_request_log
-from ..reader.error_report import ErrorReport, get_errors
 from ..reader.price_report import get_prices
+from ..reader.reports.conversations import ChatReport, get_chats
+from ..reader.reports.error_report import ErrorReport, get_errors
 from ..reader.retrieval.request_log import RequestLog
 from ..reader.search import SearchHits, search_logs
 from ..reader.stats import get_stats

@@ -18,9 +18,9 @@ from llm_logging.errors import NotFoundError
 from llm_logging.files.compression import compress_segment
 from llm_logging.files.spool import waiting
 from llm_logging.handler.writing.recovery import recover_root
-from llm_logging.reader.answer import run
 from llm_logging.reader.entries import get_request_log
 from llm_logging.reader.export import export_requests
+from llm_logging.reader.lines import log_files
 
 KILLED = """
 import logging.config, os, signal, sys
@@ -68,7 +68,7 @@ def test_lines_that_are_written_and_rotated_while_a_question_begins_count_once(
         [sys.executable, "-c", KILLED, str(root)], cwd=here, env={**os.environ, "PYTHONPATH": str(here)}
     )
     active = root / "projects/shop/logs/llm_requests.jsonl"
-    real, held = run.find_waiting, []
+    real, held = log_files.find_waiting, []
 
     def written_meanwhile(of):
         found = real(of)
@@ -80,7 +80,7 @@ def test_lines_that_are_written_and_rotated_while_a_question_begins_count_once(
             compress_segment(sealed, compression)
         return found
 
-    monkeypatch.setattr(run, "find_waiting", written_meanwhile)
+    monkeypatch.setattr(log_files, "find_waiting", written_meanwhile)
     stats = get_stats(StatsScope(type="project", project_id="shop"), root=root, cache=False)
 
     assert len(held) >= 10

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from llm_logging import ValidationError, write_report
 from llm_logging.cli import app as cli
-from llm_logging.reader.overview import get_overview, time_unit
+from llm_logging.reader.reports.overview import get_overview, time_unit
 from llm_logging.reader.stats import get_stats
 from llm_logging.web import view_app
 from llm_logging.web.report.charts import CHARTS, draw_all, picture

@@ -15,8 +15,8 @@ from llm_logging import get_stats
 from llm_logging.cli import app as cli
 from llm_logging.models.query import StatsOptions, StatsScope
 from llm_logging.presentation.escaping import answer_json
-from llm_logging.reader.error_report import get_errors
 from llm_logging.reader.price_report import get_prices
+from llm_logging.reader.reports.error_report import get_errors
 from llm_logging.web import asgi_app, view_app
 from llm_logging.web.report.page import report_bytes
 

@@ -70,15 +70,13 @@ def diff(
             question.options(from_date=second[0], to_date=second[1]),
             **source,
         )
-    match form:
-        case opt.TableFormat.JSON:
-            opt.write(as_json(answer, camel=camel))
-        case opt.TableFormat.CSV:
-            opt.write(render.comparison_csv(answer))
-        case opt.TableFormat.MARKDOWN:
-            opt.write(render.comparison_markdown(answer))
-        case _:
-            opt.write(render.comparison_table(answer, width=width(), colour=use_colour()))
+    opt.write_as(
+        form,
+        table=lambda: render.comparison_table(answer, width=width(), colour=use_colour()),
+        markdown=lambda: render.comparison_markdown(answer),
+        csv=lambda: render.comparison_csv(answer),
+        json=lambda: as_json(answer, camel=camel),
+    )
 
 
 @app.command(
@@ -129,12 +127,10 @@ def prices(
         update_prices()
     with question.reading() as source:
         report = get_prices(question.scope(), question.options(), **source)
-    match form:
-        case opt.TableFormat.JSON:
-            opt.write(as_json(report, camel=camel))
-        case opt.TableFormat.CSV:
-            opt.write(render.prices_csv(report))
-        case opt.TableFormat.MARKDOWN:
-            opt.write(markdown(render.prices_columns(report.uses)))
-        case _:
-            opt.write(render.prices_table(report, width=width(), colour=use_colour()))
+    opt.write_as(
+        form,
+        table=lambda: render.prices_table(report, width=width(), colour=use_colour()),
+        markdown=lambda: markdown(render.prices_columns(report.uses)),
+        csv=lambda: render.prices_csv(report),
+        json=lambda: as_json(report, camel=camel),
+    )

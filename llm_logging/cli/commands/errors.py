@@ -11,11 +11,11 @@ from ...presentation.numbers import DASH, bar, count, several, share
 from ...presentation.times import zone
 from .. import options as opt
 from ..render.stats import group_columns, title
-from ..render.table import Column, draw, markdown, paint
-from ..render.terminal import csv_cell, safe, shorten, show_time, use_colour, width
+from ..render.table import Column, csv_text, draw, markdown, paint
+from ..render.terminal import safe, shorten, show_time, use_colour, width
 
 if TYPE_CHECKING:
-    from ...reader.error_report import ErrorReport
+    from ...reader.reports.error_report import ErrorReport
 
 __all__ = ["app"]
 
@@ -50,7 +50,7 @@ def errors(
     form: opt.Format = opt.TableFormat.TABLE,
 ) -> None:
     """Count failed and cancelled requests by error code and by group, with the last time and one message."""
-    from ...reader.error_report import get_errors
+    from ...reader.reports.error_report import get_errors
     from ..query import Question
 
     question = Question(
@@ -61,31 +61,23 @@ def errors(
         report = get_errors(question.scope(), question.options(), **source)
     hidden = max(len(report.breakdown) - limit, 0) if limit else 0
     report.breakdown = report.breakdown[: len(report.breakdown) - hidden]
-    match form:
-        case opt.TableFormat.JSON:
-            opt.write(answer_json(report))
-        case opt.TableFormat.CSV:
-            opt.write(_csv(report))
-        case opt.TableFormat.MARKDOWN:
-            opt.write(markdown(_columns(report, tz)))
-        case _:
-            opt.write(_table(report, tz, hidden))
+    opt.write_as(
+        form,
+        table=lambda: _table(report, tz, hidden),
+        markdown=lambda: markdown(_columns(report, tz)),
+        csv=lambda: _csv(report),
+        json=lambda: answer_json(report),
+    )
 
 
 def _csv(report: ErrorReport) -> str:
-    import csv
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
     counted = ("total_requests", "cancelled_requests", "last_request", "request_id", "message")
-    writer.writerow(["error_code", *map(csv_cell, report.group_by), "requests", *counted])
+    lines: list[list[object]] = [["error_code", *report.group_by, "requests", *counted]]
     for row in report.breakdown:
-        names = [csv_cell(row.group.get(name)) for name in report.group_by]
         values = row.model_dump(mode="json")
-        cells = [csv_cell(values[name]) for name in counted]
-        writer.writerow([csv_cell(row.error_code), *names, row.requests, *cells])
-    return out.getvalue()
+        names = [row.group.get(name) for name in report.group_by]
+        lines.append([row.error_code, *names, row.requests, *(values[name] for name in counted)])
+    return csv_text(lines)
 
 
 def _columns(report: ErrorReport, tz: str) -> list[Column]:

@@ -166,12 +166,12 @@ def sql(
     prices: opt.Prices = None,
     limit: Annotated[
         int,
-        typer.Option("--limit", "-n", min=0, help="At most so many rows; 0: all.", rich_help_panel=opt.LOOK),
+        typer.Option("--limit", "-n", min=0, help="Most rows to print. 0: all.", rich_help_panel=opt.LOOK),
     ] = 1000,
     timeout: Annotated[
         float,
         typer.Option(
-            "--timeout", min=0.1, metavar="SECONDS", help="When to give up.", rich_help_panel=opt.LOOK
+            "--timeout", min=0.1, metavar="SECONDS", help="Most seconds to run.", rich_help_panel=opt.LOOK
         ),
     ] = 60.0,
     form: opt.Format = opt.TableFormat.TABLE,
@@ -179,7 +179,7 @@ def sql(
     """Answer a question in SQL. Only reading statements run, without access to files or the network."""
     import itertools
 
-    from ...reader.database import LogDatabase
+    from ...reader.reports.database import LogDatabase
     from ..query import Question
 
     question = Question(

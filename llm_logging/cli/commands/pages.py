@@ -59,13 +59,19 @@ def report(
     form: Annotated[
         ReportFormat | None,
         typer.Option(
-            "--format", "-o", help="Else by the ending of --output, else html.", rich_help_panel=opt.LOOK
+            "--format",
+            "-o",
+            help="Output format. Default: by the ending of --output, else html.",
+            rich_help_panel=opt.LOOK,
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="FILE", help="Where to; else standard output.", rich_help_panel=opt.LOOK
+            "--output",
+            metavar="FILE",
+            help="File to write. Default: standard output.",
+            rich_help_panel=opt.LOOK,
         ),
     ] = None,
 ) -> None:
@@ -102,20 +108,22 @@ def view(
     cache_dir: opt.CacheDir = None,
     no_cache: opt.NoCache = False,
     prices: opt.Prices = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where; 0: a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on. 0: a free one.")
+    ] = 0,
     host: Annotated[
         str,
         typer.Option(
             "--host",
             metavar="ADDRESS",
-            help="Listen on another address than loopback: others may then connect.",
+            help="Address to listen on. On any other address than loopback, others can connect.",
         ),
     ] = "127.0.0.1",
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Do not open a browser.", show_default=False)
     ] = False,
 ) -> None:
-    """Show the logs as pages in a browser, refreshed as lines come: figures, charts, requests, chats, trees, search."""
+    """Show the logs in a browser, refreshed as lines come: figures, charts, requests, chats, trees, search."""
     from ...web import serve
     from ..query import Question
 
@@ -156,8 +164,8 @@ def check(
     prices: opt.Prices = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Compare figures with limits; exit with 1 where one does not hold. One line each."""
-    from ...reader.checks import check as compare
+    """Compare figures with limits, one line each. Exit status 1 if one does not hold."""
+    from ...reader.reports.checks import check as compare
     from ..query import Question
 
     question = Question(
@@ -207,7 +215,7 @@ def metrics(
             "--top",
             min=1,
             max=200,
-            help="So many label values; the rest is `other`.",
+            help="Most values per label; the rest become `other`.",
             rich_help_panel=opt.LOOK,
         ),
     ] = 20,
@@ -216,13 +224,13 @@ def metrics(
         typer.Option(
             "--output",
             metavar="FILE",
-            help="Where to, whole or not at all; else standard output.",
+            help="File to write, replaced as a whole. Default: standard output.",
             rich_help_panel=opt.LOOK,
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write counters of all requests in OpenMetrics' text form, for Prometheus and node_exporter's textfile folder."""
+    """Write counters of all requests as OpenMetrics text, for Prometheus or the textfile folder of node_exporter."""
     from ...web.metrics import metrics_text
     from ..output import written
     from ..query import Question

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -12,8 +10,8 @@ from ...models.stats import Change, Comparison, PriceReport, PriceUse
 from ...presentation import numbers
 from ...presentation.numbers import DASH, count, duration, share, signed
 from .stats import group_columns, span, whose
-from .table import Column, draw, markdown, paint
-from .terminal import csv_cell, safe
+from .table import Column, csv_text, draw, markdown, paint
+from .terminal import safe
 
 __all__ = [
     "comparison_csv",
@@ -187,9 +185,7 @@ def comparison_markdown(answer: Comparison) -> str:
 
 def comparison_csv(answer: Comparison) -> str:
     """Write one row a group and figure: before, after, absolute and relative change, exact."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([*map(csv_cell, answer.group_by), "figure", "before", "after", "absolute", "relative"])
+    lines: list[list[object]] = [[*answer.group_by, "figure", "before", "after", "absolute", "relative"]]
     rows: list[tuple[Mapping[str, str | None], Mapping[str, Change]]] = [
         (row.group, row.changes) for row in answer.breakdown
     ]
@@ -198,8 +194,8 @@ def comparison_csv(answer: Comparison) -> str:
             values = [
                 _exact(value) for value in (change.before, change.after, change.absolute, change.relative)
             ]
-            writer.writerow([*(csv_cell(group.get(key)) for key in answer.group_by), name, *values])
-    return out.getvalue()
+            lines.append([*(group.get(key) for key in answer.group_by), name, *values])
+    return csv_text(lines)
 
 
 def _exact(value: Any) -> Any:
@@ -207,8 +203,8 @@ def _exact(value: Any) -> Any:
         try:
             return Decimal(value)
         except InvalidOperation:
-            return csv_cell(value)
-    return csv_cell(value)
+            pass
+    return value
 
 
 def prices_columns(uses: Sequence[PriceUse]) -> list[Column]:
@@ -244,16 +240,13 @@ def prices_columns(uses: Sequence[PriceUse]) -> list[Column]:
 
 def prices_csv(report: PriceReport) -> str:
     """Write one row a use of a rate."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
     names = [name for name in PriceUse.model_fields if name != "rates"]
-    writer.writerow([*names, "rates"])
+    lines: list[list[object]] = [[*names, "rates"]]
     for use in report.uses:
         values = use.model_dump(mode="json")
         rates = "; ".join(f"{kind}={rate}" for kind, rate in use.rates.items())
-        cells = [_exact(values[name]) if name == "cost" else csv_cell(values[name]) for name in names]
-        writer.writerow([*cells, csv_cell(rates)])
-    return out.getvalue()
+        lines.append([*(_exact(values[name]) if name == "cost" else values[name] for name in names), rates])
+    return csv_text(lines)
 
 
 def _tier(use: PriceUse) -> str:

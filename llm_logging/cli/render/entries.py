@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -14,8 +12,8 @@ from ...models.entry import ChatMessage, Cost, ErrorInfo, Timings, Usage
 from ...presentation.numbers import DASH, count, duration, money, request_cost
 from ...reader.retrieval.request_log import RequestLog
 from ...reader.search import SearchHit
-from .table import Column, draw, markdown, paint
-from .terminal import csv_cell, dumps, safe, shorten, show_time
+from .table import Column, csv_text, draw, markdown, paint
+from .terminal import dumps, safe, shorten, show_time
 
 __all__ = [
     "csv_names",
@@ -73,14 +71,8 @@ def requests_csv(entries: Sequence[RequestLog], names: Sequence[str], *, head: b
         names: The columns, dotted.
         head: Write their names first.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    if head:
-        writer.writerow(names)
-    for entry in entries:
-        flat = flat_entry(entry)
-        writer.writerow([csv_cell(flat.get(name)) for name in names])
-    return out.getvalue()
+    rows = [[flat.get(name) for name in names] for flat in map(flat_entry, entries)]
+    return csv_text([names, *rows] if head else rows)
 
 
 def _outcome(entry: RequestLog) -> str:

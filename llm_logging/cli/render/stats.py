@@ -6,8 +6,6 @@ with a dot. The table shows what fits, and says what the figures do not cover.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +18,8 @@ from ...presentation import numbers
 from ...presentation.escaping import answer_json
 from ...presentation.numbers import DASH, count, duration, several, share
 from ...presentation.sentences import notes, span, whose
-from .table import Column, draw, markdown, paint
-from .terminal import csv_cell, safe
+from .table import Column, csv_text, draw, markdown, paint
+from .terminal import safe
 
 __all__ = [
     "Look",
@@ -85,21 +83,12 @@ def _decimal(value: Any) -> Any:
 
 def as_csv(stats: Stats) -> str:
     """Write one row a group, or one row for all, with every figure."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
     rows: Sequence[Figures] = stats.breakdown if stats.group_by else [stats.summary]
-    names = list(flat(stats.summary))
-    writer.writerow([csv_cell(name) for name in (*stats.group_by, *names)])
+    lines: list[list[object]] = [[*stats.group_by, *flat(stats.summary)]]
     for row in rows:
         group = row.group if isinstance(row, StatsRow) else {}
-        figures = flat(row)
-        writer.writerow(
-            [
-                *(csv_cell(group.get(name)) for name in stats.group_by),
-                *(csv_cell(figures[name]) for name in names),
-            ]
-        )
-    return out.getvalue()
+        lines.append([*(group.get(name) for name in stats.group_by), *flat(row).values()])
+    return csv_text(lines)
 
 
 def as_markdown(stats: Stats, look: Look) -> str:

@@ -5,14 +5,15 @@ Cells are plain text and are shown as such: no markup is read. What makes text s
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from .terminal import markdown_cell
+from .terminal import csv_cell, markdown_cell
 
-__all__ = ["Column", "draw", "markdown", "paint"]
+__all__ = ["Column", "csv_text", "draw", "markdown", "paint"]
 
 _GAP: Final = 2
 _LEAST: Final = 8
@@ -156,6 +157,13 @@ def paint(text: str, style: str, *, colour: bool) -> str:
     """Colour text of our own: `bold`, `dim`, `red`, `yellow`, `green`."""
     codes = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
     return f"\x1b[{codes[style]}m{text}\x1b[0m" if colour and text else text
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Write rows as CSV, the first usually the names; every cell is safe for spreadsheets and terminals."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows([csv_cell(cell) for cell in row] for row in rows)
+    return out.getvalue()
 
 
 def markdown(columns: Sequence[Column]) -> str:

@@ -32,6 +32,7 @@ _REPACK_AT = 0.5
 _LOCK_PAUSE = 0.01
 # How long a caller that waits for a line waits for a lock that another process holds.
 _LOCK_PATIENCE = 2.0
+_HUNG_SECONDS = 2.0
 
 
 class Drain:
@@ -63,7 +64,7 @@ class Drain:
         self._exclusive = Exclusive(files.close)
         self._repack_next = 0.0
         # The file that is being written, and since when.
-        self.at: tuple[str, float] | None = None
+        self._at: tuple[str, float] | None = None
 
     @property
     def here(self) -> bool:
@@ -74,6 +75,16 @@ class Drain:
     def busy(self) -> bool:
         """Say whether some thread is at it."""
         return self._exclusive.running
+
+    def say_hung(self) -> None:
+        """Say which write does not come to an end, once it has taken long: a hung disk, or a network disk that is away."""
+        at = self._at
+        if at is None or not self.busy or (took := time.monotonic() - at[1]) < _HUNG_SECONDS:
+            return
+        self._tell(
+            "hung",
+            f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it",
+        )
 
     def alone(self, seconds: float, call: Callable[..., object], *arguments: object) -> bool:
         """Run a call as the only one that drains.
@@ -205,7 +216,7 @@ class Drain:
             settled = first
             ring.note_intent(device, inode, size, numbers[first])
 
-        self.at = (name, time.monotonic())
+        self._at = (name, time.monotonic())
         size, error = self._files.append(name, data, before)
         if error is not None:
             self._stats.retried += 1
@@ -216,7 +227,7 @@ class Drain:
                 lambda device, inode, at, done: before(device, inode, at, size + done),
             )
             size += more
-        self.at = None
+        self._at = None
         count = _lines_in(spool, batch, sizes, size)
         if count:
             spool.forget_big(batch, count)

@@ -58,7 +58,6 @@ _CONTENT_SHARE = 0.75
 _TRY_SECONDS = 0.1  # how often a thread that could not be started is tried again
 # How long `flush` waits for files that are refused for lasting reasons (no permission), and `close` for any.
 _HOPELESS_SECONDS, _REFUSED_SECONDS = 0.1, 1.0
-_HUNG_SECONDS = 2.0
 
 Notice = Callable[[str, str, dict[str, Any]], None]
 
@@ -171,7 +170,7 @@ class Writer:
             self._wake.set()
         elif self._parked or spool.ring.used >= self._options.flush_bytes:
             if self._wake.is_set():
-                self._say_hung()
+                self._drain.say_hung()
             else:
                 self._parked = False
                 self._wake.set()
@@ -301,7 +300,7 @@ class Writer:
             if spool.ring.reached(goal):
                 break
             now = time.monotonic()
-            self._say_hung()
+            self._drain.say_hung()
             if self.stats.written != written:
                 written, began = self.stats.written, now
             stalled = now - began
@@ -340,13 +339,12 @@ class Writer:
         if spool is not None:
             return spool
         hook_exit()
-        left = self._ending
-        if left is not None and not self._closes.running:
+        if (left := self._ending) is not None and not self._closes.running:
             # An exception ended a close early.
             self._closes.run(self._end, left, time.monotonic() + self._options.exit_timeout)
-        say, unstored = (lambda text: self.tell("spool", text)), self._count_unstored
-        options, make_root = self._options, partial(make_folder, self.root, self._file_options)
-        made = Spool(self.root, options.buffer_bytes, options.spool, say, unstored, make_root)
+        say, options = (lambda text: self.tell("spool", text)), self._options
+        make_root = partial(make_folder, self.root, self._file_options)
+        made = Spool(self.root, options.buffer_bytes, options.spool, say, self._count_unstored, make_root)
         try:
             # Not read again: another thread may close at any moment, and the spool then says so.
             return self._begin(made)
@@ -508,16 +506,6 @@ class Writer:
                 os.close(fd)
 
     # -- the thread -----------------------------------------------------------------------------------------------------
-
-    def _say_hung(self) -> None:
-        """Say which write does not come to an end, once it has taken long: a hung disk, or a network disk that is away."""
-        at = self._drain.at
-        if at is None or not self._drain.busy or (took := time.monotonic() - at[1]) < _HUNG_SECONDS:
-            return
-        self.tell(
-            "hung",
-            f"a write to {at[0]} has not come to an end for {took:.0f} s; lines of all files wait for it",
-        )
 
     def _run(self, spool: Spool) -> None:
         """Write what callers store, until the writer is closed.

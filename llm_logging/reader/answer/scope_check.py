@@ -13,7 +13,6 @@ from ...files.segments import list_segments
 from ...models.query import StatsScope
 from ..lines.columns import readable
 from ..lines.log_files import Log, LogFile, Sources, open_logs
-from ..lines.source_sql import open_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,7 +63,7 @@ def _chat_is_logged(scope: StatsScope, sources: Sources) -> bool:
 def _names_chat(file: LogFile, chat_id: str | None) -> bool:
     needle = json.dumps(chat_id).encode()
     # Of a compressed file that is damaged, the part before the damage counts.
-    with contextlib.suppress(OSError, EOFError), open_lines(file.raw.path, file.raw.compression) as lines:
+    with contextlib.suppress(OSError, EOFError), file.raw.open() as lines:
         for line in lines:
             if needle not in line:
                 continue

@@ -41,7 +41,7 @@ from .columns import (
 )
 from .duckdb_engine import quoted
 from .salvage import salvage_lines
-from .source_sql import MARK, RawFile, lines_sql, open_lines
+from .source_sql import MARK, RawFile, lines_sql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -445,7 +445,7 @@ def _salvage(
     unwrapper: Unwrapper | None,
 ) -> Parsed:
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as copy:
-        with open_lines(raw.path, raw.compression) as lines:
+        with raw.open() as lines:
             found = salvage_lines(lines, copy.file, name=raw.name, unwrapper=unwrapper)
         copy.flush()
         loaded = _load(db, Path(copy.name), None, table, extra)

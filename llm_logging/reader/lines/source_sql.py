@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from ...files.compression import open_gzip, open_zstd
+from ...files.compression import open_packed
 
-__all__ = ["MARK", "RawFile", "lines_sql", "open_lines"]
+__all__ = ["MARK", "RawFile", "lines_sql"]
 
 # A name that no entry has.
 MARK: Final = "llm_logging_mark"
@@ -23,13 +23,20 @@ class RawFile:
         path: Where DuckDB reads it.
         name: What it is called in answers.
         compression: None, `gz` or `zst`.
-        growing: Whether a last line without its newline is one that is still being written.
     """
 
     path: Path
     name: str
     compression: str | None = None
-    growing: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its compression; empty where there is none."""
+        return f".{self.compression}" if self.compression else ""
+
+    def open(self) -> Any:
+        """Open it as uncompressed bytes."""
+        return open_packed(self.path, self.suffix)
 
 
 def lines_sql(types: Mapping[str, str], compression: str | None, *, strict: bool) -> str:
@@ -46,28 +53,3 @@ def lines_sql(types: Mapping[str, str], compression: str | None, *, strict: bool
         f"read_json(?, format='newline_delimited', columns={{{listed}}}, ignore_errors={not strict}, "
         f"compression='{unpack}')"
     )
-
-
-def open_lines(path: Path, compression: str | None) -> Any:
-    """Open a file of lines as uncompressed bytes."""
-    if compression == "gz":
-        return open_gzip(path)
-    if compression == "zst":
-        return _open_zstd(path)
-    return path.open("rb")
-
-
-def _open_zstd(path: Path) -> BinaryIO:
-    from ...errors import ConfigurationError, ErrorCode
-
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
-    except ImportError:
-        try:
-            from backports import zstd  # type: ignore[import-not-found, no-redef, unused-ignore]
-        except ImportError:
-            raise ConfigurationError(
-                f"reading {path} line by line needs zstd: pip install 'llm-logging[zstd]'",
-                code=ErrorCode.MISSING_DEPENDENCY,
-            ) from None
-    return open_zstd(path, zstd)

@@ -16,7 +16,6 @@ from typing import Final
 from ...files.lines import MAX_LINE_BYTES, blocks, unreadable
 from ..lines.log_files import LogFile
 from ..lines.source_sql import RawFile
-from .paging import suffix_of
 from .request_log import key_of
 
 __all__ = ["cut_lines", "ids_with_part", "lines_with_ids", "needles_of", "whole_lines"]
@@ -138,7 +137,7 @@ def whole_lines(raw: RawFile) -> Iterator[bytes]:
     held, skipping = b"", False
     try:
         with raw.path.open("rb") as file:
-            for block in blocks(file, suffix_of(raw)):
+            for block in blocks(file, raw.suffix):
                 if isinstance(block, str):
                     break
                 piece = held + block

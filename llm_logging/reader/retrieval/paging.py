@@ -20,9 +20,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from ...errors import ErrorCode, ValidationError
 from ...files.lines import Line, read_lines
 from ..lines.log_files import LogFile
-from ..lines.source_sql import RawFile
 
-__all__ = ["Place", "decode_cursor", "encode_cursor", "may_hold", "micros_of", "newest_lines", "suffix_of"]
+__all__ = ["Place", "decode_cursor", "encode_cursor", "may_hold", "micros_of", "newest_lines"]
 
 T = TypeVar("T")
 
@@ -159,15 +158,10 @@ def newest_lines(
     for bound, file in sorted(((_bound(file), file) for file in files), key=lambda item: -item[0]):
         if limit <= 0 or bound < page.floor or bound < window[0]:
             break
-        for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
+        for line in read_lines(file.raw.path, suffix=file.raw.suffix):
             if line.problem is None and line.data:
                 _consider(line, file, bound, page, want, window)
     return [(place, page.items[place]) for place in sorted(page.items, reverse=True)]
-
-
-def suffix_of(raw: RawFile) -> str:
-    """Return the suffix of a file's compression."""
-    return f".{raw.compression}" if raw.compression else ""
 
 
 def may_hold(file: LogFile, oldest: datetime | None) -> bool:

@@ -27,7 +27,7 @@ from ...models.validation import forgive
 from ..lines.columns import WRITER_SEQ, readable
 from ..lines.duckdb_engine import connect
 from ..lines.salvage import salvage_lines
-from ..lines.source_sql import RawFile, open_lines
+from ..lines.source_sql import RawFile
 from ..sql.fold import ranked_sql
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def read_whole_file(
         unwrapper: Joins the parts of lines that go on in the next file of a rotation.
     """
     with tempfile.TemporaryFile() as copy:
-        with open_lines(raw.path, raw.compression) as lines:
+        with raw.open() as lines:
             salvage_lines(lines, copy, name=raw.name, unwrapper=unwrapper)
         copy.seek(0)
         for text in copy:

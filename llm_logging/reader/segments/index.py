@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ...files.compression import open_gzip
 from ..cache.store import digest_of, key_of, log_folder, make_private, read_file, write_file
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed
@@ -104,7 +103,7 @@ def sample(descriptor: int, start: int, end: int) -> str:
 def unpacked_head(file: LogFile, size: int) -> tuple[str, int] | None:
     """Return the hash of the first bytes of a gzip file and its uncompressed size; None where it is not whole."""
     try:
-        with open_gzip(file.raw.path) as lines:
+        with file.raw.open() as lines:
             head = lines.read(size)
         tail = os.pread(file.descriptor, 4, max(0, file.size - 4))
     except (OSError, EOFError):

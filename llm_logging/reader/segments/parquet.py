@@ -24,7 +24,7 @@ from ..lines.coercions import has_coerced_values
 from ..lines.duckdb_engine import duckdb_module, quoted
 from ..lines.log_files import LogFile
 from ..lines.parse import Parsed, clean_rows, parse_file
-from ..lines.source_sql import RawFile, open_lines
+from ..lines.source_sql import RawFile
 from ..sql.costs import Kind, kinds_in
 from ..sql.fold import fold_piece
 from ..sql.quality import numbers_in
@@ -163,7 +163,7 @@ class _Made:
 
 def _has_pending(raw: RawFile) -> bool:
     try:
-        with open_lines(raw.path, raw.compression) as lines:
+        with raw.open() as lines:
             return b'"status":"pending"' in lines.read(_GLANCE)
     except (OSError, EOFError):
         return True

@@ -21,6 +21,7 @@ from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from ...models.stats import Percentiles
+from ..pricing.rates import KINDS
 from .selection import CANCELLED_OUTCOME, FAILURE, PENDING, SUCCESS
 
 __all__ = [
@@ -29,19 +30,6 @@ __all__ = [
 ]  # fmt: skip
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
-
-TOKENS: Final = (
-    "prompt_tokens",
-    "completion_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "audio_prompt_tokens",
-    "audio_completion_tokens",
-    "image_prompt_tokens",
-    "image_completion_tokens",
-)
 
 COUNTED: Final = f"outcome IN ({SUCCESS}, {FAILURE})"
 _SUCCEEDED: Final = f"outcome = {SUCCESS}"
@@ -144,7 +132,7 @@ def base_sql(
             the database says that a sum overflows.
     """
     parts = [*columns, *(f"{value} AS {name}" for name, value in (_APART | dict(price_keys)).items())]
-    parts += ["count(*) AS n", *(f"sum({name}) AS {name}" for name in TOKENS)]
+    parts += ["count(*) AS n", *(f"sum({name}) AS {name}" for name in KINDS)]
     for name in _VALUES:
         parts += [
             f"count({name}) AS {name}_n",
@@ -184,7 +172,7 @@ def rollup_sql(
         f"coalesce(sum(n) FILTER (WHERE {condition}), 0)::HUGEINT AS {name}"
         for name, condition in COUNTS.items()
     ]
-    parts += [f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in TOKENS]
+    parts += [f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in KINDS]
     for measure in MEASURES:
         name, value, of = measure.name, measure.value, f"FILTER (WHERE {measure.of})"
         parts += [
@@ -206,8 +194,8 @@ def rollup_sql(
             f"sum({name}) FILTER (WHERE foreign_currency IS NULL) AS {name}"
             for name in reported_names(wide=wide)
         ),
-        f"sum(coalesce({_cost(TOKENS, '>>', _SHIFT)}, 0){' + coalesce(odd_high, 0)' if wide else ''}) AS estimated_cost_high",
-        f"sum(coalesce(r_request * n + {_cost(TOKENS, '&', PART - 1)}, 0) + coalesce(odd_low, 0)) AS estimated_cost_low",
+        f"sum(coalesce({_cost(KINDS, '>>', _SHIFT)}, 0){' + coalesce(odd_high, 0)' if wide else ''}) AS estimated_cost_high",
+        f"sum(coalesce(r_request * n + {_cost(KINDS, '&', PART - 1)}, 0) + coalesce(odd_low, 0)) AS estimated_cost_low",
         f"sum(coalesce(-({_cost(cached, '>>', _SHIFT)}), 0)) AS cache_savings_high",
         f"sum(coalesce(-({_cost(cached, '&', PART - 1)}), 0)) AS cache_savings_low",
         "min(first_request) AS first_request",
@@ -306,7 +294,7 @@ def figures_of(row: Mapping[str, Any], *, scale: int) -> dict[str, Any]:
         row: By column name; with `error_codes`, `http_statuses` and `other_costs`.
         scale: How many decimals the whole numbers of estimated money have.
     """
-    values: dict[str, Any] = {name: int(row[name]) for name in (*COUNTS, *_MONEY_COUNTS, *TOKENS)}
+    values: dict[str, Any] = {name: int(row[name]) for name in (*COUNTS, *_MONEY_COUNTS, *KINDS)}
     values["total_tokens"] = values["prompt_tokens"] + values["completion_tokens"]
     values["orphaned_requests"] = values["pending_requests"] - values["running_requests"]
     total = values["total_requests"]

@@ -20,6 +20,7 @@ from ...models.query import CALENDAR_UNITS, TIME_UNITS, StatsOptions, StatsScope
 from ...models.stats import Period
 from ..lines.columns import Column, find_column, held_columns, readable, shown
 from ..lines.duckdb_engine import quoted
+from ..pricing.rates import KINDS
 from ..pricing.spent import COUNTED_UNITS, REFUSED, UNITS, USED
 from .filters import Condition, absent, parse_filters, unknown_field
 from .fold import CANCELLED
@@ -249,14 +250,7 @@ def select(db: DuckDBPyConnection, source: str, chosen: Selection) -> str:
     latency, first_token = "timings_latency_ms", "timings_time_to_first_token_ms"
     streamed = f"{latency} - coalesce({first_token}, 0)"
     speed = f"{completion} * 1000.0 / ({streamed})"
-    tokens = ", ".join(
-        f"coalesce(usage_{name}, 0) AS {name}"
-        for name in (
-            "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-            "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens",
-            "image_completion_tokens",
-        )
-    )  # fmt: skip
+    tokens = ", ".join(f"coalesce(usage_{kind}, 0) AS {kind}" for kind in KINDS)
     priced_as = ", ".join(f"{value} AS {name}" for name, value in _priced_as(chosen).items())
     rows = f"""
         SELECT piece, key, model, {priced_as},

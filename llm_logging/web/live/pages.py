@@ -9,11 +9,11 @@ from typing import Any, Final
 from ...models.query import StatsScope
 from ...presentation.escaping import answer_json
 from ...presentation.sentences import span, whose
-from ...reader.conversations import RequestNode, get_chats, get_request_tree
-from ...reader.database import open_database
 from ...reader.entries import get_llm_request_logs, get_request_log
-from ...reader.error_report import get_errors
-from ...reader.overview import get_overview
+from ...reader.reports.conversations import RequestNode, get_chats, get_request_tree
+from ...reader.reports.database import open_database
+from ...reader.reports.error_report import get_errors
+from ...reader.reports.overview import get_overview
 from ...reader.search import search_logs
 from ...reader.stats import get_stats
 from ..report.charts import draw_all

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...presentation.escaping import safe, shorten
 from ...presentation.numbers import count, duration, money, share
-from ...reader.overview import Overview
+from ...reader.reports.overview import Overview
 
 __all__ = ["CHARTS", "Chart", "draw_all", "picture"]
 

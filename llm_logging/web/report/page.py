@@ -17,7 +17,7 @@ from ...presentation.escaping import answer_json, markdown_cell, safe
 from ...presentation.sentences import notes, span, whose
 from ...reader.entries import get_llm_request_logs
 from ...reader.lines.arguments import ReadingOptions, check_keywords
-from ...reader.overview import Overview, get_overview
+from ...reader.reports.overview import Overview, get_overview
 from ...reader.stats import get_stats
 from . import drawing
 from .charts import draw_all, picture

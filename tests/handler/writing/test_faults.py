@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import subprocess
 import threading
 import time
@@ -313,7 +314,7 @@ def test_a_write_that_hangs_is_said_and_holds_up_no_caller(root, made, monkeypat
     handler.flush()
     monkeypatch.undo()
     assert worst < 0.5
-    assert "system.jsonl has not come to an end for 2 s" in capfd.readouterr().err
+    assert re.search(r"system\.jsonl has not come to an end for \d s", capfd.readouterr().err)
     assert len(messages(root, r"m\d+.*")) == number + 1
 
 

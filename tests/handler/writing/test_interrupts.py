@@ -102,7 +102,16 @@ def turns(opcodes: bool, step: int):
         turn += step if opcodes else 1
 
 
-@pytest.mark.parametrize("opcodes", [False, True])
+every_instruction = pytest.param(
+    True,
+    marks=pytest.mark.skipif(
+        sys.version_info >= (3, 12),
+        reason="a tracer hears of instructions only in code that it has traced before",
+    ),
+)
+
+
+@pytest.mark.parametrize("opcodes", [False, every_instruction])
 @pytest.mark.parametrize("kind", ["ring", "off"])
 @pytest.mark.parametrize("urgent", [False, True])
 def test_storing_is_whole_wherever_it_is_interrupted(root, isolated, opcodes, kind, urgent):
@@ -136,7 +145,7 @@ def test_storing_is_whole_wherever_it_is_interrupted(root, isolated, opcodes, ki
 
 
 @pytest.mark.parametrize("what", ["first call", "close", "flush", "again"])
-@pytest.mark.parametrize("opcodes", [False, True])
+@pytest.mark.parametrize("opcodes", [False, every_instruction])
 def test_beginning_and_ending_are_whole_wherever_they_are_interrupted(root, isolated, what, opcodes):
     returned, begun = [], set()
 
@@ -171,7 +180,7 @@ def test_beginning_and_ending_are_whole_wherever_they_are_interrupted(root, isol
     check(root, returned, begun, what)
 
 
-@pytest.mark.parametrize("opcodes", [False, True])
+@pytest.mark.parametrize("opcodes", [False, every_instruction])
 def test_draining_in_the_callers_thread_is_whole_wherever_it_is_interrupted(
     root, isolated, monkeypatch, opcodes
 ):

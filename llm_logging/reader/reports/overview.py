@@ -18,19 +18,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
-from ..clock import clock
-from ..models.fields import UTCTime
-from ..models.query import StatsOptions, StatsScope
-from ..models.stats import Figures, PriceReport, Stats, StatsRow
-from .answer.plan import Reading, make_plan
-from .answer.session import Session, open_session
+from ...clock import clock
+from ...models.fields import UTCTime
+from ...models.query import StatsOptions, StatsScope
+from ...models.stats import Figures, PriceReport, Stats, StatsRow
+from ..answer.plan import Reading, make_plan
+from ..answer.session import Session, open_session
+from ..lines.arguments import ReadingOptions, check_keywords
+from ..price_report import price_report_of
+from ..sql.aggregate import COUNTED, money_text
+from ..sql.period import bucket_label, resolve_period
+from ..stats import get_stats
 from .error_report import ErrorReport, error_report_of
-from .lines.arguments import ReadingOptions, check_keywords
-from .price_report import price_report_of
-from .sql.aggregate import COUNTED, money_text
-from .sql.period import bucket_label, resolve_period
-from .sql.rankings import group_sums, largest_groups
-from .stats import get_stats
+from .rankings import group_sums, largest_groups
 
 __all__ = ["Overview", "RankedGroup", "RankedRequest", "get_overview", "time_unit"]
 

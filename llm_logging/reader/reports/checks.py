@@ -9,12 +9,12 @@ from typing import Any, Final, Unpack
 
 from pydantic import BaseModel, Field
 
-from ..errors import ErrorCode, ValidationError
-from ..models.moments import moment_kind
-from ..models.query import StatsOptions, StatsScope
-from ..models.stats import Figures, Percentiles
-from .lines.arguments import ReadingOptions, check_keywords
-from .stats import get_stats
+from ...errors import ErrorCode, ValidationError
+from ...models.moments import moment_kind
+from ...models.query import StatsOptions, StatsScope
+from ...models.stats import Figures, Percentiles
+from ..lines.arguments import ReadingOptions, check_keywords
+from ..stats import get_stats
 
 __all__ = ["CheckReport", "CheckResult", "check"]
 

@@ -12,15 +12,15 @@ from typing import Any, Final, Unpack
 
 from pydantic import BaseModel, Field
 
-from ..models.fields import UTCTime
-from ..models.query import StatsOptions, StatsScope
-from ..models.stats import Period, Stats
-from .answer.plan import Reading, make_plan
-from .answer.session import Session, open_session
-from .entries import read_entries
-from .lines.arguments import ReadingOptions, check_keywords
-from .sql.selection import CANCELLED_OUTCOME, FAILURE
-from .stats import get_stats
+from ...models.fields import UTCTime
+from ...models.query import StatsOptions, StatsScope
+from ...models.stats import Period, Stats
+from ..answer.plan import Reading, make_plan
+from ..answer.session import Session, open_session
+from ..entries import read_entries
+from ..lines.arguments import ReadingOptions, check_keywords
+from ..sql.selection import CANCELLED_OUTCOME, FAILURE
+from ..stats import get_stats
 
 __all__ = ["ErrorReport", "ErrorRow", "error_report_of", "get_errors"]
 

@@ -13,19 +13,19 @@ from typing import Any, Final, Unpack
 
 from pydantic import BaseModel, Field
 
-from ..errors import ErrorCode, ValidationError
-from ..files.layout import LogKind
-from ..models.fields import UTCTime
-from ..models.query import StatsOptions, StatsScope
-from ..models.stats import Period
-from .answer.plan import Reading, make_plan
-from .answer.session import open_session
-from .entries import get_request_log, price_entries
-from .lines.arguments import Files, ReadingOptions, check_keywords
-from .lines.log_files import LogFile, open_sources
-from .retrieval.id_scan import cut_lines, lines_with_ids, whole_lines
-from .retrieval.pages import page_size
-from .retrieval.request_log import (
+from ...errors import ErrorCode, ValidationError
+from ...files.layout import LogKind
+from ...models.fields import UTCTime
+from ...models.query import StatsOptions, StatsScope
+from ...models.stats import Period
+from ..answer.plan import Reading, make_plan
+from ..answer.session import open_session
+from ..entries import get_request_log, price_entries
+from ..lines.arguments import Files, ReadingOptions, check_keywords
+from ..lines.log_files import LogFile, open_sources
+from ..retrieval.id_scan import cut_lines, lines_with_ids, whole_lines
+from ..retrieval.pages import page_size
+from ..retrieval.request_log import (
     RequestLine,
     RequestLog,
     fold_requests,
@@ -33,9 +33,9 @@ from .retrieval.request_log import (
     read_request_lines,
     to_entry,
 )
-from .segments.remote import open_root
-from .sql.aggregate import money_text, sum_of
-from .sql.rankings import RANKED_BY, group_sums, largest_groups
+from ..segments.remote import open_root
+from ..sql.aggregate import money_text, sum_of
+from .rankings import RANKED_BY, group_sums, largest_groups
 
 __all__ = ["ChatReport", "ChatSummary", "RequestNode", "RequestTree", "get_chats", "get_request_tree"]
 

@@ -20,33 +20,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..errors import ConfigurationError, ErrorCode, ValidationError
-from ..files.layout import LogKind
-from ..files.lines import read_lines
-from ..models.query import StatsOptions, StatsScope
-from .answer.plan import Reading, make_plan
-from .answer.session import Session, open_session
-from .lines.arguments import ReadingOptions, check_keywords
-from .lines.columns import NOT_HELD, Column, columns
-from .lines.duckdb_engine import connect, duckdb_module, quoted
-from .lines.log_files import open_sources
-from .retrieval.pages import object_of
-from .retrieval.paging import suffix_of
-from .segments.remote import open_root
+from ...errors import ConfigurationError, ErrorCode, ValidationError
+from ...files.layout import LogKind
+from ...files.lines import read_lines
+from ...models.query import StatsOptions, StatsScope
+from ..answer.plan import Reading, make_plan
+from ..answer.session import Session, open_session
+from ..export import request_fields
+from ..lines.arguments import ReadingOptions, check_keywords
+from ..lines.columns import NOT_HELD, Column, columns
+from ..lines.duckdb_engine import connect, duckdb_module, quoted
+from ..lines.log_files import open_sources
+from ..retrieval.pages import object_of
+from ..segments.remote import open_root
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["LogDatabase", "Table", "open_database", "request_fields"]
+__all__ = ["LogDatabase", "Table", "open_database"]
 
 TABLES: Final = ("requests", "calls", "lines", "messages", "events")
-_RENAMED: Final = {
-    "cost.amount": "reported_cost", "cost.currency": "currency", "usage.source": "usage_source", "usage.raw": "usage_raw",
-    "usage.units": "usage_units",
-}  # fmt: skip
-_OUTCOMES: Final = (
-    "CASE outcome WHEN 0 THEN 'pending' WHEN 1 THEN 'success' WHEN 2 THEN 'failure' ELSE 'cancelled' END"
-)
 _MESSAGE: Final = {
     "timestamp": "TIMESTAMPTZ", "project_id": "VARCHAR", "chat_id": "VARCHAR", "id": "VARCHAR", "role": "VARCHAR",
     "content": "VARCHAR", "status": "VARCHAR", "created_at": "TIMESTAMPTZ", "parent_message_id": "VARCHAR",
@@ -67,38 +60,6 @@ _KINDS: Final = {
 _MEMORY: Final = "1GB"
 _LARGEST: Final = 32 * 2**20
 _STAR: Final = re.compile(r"(?<!count\()\*(?!\s*[\d(])|\bsummarize\b|\bdescribe\b|^\s*from\b", re.IGNORECASE)
-
-
-def request_fields(scale: int = 12) -> dict[str, str]:
-    """Return the columns of the table `requests` as SQL over `requests AS r JOIN priced AS p`.
-
-    Args:
-        scale: The decimals of the unit of `estimated`.
-    """
-    found = {}
-    for column in columns().values():
-        name = _RENAMED.get(column.path, column.path)
-        head, _, leaf = name.partition(".")
-        name = leaf if head in {"usage", "timings"} else name.replace(".", "_")
-        value = f'r."{column.name}"'
-        found[name] = f"{value} AT TIME ZONE 'UTC'" if column.kind == "time" else value
-    found["id"] = "r.key::VARCHAR"
-    tokens = "r.usage_prompt_tokens", "r.usage_completion_tokens"
-    found["total_tokens"] = (
-        f"CASE WHEN coalesce({', '.join(tokens)}) IS NOT NULL THEN "
-        f"{' + '.join(f'coalesce({part}, 0)' for part in tokens)} END"
-    )
-    digits = f"repeat('0', {scale}) || p.estimated::VARCHAR"
-    amount = f"(left({digits}, -{scale}) || '.' || right({digits}, {scale}))::DECIMAL(38, {min(scale, 18)})"
-    found["estimated_cost"] = f"CASE WHEN NOT p.unpriced THEN {amount} END"
-    found["unpriced"] = "p.gap"
-    reported = f"p.reported::DECIMAL(38, {min(scale, 18)})"
-    found["cost"] = (
-        f"CASE WHEN p.reported IS NULL THEN {found['estimated_cost']} WHEN p.currency = 'USD' THEN {reported} END"
-    )
-    found["outcome"] = _OUTCOMES.replace("outcome", "p.outcome", 1)
-    found["counts_as_call"] = "r.last_of_call"
-    return found
 
 
 def _extra_fields() -> dict[str, Column]:
@@ -140,7 +101,7 @@ class Table:
 
     def arrow(self) -> Any:
         """Return a `pyarrow.Table`; needs pyarrow."""
-        found: Any = self._frame("pyarrow")
+        found = self._frame("pyarrow")
         found = found.to_arrow_table() if hasattr(found, "to_arrow_table") else found.arrow()
         return found.read_all() if hasattr(found, "read_all") else found
 
@@ -155,7 +116,7 @@ class Table:
         """Return a `pandas.DataFrame`; needs pandas."""
         return self._frame("pandas").df()
 
-    def _frame(self, package: str) -> DuckDBPyConnection:
+    def _frame(self, package: str) -> Any:
         from importlib.util import find_spec
 
         if find_spec(package) is None:
@@ -163,7 +124,7 @@ class Table:
                 f"this form of a table needs {package}: pip install {package}",
                 code=ErrorCode.MISSING_DEPENDENCY,
             )
-        return self._db.execute(f"FROM {self._name}")
+        return self._db.sql(f"FROM {self._name}")
 
 
 class LogDatabase:
@@ -371,7 +332,7 @@ def _objects(
         raise _refused("expected a root for the tables lines, messages and events, got files")
     layout = open_root(reading.get("root"), lines=True, scope=scope)
     for file in open_sources(layout, None, scope, kinds, stack).files:
-        for line in read_lines(file.raw.path, suffix=suffix_of(file.raw)):
+        for line in read_lines(file.raw.path, suffix=file.raw.suffix):
             fields = object_of(line.data) if line.problem is None and line.data else None
             if fields is not None and scope.chat_id in {None, fields.get("chat_id")}:
                 yield file.log.name, fields

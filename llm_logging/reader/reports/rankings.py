@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from .aggregate import COUNTED, PART, amount_of, money_text, sum_of
-from .selection import CANCELLED_OUTCOME, FAILURE, PENDING
+from ..sql.aggregate import COUNTED, PART, amount_of, money_text, sum_of
+from ..sql.selection import CANCELLED_OUTCOME, FAILURE, PENDING
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
