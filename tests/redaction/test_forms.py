@@ -146,4 +146,7 @@ def test_many_short_texts_are_examined_as_each_by_itself_would_be():
         form.replace("{v}", value()).replace("{v!r}", "x").replace("{s}", "=")
         for form in (*GENERATED, *WORDS, *HARMLESS)
     ]
-    assert Redactor().redact(texts) == [REDACTOR.redact_text(text) for text in texts]
+    value_of = {f"field{number}": text for number, text in enumerate(texts)}
+    assert Redactor().redact(value_of) == {
+        name: REDACTOR.redact_text(text) for name, text in value_of.items()
+    }
