@@ -472,7 +472,7 @@ def _wordy(kind: str, value: str) -> bool:
 
 # Loose where exactness would take many states: repetitions without bounds, one class for many signs.
 _SCAN_SIGN: Final = (
-    r"[\s\"'`\\*\])(\[0-9tnr_]*(?:(?:&quot;)?(?:string|str|text)?[\s\]]*[:=>,|(+?!^&~.*%-]+[\s\"'`\\|>&*ntr+\-\[({<!@$%]*"
+    r"[\s\"'`\\*\])(\[0-9tnr_]*(?:(?:&quot;)?(?:string|str|text)?[\s\]]*[:=>,|(+?!^&~.*%\uff1a\uff1d\u2192-]+[\s\"'`\\|>&*ntr+\-\[({<!@$%]*"
     r"(?:[a-z0-9$&/@.#_+-]{3}|[a-z0-9]+[!@#$%^&*+~{(\[,;|])"
     rf"|(?:{_IS})[ :]|[\s,;/><-]*value)"
 )
