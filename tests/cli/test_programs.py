@@ -21,6 +21,12 @@ CASES = {
     "show": (["show", uid(3)], "model"),
     "search": (["search", "question 7"], "question 7"),
     "export": (["export", "--format", "jsonl"], "gpt-4o"),
+    "chats": (["chats"], "c-0"),
+    "check": (["check", "requests > 1"], "OK: requests > 1: 30"),
+    "tree": (["tree", uid(3)], "gpt-4o"),
+    "sql": (["sql", "select model from requests"], "gpt-4o"),
+    "report": (["report", "--format", "markdown"], "Cost over time"),
+    "metrics": (["metrics"], "# EOF"),
     "tail": (["tail"], "gpt-4o"),
     "doctor": (["doctor"], "permissions"),
     "verify": (["verify"], "sealed"),
@@ -29,7 +35,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"pretty", "preset"}])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"pretty", "preset", "view"}])
 def test_each_command_runs_as_a_program(program, logged, command):
     arguments, expected = CASES[command]
     result = program(*arguments, "--root", logged)
