@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .handler.formatter import LLMJsonFormatter
     from .handler.running_totals import get_cached_stats, reset_cached_stats
     from .handler.stream_handler import LLMStreamHandler
-    from .integrations.everything import instrument
+    from .integrations.instrument_all import instrument
     from .logger.adapter import LLMLoggerAdapter, alog_llm_request, get_logger, log_llm_request
     from .logger.call import LLMCall
     from .models.entry import ChatMessage, Cost, ErrorInfo, LLMRequestLogEntry, LogResult, Timings, Usage
@@ -197,7 +197,7 @@ _LATER = {
     "get_request_log": "reader.entries",
     "get_stats": "reader.stats",
     "get_system_logs": "reader.events",
-    "instrument": "integrations.everything",
+    "instrument": "integrations.instrument_all",
     "log_llm_request": "logger.adapter",
     "reset_cached_stats": "handler.running_totals",
     "search_logs": "reader.search",

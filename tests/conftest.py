@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from llm_logging import LLMFileHandler, LLMLoggerAdapter, reach, reset_cached_stats
 from llm_logging import failure_report as failing
-from llm_logging.logger.started_requests import pending_requests
+from llm_logging.logger.pending_requests import pending_requests
 
 # What a test sees is what it sets itself: the shell that runs the tests has settings of its own, for this library too.
 CALLERS_OWN = (

@@ -33,7 +33,7 @@ from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import list_segments
 from llm_logging.models.query import StatsOptions, StatsScope
 from llm_logging.reader.answer import partial_sums as sums
-from llm_logging.reader.segments import pieces as load
+from llm_logging.reader.segments import piece_cache as load
 from llm_logging.reader.stats import get_stats
 
 MAX_BYTES = 96_000

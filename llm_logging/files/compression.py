@@ -1,9 +1,9 @@
 """Compress sealed segments, safely at any instant.
 
 The compressed bytes go to a temporary name that begins with a dot, are synced, and are renamed, which replaces nothing; then the
-plain file is removed. Who removes it holds a lock on the compressed file, from before the rename on, and has seen under that lock
-that the plain file is there. If it is gone all the same, it was pruned, rewritten or compressed in another way meanwhile, and
-the compressed file goes as well.
+plain file is removed. Before the rename, the remover locks the compressed file; it keeps the lock while it checks that the plain
+file exists and removes it. If the plain file is gone, it was pruned, rewritten or compressed in another way meanwhile, and the
+compressed file is removed as well.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ rewriting (`forget`) makes a new generation `.g1`, `.g2` ... before `.jsonl`. Of
 and a compressed file of one segment, the newest whole one counts; temporary names start with a dot.
 
 Reading a folder takes more than one system call once it holds some 450 names, and an entry that is renamed meanwhile can be met
-twice or not at all. A segment changes its name in one direction only, and the new name is there before the old one goes. So two
-readings of the folder that agree hold every segment that was there all the time, and a name that is gone again leads to the next
-of its `forms`.
+twice or not at all. A segment changes its name in one direction only, and the new name is there before the old one goes. So the
+folder is listed until two listings agree; then no lasting segment is missing. If a listed name has vanished, the next of its
+`forms` is tried.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from ..errors import ConfigurationError
 from ..option_values import number
-from .options import choice
+from .option_choices import choice
 
 __all__ = ["ContentPolicy", "without_blobs"]
 

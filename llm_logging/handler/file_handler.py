@@ -25,16 +25,16 @@ from ..reach import note_root
 from ..runtime.forks import check_fork
 from ..runtime.threads import Bell
 from .formatter import LLMJsonFormatter, RedactOption
-from .options import check_choices, manifest_key_of, ship_target
+from .option_choices import check_choices, manifest_key_of, ship_target
 from .pipeline import Pipeline, Sink, ack_of
 from .recognise import Line, is_structlog, loses_fields, mended
 from .route import Router
 from .running_totals import live_totals
 from .writing.housekeeping import Housekeeper
+from .writing.line_buffer import process
 from .writing.options import WriterOptions, WriterStats
 from .writing.rotating_file import FileOptions, why_unwritable
 from .writing.rotation_interval import interval_from
-from .writing.spool import process
 from .writing.wakeup import on_event_loop
 from .writing.writer import Writer
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..handler.file_handler import LLMFileHandler
 from ..logger.adapter import LLMLoggerAdapter
-from .everything import instrument
+from .instrument_all import instrument
 
 __all__ = ["ENV_CONTENT", "ENV_INSTRUMENT", "begin", "main"]
 

@@ -26,7 +26,7 @@ from ..reach import sink_defaults, sinks_within_reach
 from .call import LLMCall
 from .call_context import attempts
 from .dispatch import WAIT_SECONDS, Ack, AsyncAck, dispatch, has_sinks, require_sinks
-from .started_requests import pending_requests
+from .pending_requests import pending_requests
 
 __all__ = ["LLMLoggerAdapter", "alog_llm_request", "get_logger", "log_llm_request"]
 

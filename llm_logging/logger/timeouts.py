@@ -3,7 +3,7 @@
 `asyncio.timeout()`, and `asyncio.wait_for` from Python 3.12 on, cancel their task in the usual way, and withdraw that
 (`Task.uncancel`) once the exception has reached them. So the answer is known a moment later: when the request is taken
 back, or when the task is over. `wait_for` of Python 3.11 runs the code in a task of its own and cancels that, without a
-cancel request to the outer task; it is found by what the code's task will wake. So is the task further out that awaits
+cancel request to the outer task; the outer task is found through the done-callbacks of the inner one. So is the task further out that awaits
 this one, itself or through `gather` or a task group, and was asked to stop. The deadlines of anyio (4.11 and later)
 and trio say in the exception what they are; those of older versions count as cancelled. A task group that gives up its
 own body takes the request back, too, and counts as a timeout.

@@ -1,4 +1,4 @@
-"""Whose lines are whose: what a line says of a user, and what follows for the lines that name nobody.
+"""Decide which lines belong to a person, including lines that carry no `user_id`.
 
 A person's lines are those that name them as `user_id` (at the top, or in one of `PLACES`); the lines
 of requests of which one line does; the content of those requests, joined by id; chat messages that such a request

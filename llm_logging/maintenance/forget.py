@@ -28,9 +28,9 @@ from ..files.spool.discovery import ring_files
 from ..files.spool.places import ring_folders
 from ..hmac_keys import PSEUDONYM_KEY, checked_key, pseudonym
 from .data_subjects import PLACES, USER_FIELDS, Person, needles_of
+from .manifest_notes import record_rewritten, record_sealed
 from .rewrite import append_lock, created, packed, sync_folder
-from .sealing import record_rewritten, record_sealed
-from .segment_names import seal_active
+from .sealing import seal_active
 from .verify import logs_below
 
 __all__ = ["ForgetReport", "ForgottenFile", "forget", "rings_of"]

@@ -18,8 +18,8 @@ from ..clock import clock
 from ..errors import ValidationError
 from ..files.layout import LogKind
 from ..files.segments import Segment, active_logs, forms, list_segments
+from .manifest_notes import removing
 from .receipts import unshipped
-from .sealing import removing
 
 __all__ = ["PruneReport", "Retention", "apply_retention", "log_folders", "prune"]
 

@@ -14,7 +14,7 @@ import portalocker
 
 from ..errors import ErrorCode, LLMLoggingError
 from ..files.compression import zstd_module
-from .segment_names import lock_name
+from .sealing import lock_name
 
 __all__ = ["append_lock", "created", "packed", "sync_folder"]
 

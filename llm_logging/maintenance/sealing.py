@@ -1,171 +1,96 @@
-"""Keeping the manifest: what is noted after a rotation, before a prune, after a rewrite. See `manifest` for its form."""
+"""Seal a log: rename its active file to a name that no segment of the log has, or ever had.
+
+A folder's listing is not taken at one instant, so no name is chosen from it. Everybody who seals holds the log's append lock and
+notes the name in the lock file, before the rename. The note outlives pruning, and compressing never changes it. Where there is no
+note yet, or the lock file was removed, the newest name known is looked for in the folder and then in the manifest, which
+names every segment before it is removed. The name is then looked up in each form, and taken by a rename that replaces nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Final, TypeAlias
 
+from ..errors import FileSystemError
 from ..files.renaming import rename_new
-from ..files.segments import Segment, forms, list_segments, parse_segment_name
-from .manifest import FIRST, ManifestEntry, Measure, appending, document, measure, plain_name, read_manifest
-from .rewrite import sync_folder
+from ..files.segments import STAMP, forms, is_stamp, list_segments, parse_segment_name, segment_name
+from .manifest import read_manifest
 
-__all__ = [
-    "ManifestEntry",
-    "read_manifest",
-    "record_removed",
-    "record_rewritten",
-    "record_sealed",
-    "removing",
-]
+__all__ = ["lock_name", "noted_name", "seal_active"]
 
+# When a segment was sealed, and its number in that second.
+Name: TypeAlias = tuple[str, int]
 
-def _order(segment: Segment) -> tuple[str, int, int]:
-    return segment.stamp, segment.index, segment.generation
+_NOTE: Final = re.compile(rb"([0-9]{8}T[0-9]{6}Z)-([0-9]{4})\n")
+_NOTE_SIZE: Final = 22
+_LAST_INDEX: Final = 9999  # four digits, so that names sort as text
 
 
-def record_sealed(active: Path, *segments: Path, key: bytes | None = None) -> None:
-    """Note segments that were rotated out, and before them any that a process left unnoted when it died.
-
-    Call it after the rename, outside the append lock, before the segments are compressed. Noting one twice changes
-    nothing.
+def seal_active(active: Path, lock: int, now: datetime) -> Path:
+    """Give an active file its final name; call it while holding the log's append lock.
 
     Args:
-        active: The log's active file.
-        segments: The rotated files.
-        key: Signs the entries.
+        active: The file, which exists.
+        lock: A descriptor of the lock file, readable and writable.
+        now: The time of day, aware.
+
+    Returns:
+        The sealed segment. Names sort in the order of sealing, also where the clock was set back.
 
     Raises:
-        FileSystemError: The manifest could not be opened or written, or a segment not read.
+        OSError: It could not be renamed; it is as it was.
     """
-    # Listed before the manifest is locked, which others wait for. Names are given in order, so what is older than these segments
-    # is there; what others note or remove until the manifest is read is in it.
-    there = list_segments(active)
-    own = {plain_name(segment): segment for segment in segments}
-    with appending(active, key) as manifest:
-        known = [entry for entry in manifest.entries if entry.measured or entry.action == "removed"]
-        names = {entry.segment for entry in known} | {entry.replaces for entry in known}
-        documents: list[dict[str, Any]] = []
-        for name, path in sorted({**_left_behind(there, segments, known), **own}.items()):
-            if name in names:
-                continue
-            # Another process may have pruned it already, and noted that; what is damaged is told by `verify`.
-            with contextlib.suppress(FileNotFoundError, EOFError):
-                documents.append(document("sealed", name, measure(path), late=None if name in own else True))
-        if documents:
-            manifest.append(documents)
+    last = noted_name(lock) or _newest(active)
+    while True:
+        sealed_at, last = _after(last, now)
+        _note_name(lock, last)
+        segment = active.with_name(segment_name(active.name.removesuffix(".jsonl"), sealed_at, last[1]))
+        if any(os.path.lexists(form) for form in forms(segment)):
+            continue
+        with contextlib.suppress(FileExistsError):
+            rename_new(active, segment)
+            return segment
 
 
-def _left_behind(
-    there: Sequence[Segment], own: Sequence[Path], known: Sequence[ManifestEntry]
-) -> dict[str, Path]:
-    """Return the segments that are not noted and older than the newest of `own`, by their plain names."""
-    # Only what is newer than all that is noted: an older file that is not noted was put there, and `verify` says so.
-    newest = max(
-        (
-            _order(parsed)
-            for entry in known
-            if (parsed := parse_segment_name(Path(entry.segment))) is not None
-        ),
-        default=("", 0, 0),
-    )
-    orders = [_order(parsed) for path in own if (parsed := parse_segment_name(path)) is not None]
-    limit = max(orders, default=("9", 0, 0))
-    return {
-        plain_name(found.path): found.path
-        for found in there
-        if not found.active and found.generation == 0 and newest < _order(found) < limit
-    }
+def lock_name(active: Path) -> Path:
+    """Return the lock file of a log, under which every writer appends and seals: concurrent-log-handler's."""
+    return active.with_name(f".__{active.name}.lock")
 
 
-def record_removed(active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None) -> None:
-    """Note segments that are about to be removed; see `removing`."""
-    with removing(active, segments, reason=reason, key=key):
-        pass
+def noted_name(lock: int) -> Name | None:
+    """Return the name that was given last in a log, as noted in its lock file; None where there is no note."""
+    with contextlib.suppress(OSError):
+        match = _NOTE.fullmatch(os.pread(lock, _NOTE_SIZE + 1, 0))
+        if match is not None and is_stamp(stamp := match[1].decode()):
+            return stamp, int(match[2])
+    return None
 
 
-@contextmanager
-def removing(
-    active: Path, segments: Sequence[Path], *, reason: str, key: bytes | None = None
-) -> Iterator[None]:
-    """Note segments that the block removes, and which lines go away with them; the manifest stays locked meanwhile.
-
-    Args:
-        active: The log's active file.
-        segments: The files, plain or compressed.
-        reason: Why, for people: `older than 30 days`.
-        key: Signs the entries.
-
-    Raises:
-        FileSystemError: The manifest could not be opened or written.
-    """
-    with appending(active, key) as manifest:
-        sealed = {entry.segment: entry for entry in manifest.entries if entry.measured}
-        gone = {entry.segment for entry in manifest.entries if entry.action == "removed"}
-        documents: list[dict[str, Any]] = []
-        for path in segments:
-            name = plain_name(path)
-            if name in gone:
-                continue
-            gone.add(name)
-            entry = sealed.get(name)
-            if entry is not None:
-                found = entry.measure()
-            else:
-                try:
-                    found = measure(path)
-                except (OSError, EOFError):
-                    found = Measure(FIRST, 0, 0, None, None, {})
-            documents.append(document("removed", name, found, reason=reason))
-        if documents:
-            manifest.append(documents)
-        yield
+def _note_name(lock: int, name: Name) -> None:
+    # A full disk must not keep a file from being sealed: the name is looked up as well.
+    with contextlib.suppress(OSError):
+        os.pwrite(lock, b"%s-%04d\n" % (name[0].encode(), name[1]), 0)
 
 
-def record_rewritten(
-    active: Path,
-    old: Path,
-    new: Path,
-    *,
-    reason: str,
-    key: bytes | None = None,
-    dropped: Mapping[str, Sequence[tuple[int, int]]] | None = None,
-    temporary: Path | None = None,
-) -> None:
-    """Note that a segment has a new generation.
+def _newest(active: Path) -> Name:
+    """Return the newest name that is known to have been given; an empty stamp where there is none."""
+    # In this order: what is removed or replaced after the listing was noted in the manifest before.
+    names = [(segment.stamp, segment.index) for segment in list_segments(active, superseded=True)]
+    with contextlib.suppress(FileSystemError):
+        noted = (parse_segment_name(Path(entry.segment)) for entry in read_manifest(active))
+        names += [(segment.stamp, segment.index) for segment in noted if segment is not None]
+    return max(names, default=("", 0))
 
-    Args:
-        active: The log's active file.
-        old: The file that is replaced; it need not exist any more where `temporary` is None.
-        new: The new generation, which exists where `temporary` is None.
-        reason: Why, for people.
-        key: Signs the entry.
-        dropped: Which lines went, writer id to [first, last] pairs.
-        temporary: The new generation, which gets its name now; it is removed where the old file was pruned meanwhile.
 
-    Raises:
-        FileNotFoundError: The old file was pruned meanwhile.
-        FileSystemError: The manifest could not be opened or written.
-    """
-    more: dict[str, Any] = {"replaces": plain_name(old), "reason": reason}
-    if dropped:
-        more["dropped"] = {writer: [list(pair) for pair in pairs] for writer, pairs in dropped.items()}
-    gone = False
-    with appending(active, key) as manifest:
-        if temporary is not None:
-            gone = not any(form.exists() for form in forms(old))
-            if gone:
-                temporary.unlink()
-            else:
-                rename_new(temporary, new)
-                sync_folder(new.parent)
-        if not gone and not any(
-            entry.measured and entry.segment == plain_name(new) for entry in manifest.entries
-        ):
-            manifest.append([document("rewritten", plain_name(new), measure(new), **more)])
-    if gone:
-        raise FileNotFoundError(errno.ENOENT, "the segment was pruned while it was rewritten", str(old))
+def _after(last: Name, now: datetime) -> tuple[datetime, Name]:
+    """Return the time and the name that follow a name."""
+    moment, index = now.astimezone(UTC), 1
+    if last[0] >= moment.strftime(STAMP):
+        moment, index = datetime.strptime(last[0], STAMP).replace(tzinfo=UTC), last[1] + 1
+        if index > _LAST_INDEX:
+            moment, index = moment + timedelta(seconds=1), 1
+    return moment, (moment.strftime(STAMP), index)

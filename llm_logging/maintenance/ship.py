@@ -43,10 +43,10 @@ from .manifest import (
     plain_name,
     read_manifest,
 )
+from .manifest_notes import record_sealed
 from .receipts import host_id, load_notes, receipts_for, save_notes, ship_folder
 from .rewrite import append_lock
-from .sealing import record_sealed
-from .segment_names import seal_active
+from .sealing import seal_active
 from .verify import logs_below
 
 __all__ = ["ShipReport", "Shipped", "Shipper", "object_name", "seal_all"]

@@ -22,8 +22,8 @@ from ..models.counting.sdk_objects import from_json, mapping, plain, shallow, te
 from ..models.counting.token_counts import normalise_counts
 from ..models.counting.usage_objects import counts_tokens, holds_number, is_usage, usage_of
 from ..models.entry import Cost, ErrorInfo
-from .answer import AnswerFold
-from .generated_text import carries_content, plain_delta
+from .generated_message import AnswerFold
+from .has_content import carries_content, plain_delta
 from .response_fields import (
     block_reason_of,
     cost_of,

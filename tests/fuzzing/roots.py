@@ -14,7 +14,7 @@ from typing import Any
 from llm_logging.files.layout import Layout, LogKind
 from llm_logging.files.segments import segment_name
 from llm_logging.handler.formatter import LLMJsonFormatter
-from llm_logging.maintenance.sealing import record_sealed
+from llm_logging.maintenance.manifest_notes import record_sealed
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START = datetime(2026, 1, 10, tzinfo=UTC)

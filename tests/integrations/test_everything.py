@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_logging.context import scope
-from llm_logging.integrations.everything import instrument, uninstrument
+from llm_logging.integrations.instrument_all import instrument, uninstrument
 from tests import disk
 from tests.integrations.exchanges import ASKED, PATH, WHOLE, tokens
 from tests.loopback import Answer

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llm_logging.files.segments import list_segments, segment_name
-from llm_logging.maintenance.sealing import record_sealed
+from llm_logging.maintenance.manifest_notes import record_sealed
 
 KEY = b"0123456789abcdef"
 

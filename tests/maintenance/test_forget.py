@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llm_logging.maintenance.forget as module
+import llm_logging.maintenance.manifest_notes as seal
 import llm_logging.maintenance.rewrite as rewriting
-import llm_logging.maintenance.sealing as seal
 from llm_logging.errors import ConfigurationError, ErrorCode, LLMLoggingError, NotFoundError
 from llm_logging.files.segments import list_segments
 from llm_logging.hmac_keys import pseudonym
 from llm_logging.maintenance.forget import forget
-from llm_logging.maintenance.sealing import read_manifest
+from llm_logging.maintenance.manifest_notes import read_manifest
 from llm_logging.maintenance.verify import verify
 from tests.maintenance.builders import KEY, read, write
 

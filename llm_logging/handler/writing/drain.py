@@ -19,10 +19,10 @@ from ...files.spool.ring import Ring
 from ...files.spool.ring_view import BIG, Batch
 from ...runtime.threads import BUSY, NESTED, Exclusive, pause
 from .file_pool import OpenFiles
+from .line_buffer import Spool, is_big
 from .options import WriterStats
 from .recovery import settle
 from .rotating_file import LockHeldError
-from .spool import Spool, is_big
 
 __all__ = ["Drain"]
 

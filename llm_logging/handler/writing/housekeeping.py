@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from ...files.compression import compress_segment, finish_interrupted
 from ...files.objects import open_store
+from ...maintenance.manifest_notes import record_sealed
 from ...maintenance.retention import Retention, apply_retention
-from ...maintenance.sealing import record_sealed
 from ...maintenance.ship import Shipper
 from ...runtime.threads import Bell, OsThread, pause
 from .process_exit import threads_run

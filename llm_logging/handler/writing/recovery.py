@@ -34,8 +34,8 @@ from ...files.spool.discovery import (
 )
 from ...files.spool.ring import Ring
 from ...files.spool.ring_view import Intent, RingRecord
+from .line_buffer import forget_big, is_big
 from .rotating_file import AppendFile, FileOptions
-from .spool import forget_big, is_big
 
 __all__ = ["RecoveryReport", "adopt", "recover", "recover_root", "settle"]
 

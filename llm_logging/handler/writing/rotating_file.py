@@ -31,7 +31,7 @@ from portalocker import LOCK_EX, LOCK_NB, lock
 
 from ...files.safe_open import open_private
 from ...files.segments import list_segments
-from ...maintenance.segment_names import lock_name, noted_name, seal_active
+from ...maintenance.sealing import lock_name, noted_name, seal_active
 from ...runtime.threads import pause
 from .rotation_interval import Interval
 

@@ -40,11 +40,11 @@ from ...runtime.threads import Bell, Exclusive, OsThread, pause
 from .drain import Drain
 from .file_pool import OpenFiles
 from .housekeeping import Housekeeper
+from .line_buffer import CLOSED, Spool, process
 from .options import WriterOptions, WriterStats
 from .process_exit import enrol, exiting, hook_exit, threads_run
-from .recoverer import Recoverer
+from .recovery_schedule import Recoverer
 from .rotating_file import FileOptions, make_folder
-from .spool import CLOSED, Spool, process
 from .wakeup import Bells, on_event_loop
 
 __all__ = ["Writer"]

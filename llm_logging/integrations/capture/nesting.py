@@ -1,4 +1,4 @@
-"""Calls that an integration with callbacks is already logging, so those further in keep still.
+"""Keep inner integrations silent while an outer, callback-based one logs the same call.
 
 A callback cannot hold a block open around the call, so it notes the run in a contextvar and in the set of those that
 are open. A request is covered while that run is open and code of the package that runs it is on the stack: a request

@@ -1,4 +1,4 @@
-"""What an integration cannot be without, or which `pip install` brings it."""
+"""Import a package that an integration needs, or raise an error that names the `pip install` for it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ it belongs to:
 | Cohere | `tokens.input_tokens` (billed units are fewer) | inside | `tokens.output_tokens` | inside |
 | llama.cpp | `prompt_n` | in addition | `predicted_n` | inside |
 
-That is the default. Where the provider's own total is met by another reading, the total decides. Unknown is None; a count
+That is the default. Where the parts add up to the provider's total only when read another way,
+they are read that way. Unknown is None; a count
 is an int >= 0, a whole float or a text of digits, never a bool.
 """
 

@@ -1,1 +1,1 @@
-"""One question answered: `run.py` leads through load, fold, price and aggregate; results are cached here."""
+"""One question answered: `session.py` runs load, fold, select and price; `group_figures.py` aggregates; `results_cache.py` keeps results."""

@@ -31,10 +31,10 @@ from typing import Any, Final
 from ..cache.artifacts import Artifact
 from ..lines.duckdb_engine import quoted
 from ..pricing.rates import list_version
-from ..segments.pieces import PieceCache
+from ..segments.piece_cache import PieceCache
 from ..sql.aggregate import MEASURES, base_sql
 from ..sql.costs import price_keys
-from .groups import Key, Sums
+from .group_figures import Key, Sums
 from .session import Session
 
 __all__ = ["KeptSums"]

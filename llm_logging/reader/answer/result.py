@@ -14,7 +14,7 @@ from ..sql.group_order import group_order
 from ..sql.period import bucket_label, buckets_between
 from ..sql.quality import judge
 from ..sql.selection import Selection, spread_lists
-from .groups import Sums, grouped
+from .group_figures import Sums, grouped
 from .partial_sums import KeptSums
 from .session import Session
 

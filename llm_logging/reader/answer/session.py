@@ -3,7 +3,7 @@
     Plan ─open_sources─> files ─load─> lines ─fold─> requests ─select─> asked ─price─> priced ─aggregate─> result
 
 `sql/tables.py` lists the tables. Each step is one method and reads what the step before made. Caching is around the steps:
-`segments/pieces.py` around load, `pricing/rate_cache.py` around price, `partial_sums.py` and `results_cache.py` around
+`segments/piece_cache.py` around load, `pricing/rate_cache.py` around price, `partial_sums.py` and `results_cache.py` around
 aggregate. `run_session` runs a question, and once more without pieces where something of the cache is damaged or vanishes.
 """
 
@@ -20,7 +20,7 @@ from ..lines.log_files import Sources, open_sources
 from ..pricing.rate_cache import RateCache
 from ..pricing.rates import list_version, resolve_rates
 from ..segments.loader import Loaded, Loader
-from ..segments.pieces import PieceCache
+from ..segments.piece_cache import PieceCache
 from ..sql.cost_filter import keep_by_cost
 from ..sql.costs import Costs, kinds_asked, kinds_in, price_asked
 from ..sql.fold import Folded, fold_lines

@@ -21,14 +21,7 @@ from ..lines.coercions import has_coerced_values
 from ..lines.columns import Column
 from ..lines.duckdb_engine import duckdb_module
 from ..lines.log_files import rotations
-from ..lines.parse import (
-    TALLY_BY_MARK,
-    Parsed,
-    mark,
-    parse_file,
-    parse_marked,
-    parse_odd_marked,
-)
+from ..lines.parse import TALLY_BY_MARK, Parsed, mark, parse_file, parse_marked, parse_odd_marked
 from ..lines.salvage import Salvage, salvage_lines, salvage_rest
 from ..lines.source_sql import RawFile
 from ..sql.fold import drop_pending, fold_piece

@@ -3,8 +3,8 @@
 The rules:
 
 - Of the lines of one id, final lines rank above pending ones.
-- Of each writer's lines in one log, the line with the highest `seq` sets the time of that writer's state; a line without
-  writer or `seq` counts by its own time. The writer with the latest such time wins (`ranked_sql`).
+- Each writer is dated by its line with the highest `seq` in a log; a line without writer or `seq` by its own time. The writer
+  with the latest date wins (`ranked_sql`).
 - Each field of the entry comes from the highest-ranked line that has it; `usage`, `timings`, `error` and `cost` are taken as
   wholes. The start is the earliest.
 - Requests of one call that two instrumentations saw are folded by the same rules; `twins` decides which these are.

@@ -1,4 +1,4 @@
-"""What a value without a telling form says of itself: a placeholder, a word of code, or something generated."""
+"""Classify a value of no known format: placeholder, word of code, or generated."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 import llm_logging
 from llm_logging.reader.answer import partial_sums as sums
-from llm_logging.reader.segments import pieces as load
+from llm_logging.reader.segments import piece_cache as load
 
 
 @pytest.fixture

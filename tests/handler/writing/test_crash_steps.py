@@ -16,7 +16,7 @@ from llm_logging.files import compression
 from llm_logging.files.segments import list_segments
 from llm_logging.handler.writing.housekeeping import Housekeeper
 from llm_logging.handler.writing.rotating_file import AppendFile, FileOptions
-from llm_logging.maintenance import segment_names as naming
+from llm_logging.maintenance import sealing as naming
 from llm_logging.maintenance.doctor import check_leftovers, check_lines
 from llm_logging.maintenance.retention import Retention
 from llm_logging.maintenance.verify import verify

@@ -14,7 +14,8 @@ from llm_logging import LLMFileHandler
 from llm_logging.files import compression
 from llm_logging.files.segments import list_segments
 from llm_logging.handler.writing.housekeeping import Housekeeper
-from llm_logging.maintenance import retention, sealing
+from llm_logging.maintenance import manifest_notes as sealing
+from llm_logging.maintenance import retention
 from llm_logging.maintenance.manifest import read_manifest
 from llm_logging.maintenance.retention import Retention
 from tests.processes import assert_once, lines, messages

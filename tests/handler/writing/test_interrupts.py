@@ -14,7 +14,8 @@ import pytest
 from llm_logging import LLMFileHandler
 from llm_logging.files.spool import ring as ring_module
 from llm_logging.handler.writing import drain as draining
-from llm_logging.handler.writing import spool, writer
+from llm_logging.handler.writing import line_buffer as spool
+from llm_logging.handler.writing import writer
 from tests.processes import lines, reopen, rings
 
 

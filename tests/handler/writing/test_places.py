@@ -144,7 +144,7 @@ def test_a_folder_of_another_kind_is_not_used(root, made):
 
 def test_a_removed_root_gets_a_ring_that_outlives_the_process_again(root):
     code = """
-from llm_logging.handler.writing import recoverer
+from llm_logging.handler.writing import recovery_schedule as recoverer
 import shutil
 recoverer._LOOK_SECONDS = 0.01
 handler = attach(flush_interval=0.01)

@@ -79,7 +79,7 @@ POINTS = {
 def test_a_kill_inside_append_or_rotation_writes_each_line_once(root, point, compress):
     name, body, turn = POINTS[point]
     code = f"""
-from llm_logging.maintenance import segment_names as naming
+from llm_logging.maintenance import sealing as naming
 real, turn = {name}, 0
 def stop():
     global turn

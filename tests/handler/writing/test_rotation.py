@@ -18,7 +18,7 @@ from llm_logging.files.segments import list_segments
 from llm_logging.handler.writing import rotating_file as rotation
 from llm_logging.handler.writing.rotating_file import AppendFile, FileOptions
 from llm_logging.handler.writing.rotation_interval import Interval
-from llm_logging.maintenance import segment_names as naming
+from llm_logging.maintenance import sealing as naming
 
 
 class Kept:

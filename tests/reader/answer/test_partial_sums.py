@@ -19,7 +19,7 @@ from llm_logging.files.segments import segment_name
 from llm_logging.models.stats import StatsOptions, StatsScope
 from llm_logging.reader.answer import partial_sums as sums
 from llm_logging.reader.segments import index as cache_module
-from llm_logging.reader.segments import pieces as load
+from llm_logging.reader.segments import piece_cache as load
 from llm_logging.reader.stats import get_stats
 from tests.reader.growing_log import START, Log
 from tests.reader.histories import MOMENTS, NOW, histories

@@ -12,7 +12,7 @@ import pytest
 
 from llm_logging.errors import ErrorCode, FileSystemError
 from llm_logging.files.layout import Layout, LogKind
-from llm_logging.handler.writing.spool import process
+from llm_logging.handler.writing.line_buffer import process
 from llm_logging.models.stats import StatsOptions
 from llm_logging.reader.lines.coercions import has_coerced_values
 from llm_logging.reader.lines.parse import parse_file

@@ -14,10 +14,10 @@ import pytest
 
 from llm_logging.files.segments import segment_name
 from llm_logging.models.stats import StatsOptions
-from llm_logging.reader.answer import groups as grouping
+from llm_logging.reader.answer import group_figures as grouping
 from llm_logging.reader.cache import store
 from llm_logging.reader.segments import parquet as pieces
-from llm_logging.reader.segments import pieces as load
+from llm_logging.reader.segments import piece_cache as load
 from llm_logging.reader.segments import uncached as tails
 from llm_logging.reader.stats import get_stats
 from tests.reader.growing_log import START, Log, text

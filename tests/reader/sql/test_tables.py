@@ -8,7 +8,7 @@ from llm_logging.models.query import StatsOptions, StatsScope
 from llm_logging.reader.answer.plan import Reading, make_plan
 from llm_logging.reader.answer.result import result_of
 from llm_logging.reader.answer.session import open_plan, run_session
-from llm_logging.reader.segments import pieces
+from llm_logging.reader.segments import piece_cache as pieces
 from llm_logging.reader.sql.tables import TABLES, row_types
 from tests.reader.builders import START, entry, put
 

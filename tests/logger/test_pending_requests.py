@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llm_logging import ErrorCode, FileSystemError, LLMLoggerAdapter, ValidationError
-from llm_logging.logger.started_requests import PendingRequests
+from llm_logging.logger.pending_requests import PendingRequests
 from llm_logging.models.entry import LLMRequestLogEntry, Timings
 from llm_logging.testing import fixed
 from tests import disk, nasty

@@ -15,10 +15,10 @@ from ...files.spool.discovery import dead_rings_exist, dying_owner_exists
 from ...runtime.threads import pause
 from .drain import Drain
 from .file_pool import OpenFiles
+from .line_buffer import Spool
 from .options import WriterStats
 from .recovery import RecoveryReport, adopt, recover
 from .rotating_file import LockHeldError
-from .spool import Spool
 
 __all__ = ["Recoverer"]
 
