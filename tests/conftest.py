@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -61,6 +62,9 @@ def forget_callers_environment() -> None:
 
 # When this file is imported: before any test module, and before any process is started.
 forget_callers_environment()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So does a worker of pytest-xdist; programs that a test starts would inherit it and never see Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "default",

@@ -184,6 +184,8 @@ class Redactor:
             together = "\n".join(fresh)
             if len(together) > _TOGETHER or self._examiner.spans(together)[1]:
                 return False
+            if self._examiner.structured(together):
+                return False
             for text in fresh:
                 if len(text) <= _LONGEST_NAME:
                     self._remember(text)

@@ -53,6 +53,12 @@ _NAME_LETTERS: Final = frozenset(
 _NAME_LEFT: Final = 48
 # No name with its sign and its gap is longer.
 _NAME_REACH: Final = 320
+# A letter of a value without quotes, and by how many such letters the value is judged.
+_BARE: Final = (
+    r"(?:[^\s\"'`&,;<>|\\]|[&,;|](?![\s&,;|\"'`]|\Z|[a-z_][\w.\-]{0,47}(?:=|\\?[\"']?:|[\"']))"
+    r"|>(?=[^\s<>\"'`])|\\(?![nrtu\"'`\\]))"
+)
+_JUDGED: Final = 256
 # A word before a word: `api key`, `client secret`.
 _QUALIFIERS: Final = frozenset(
     """
@@ -86,9 +92,9 @@ class Fields:
         r"|(?P<line>(?:digest|aws4-hmac-sha256|signature|hawk|oauth)[ \t][^\r\n\\]{4,1024}+)"
         rf"|(?P<scheme>{_AUTH}[ \t]{{1,4}}+(?:token=\\*[\"']?)?+[^\s\"'`\\\[,;]{{4,}}+)"
         r"|(?:(?<=cookie:)|(?<=cookie: )|(?<=cookie=))(?P<jar>[^\r\n\"'\\\[]{3,1024}+)"
-        r"|(?P<bare>(?![&,;|)\]}=:])(?:[^\s\"'`&,;<>|\\]|[&,;|](?![\s&,;|\"'`]|\Z|[a-z_][\w.\-]{0,47}(?:=|\\?[\"']?:|[\"']))"
-        r"|>(?=[^\s<>\"'`])|\\(?![nrtu\"'`\\])){3,}+))"
+        rf"|(?P<bare>(?![&,;|)\]}}=:]){_BARE}{{3,{_JUDGED}}}+))"
     )
+    _rest = re.compile(rf"{_BARE}*+")
     _reverse = re.compile(r"[\"'`][ ]?[=!]==?[ ]?\Z")
     _scheme = re.compile(
         r"[a-z][a-z0-9_\-]{1,24}[ ](?:token=\\*[\"']?)?(?P<value>[^\s\"'`\\,;]{6,512})", re.IGNORECASE
@@ -126,7 +132,9 @@ class Fields:
             if name == "PWD":
                 # The shell's own holds a path, and a connection string's a password.
                 name = "pwd"
-            kind = name_kind(name) or weak_kind(name)
+            # What stands in a marker of ours is no name of what follows it.
+            marked = low.startswith("[redacted:", begin - 10)
+            kind = None if marked else name_kind(name) or weak_kind(name)
             if kind is None:
                 yield begin, start, ""
                 continue
@@ -197,24 +205,29 @@ class Fields:
         ):
             # Most of them, soon told.
             return first, end
-        if group == "bare":
-            end = self._trimmed(text, first, end, limit)
+        whole = group != "bare" or end - first < _JUDGED
+        if group == "bare" and whole:
+            end = self._trimmed(text, first, end)
         if end <= first:
             return None
         holds = self._holds(text, low, begin, word, match, kind, sign, group, first, end)
+        if holds is True and not whole and (rest := self._rest.match(low, end)) is not None:
+            # Only a value that goes is read to its end, so what follows is read once.
+            end = self._trimmed(text, first, rest.end())
         return (first, end) if holds is True else holds or None
 
-    def _trimmed(self, text: str, first: int, end: int, limit: int) -> int:
+    def _trimmed(self, text: str, first: int, end: int) -> int:
         """Return where a value without quotes ends: not at a bracket that was opened before it, nor at a full stop."""
-        if end == limit < len(text):
-            while end < len(text) and text[end] not in " \t\r\n\"'`<>\\":
-                end += 1
+        unopened: dict[str, int] = {}
         while end > first:
             last = text[end - 1]
             if last in ")]}":
-                opening = "([{"[")]}".index(last)]
-                if text.count(opening, first, end) >= text.count(last, first, end):
+                if last not in unopened:
+                    opening = "([{"[")]}".index(last)]
+                    unopened[last] = text.count(last, first, end) - text.count(opening, first, end)
+                if unopened[last] <= 0:
                     break
+                unopened[last] -= 1
             elif last not in ".,;:":
                 break
             end -= 1
@@ -237,7 +250,7 @@ class Fields:
         name = text[begin : match.start()]
         if group in {"jar", "line", "scheme"}:
             return self._is_credential(low, kind, group, value, first, end)
-        if kind == "authorization" and group == "bare":
+        if kind == "authorization" and group in {"bare", "quoted"}:
             schemed = self._scheme.match(text, first)
             if schemed is not None and looks_generated(schemed["value"]):
                 return schemed.span("value")
