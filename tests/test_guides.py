@@ -146,7 +146,7 @@ def test_the_readme_shows_the_two_commands_that_set_up() -> None:
     commands = [block.text.strip() for block in blocks(README) if block.language == "sh"]
     assert commands == [
         "python3 -m venv .venv && .venv/bin/pip install -q '.[stats]' && .venv/bin/python examples/quickstart.py",
-        "python3 -m venv .venv && .venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -q",
+        "python3 -m venv .venv && .venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -q -n auto",
     ]
 
 

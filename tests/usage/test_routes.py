@@ -53,6 +53,8 @@ from tests.recordings import needs_recordings, recordings
          Route("dashscope", "chat")),
         ("https://dashscope.aliyuncs.com/api/v1/services/rerank/text-rerank/text-rerank", Route("dashscope", "rerank")),
         ("https://api.replicate.com/v1/models/meta/llama-3/predictions", Route("replicate", "predict", "meta/llama-3")),
+        ("https://api.openai.com/v1/moderations", Route("openai", "moderation")),
+        ("https://api.anthropic.com/v1/messages/batches", Route("anthropic", "batch")),
         # Nobody's business
         ("https://api.openai.com/v1/conversations", None),
         ("https://api.openai.com/v1/threads", None),
@@ -63,9 +65,7 @@ from tests.recordings import needs_recordings, recordings
         ("https://example.com/v1/chat/completions", None),
         ("https://api.openai.com.evil.example/v1/chat/completions", None),
         ("https://api.openai.com/v1/files", None),
-        ("https://api.openai.com/v1/moderations", None),
         ("https://api.anthropic.com/v1/messages/count_tokens", None),
-        ("https://api.anthropic.com/v1/messages/batches", None),
         ("https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:countTokens", None),
         ("https://api.openai.com/v1/responses/input_tokens", None),
         ("http://localhost:8000/v1/chat/completions", None),

@@ -42,7 +42,7 @@ def environment() -> Any:
         auto_reload=False,
     )
     env.filters.update(
-        show=_show, block=_block, count=numbers.count, duration=numbers.duration, share=numbers.share, time=_time,
+        show=_show, visible=safe, block=_block, count=numbers.count, duration=numbers.duration, share=numbers.share, time=_time,
         number=_number, outcome=_outcome, tokens=_tokens, latency=_latency, entry_cost=numbers.request_cost, css=_css,
         value=_value, money=lambda value, mark="": numbers.money(value, mark=mark),
     )  # fmt: skip
