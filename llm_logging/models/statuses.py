@@ -51,7 +51,7 @@ _WORDS: Final[dict[Status, str]] = {
     "pending": "pending queued in_progress inprogress in_queue running started starting processing streaming "
     "submitted validating finalizing requires_action waiting ongoing",
     # The Responses API calls an answer `incomplete` that reached its limit of tokens.
-    "success": "success successful successfully succeeded succeed ok okay complete completed done finished passed "
+    "success": "success successful successfully succeeded succeed ok okay complete completed finished passed "
     "incomplete",
     "error": "error errored errors fail failed failure failing exception",
     "timeout": "timeout time_out timed_out timedout timeouterror deadline_exceeded deadlineexceeded",

@@ -148,7 +148,7 @@ def get_llm_request_logs(
         ConfigurationError: `MISSING_DEPENDENCY` without the extra `stats`.
     """
     wanted = page_size(limit)
-    if sort not in _SORTS:
+    if not isinstance(sort, str) or sort not in _SORTS:
         message = f"sort: expected one of {', '.join(_SORTS)}, got {sort!r:.80}"
         raise ValidationError(message, code=ErrorCode.INVALID_OPTIONS, reasons=(message,))
     kind = "requests" if sort == "start" else f"requests by {sort}"

@@ -146,7 +146,7 @@ BAD_FIELDS = {
     "attempt": ({"attempt": 0}, "attempt", 10, 5),
     "start": ({"timestamp_start": "yesterday"}, "timestamp_start", 10, 5),
     "amount": ({"cost": {"amount": "a lot"}}, "cost.amount", 10, 5),
-    "status": ({"status": "banana"}, "status", 10, 5),
+    "status": ({"status": "done"}, "status", 10, 5),
     "boolean tokens that are the total": (
         {"usage": {"prompt_tokens": True, "completion_tokens": 5, "total_tokens": 6}},
         "usage.prompt_tokens",
