@@ -240,7 +240,7 @@ def test_a_signal_handler_that_ends_a_request_does_not_wait_for_the_code_it_inte
     ids = [f"inner-{number}" for number in range(100)]
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.endswith("started_requests.py"):
+        if not frame.f_code.co_filename.endswith("pending_requests.py"):
             return None
         if event == "line" and ids:
             request_id = ids.pop()
