@@ -344,7 +344,11 @@ def _add_reports(routes: APIRouter, api: _Api) -> None:
             lambda: answer_json(compare_stats(scope, first, second, **reading), camel=query.camel),
         )  # fmt: skip
 
-    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"application/openmetrics-text": {}}}})
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"application/openmetrics-text": {}}}},
+    )
     async def metrics(request: Request) -> Response:
         """Give counters of all requests in OpenMetrics' text form."""
         await api.permit(request, None)
