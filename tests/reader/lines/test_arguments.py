@@ -58,7 +58,9 @@ def test_a_group_that_is_no_text_is_refused(groups: Any) -> None:
 
 
 @pytest.fixture
-def logs(root: Path) -> Path:
+def logs(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A text is a fine name for a folder of a cache, which is then made where the test runs.
+    monkeypatch.chdir(root.parent)
     logging.config.dictConfig(presets.production(root=root))
     log = llm_logging.get_logger("app", project_id="shop", chat_id="c-17")
     log.log_llm_request({"model": "gpt-4o", "usage": {"prompt_tokens": 100, "completion_tokens": 50}})
