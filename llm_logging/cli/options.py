@@ -23,6 +23,7 @@ __all__ = [
     "AsJson",
     "Chat",
     "Files",
+    "Output",
     "Project",
     "Root",
     "Since",
@@ -210,6 +211,12 @@ class TableFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help="File to write. Default: standard output.", rich_help_panel=LOOK
+    ),
+]
 Format = Annotated[TableFormat, typer.Option("--format", "-o", help="Output format.", rich_help_panel=LOOK)]
 
 BEGIN: Final = """\

@@ -66,15 +66,7 @@ def export(
     form: Annotated[
         ExportFormat, typer.Option("--format", "-o", help="Output format.", rich_help_panel=opt.LOOK)
     ] = ExportFormat.JSONL,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="File to write. Default: standard output.",
-            rich_help_panel=opt.LOOK,
-        ),
-    ] = None,
+    output: opt.Output = None,
 ) -> None:
     """Write every request with its list price, oldest first, without messages and responses."""
     from ...reader.export import export_requests, nested

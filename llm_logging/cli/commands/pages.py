@@ -65,15 +65,7 @@ def report(
             rich_help_panel=opt.LOOK,
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="File to write. Default: standard output.",
-            rich_help_panel=opt.LOOK,
-        ),
-    ] = None,
+    output: opt.Output = None,
 ) -> None:
     """Write a report: figures, charts, rankings, errors and prices in one file that needs no network."""
     from ...web.report.page import report_bytes, write_report
