@@ -60,9 +60,7 @@ def ship(
     ] = "60s",
     pieces: Annotated[
         bool,
-        typer.Option(
-            "--pieces/--no-pieces", help="Store columns beside the lines, which figures are made from."
-        ),
+        typer.Option("--pieces/--no-pieces", help="Also store the columns that figures are made from."),
     ] = True,
     stop: Annotated[
         bool,
