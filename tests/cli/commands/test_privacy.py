@@ -4,7 +4,7 @@ import logging
 import logging.config
 import os
 import pty
-import re
+import select
 import sys
 
 import pytest
@@ -87,13 +87,15 @@ def test_a_question_that_is_left_changes_nothing(root, answer):
             sys.executable, [sys.executable, "-c", code, "forget", "--root", str(root), "--user", "alice"]
         )
     said = b""
-    # The prompt's last space is written once the terminal is set up; what is typed before that may be lost.
-    while not re.search(rb"Continue\?.*: ", said):
+    while b"Continue?" not in said:
         said += os.read(terminal, 1000)
-    os.write(terminal, {"interrupt": b"\x03", "end of input": b"\x04", "no": b"n\n"}[answer])
+    key = {"interrupt": b"\x03", "end of input": b"\x04", "no": b"n\n"}[answer]
     with contextlib.suppress(OSError):
-        while os.read(terminal, 1000):
-            pass
+        while True:
+            # Python misses a Ctrl-C between the prompt and the reading of the answer; people press it again.
+            os.write(terminal, key)
+            while select.select([terminal], [], [], 1)[0] and os.read(terminal, 1000):
+                pass
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert status == {"interrupt": 130, "end of input": 130, "no": 1}[answer]
     assert any(b"alice" in path.read_bytes() for path in root.rglob("*.jsonl"))
